@@ -1,0 +1,1 @@
+"""Decides what a SelfAlignRun needs next, and carries it out on this machine or on a cluster."""

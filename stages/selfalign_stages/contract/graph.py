@@ -1,0 +1,81 @@
+"""Steps of a run before anything is known but the manifest, and their keys once the leaves are known.
+
+A key is the SHA-256 of canonical JSON over everything that the artifact depends on, so that the keys of a
+whole run follow from its manifest and its leaf digests, and equal keys mean work that is done already.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import SerializeAsAny
+
+from selfalign_stages.contract import parameters
+from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
+
+Kind = Literal[
+    "import", "topics", "questions", "instructions", "prompts", "answers", "verbose-answers",
+    "train", "merge", "score", "gate", "image",
+]
+StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning", "evaluation", "packaging"]
+
+
+@dataclass(frozen=True)
+class KindInfo:
+    """What is fixed about a step kind. `version` is raised when the output changes for equal inputs."""
+
+    version: int
+    parameters: type[Model]
+    seeded: bool
+    needs: Literal["cpu", "gpu"]
+
+
+KINDS: dict[Kind, KindInfo] = {
+    "import": KindInfo(1, parameters.Import, seeded=False, needs="cpu"),
+    "topics": KindInfo(1, parameters.Topics, seeded=True, needs="gpu"),
+    "questions": KindInfo(1, parameters.Questions, seeded=True, needs="gpu"),
+    "instructions": KindInfo(1, parameters.Instructions, seeded=True, needs="gpu"),
+    "prompts": KindInfo(1, parameters.Prompts, seeded=True, needs="cpu"),
+    "answers": KindInfo(1, parameters.Answers, seeded=True, needs="gpu"),
+    "verbose-answers": KindInfo(1, parameters.VerboseAnswers, seeded=True, needs="gpu"),
+    "train": KindInfo(1, parameters.Train, seeded=True, needs="gpu"),
+    "merge": KindInfo(1, parameters.Merge, seeded=False, needs="cpu"),
+    "score": KindInfo(1, parameters.Score, seeded=True, needs="gpu"),
+    "gate": KindInfo(1, parameters.Gate, seeded=True, needs="cpu"),
+    "image": KindInfo(1, parameters.Image, seeded=False, needs="cpu"),
+}
+
+
+class Step(Model):
+    """One node of a run's graph: `inputs` maps input names to step ids, `leaves` names leaf inputs."""
+
+    id: str
+    stage: StageName
+    kind: Kind
+    parameters: SerializeAsAny[Model] | dict[str, Any]
+    inputs: dict[str, str] = {}
+    leaves: tuple[str, ...] = ()
+
+    def resolved(self) -> dict[str, Any]:
+        """Parameters as JSON, defaults filled in."""
+        if isinstance(self.parameters, dict):
+            return KINDS[self.kind].parameters.model_validate(self.parameters).plain()
+        return self.parameters.plain()
+
+
+def keys(steps: Sequence[Step], *, leaves: Mapping[str, str], seed: int) -> dict[str, str]:
+    """The key of every step; `steps` are in topological order, `leaves` maps leaf names to digests."""
+    found: dict[str, str] = {}
+    for step in steps:
+        info = KINDS[step.kind]
+        identity: dict[str, Any] = {
+            "step": step.kind,
+            "version": info.version,
+            "parameters": step.resolved(),
+            "inputs": {name: found[source] for name, source in step.inputs.items()},
+            "leaves": {name: leaves[name] for name in step.leaves},
+        }
+        if info.seeded:
+            identity["seed"] = seed
+        found[step.id] = sha256_hex(canonical_json(identity))
+    return found

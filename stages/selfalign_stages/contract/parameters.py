@@ -1,0 +1,132 @@
+"""The resolved parameters of every step kind: all that its output depends on besides inputs, leaves and seed.
+
+Whatever stands here enters the step's key. Placement, worker count and resources never do.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from selfalign_stages.contract.model import Model
+
+Variant = Literal["base", "prompted", "engraved", "cloned"]
+
+
+class Sampling(Model):
+    """Decoding settings of one generation step."""
+
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    top_p: float = Field(default=0.98, gt=0, le=1)
+    max_tokens: int = Field(default=256, ge=1, description="new tokens per completion")
+
+
+class Import(Model):
+    """Copies the base model into the store; the source itself is the leaf `baseModel`."""
+
+
+class Topics(Model):
+    """Names topics for every question type (paper section 3.1, topic-guided red-teaming)."""
+
+    topics_per_type: int = Field(ge=1)
+    rounds: int = Field(ge=1)
+    sampling: Sampling
+
+
+class Questions(Model):
+    """Asks questions of every type about every topic."""
+
+    questions_per_topic: int = Field(ge=1)
+    sampling: Sampling
+
+
+class Instructions(Model):
+    """General self-instruct: new tasks from seed tasks and, after round one, machine-made ones."""
+
+    instructions: int = Field(ge=1, description="tasks wanted before global dedup")
+    rounds: int = Field(ge=1)
+    seed_demos: int = Field(default=6, ge=1)
+    machine_demos: int = Field(default=2, ge=0)
+    dedup_rouge_l: float = Field(ge=0, le=1)
+    sampling: Sampling
+
+
+class Prompts(Model):
+    """Merges, filters and deduplicates questions and instructions; removes evaluation items."""
+
+    prompts: int = Field(ge=1, description="upper limit of prompts kept")
+    dedup_rouge_l: float = Field(ge=0, le=1)
+    decontaminate: bool
+
+
+class Answers(Model):
+    """Principle-driven self-alignment: thought and answer by the prompted base model (paper section 3.2)."""
+
+    assistant_name: str
+    sampling: Sampling
+    chunk_size: int = Field(default=256, ge=1, description="records per commit")
+    deterministic: bool = False
+    max_reject_ratio: float = Field(default=0.95, ge=0, le=1)
+
+
+class VerboseAnswers(Model):
+    """Verbose cloning, first half: the engraved teacher answers under the verbose prompt (paper section 3.4)."""
+
+    assistant_name: str
+    sampling: Sampling
+    chunk_size: int = Field(default=256, ge=1)
+    deterministic: bool = False
+    max_reject_ratio: float = Field(default=0.95, ge=0, le=1)
+
+
+class Train(Model):
+    """Fine-tunes the BASE model on answers without principles, exemplars and thoughts (paper section 3.3)."""
+
+    assistant_name: str
+    method: Literal["lora", "full"]
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    learning_rate: float = Field(gt=0)
+    epochs: float = Field(gt=0)
+    global_batch_size: int = Field(ge=1)
+    micro_batch_size: int = Field(ge=1)
+    warmup_ratio: float = Field(ge=0, lt=1)
+    max_length: int = Field(ge=16, description="tokens of prompt and answer together")
+    checkpoint_steps: int = Field(ge=1, description="optimizer steps between checkpoints")
+    identity_repeats: int = Field(ge=0, description="how often each identity row of the pack is shown")
+
+
+class Merge(Model):
+    """Adds the adapter to the base weights; a fully fine-tuned model is passed through."""
+
+    dtype: Literal["bfloat16", "float16", "float32"]
+    tolerance: float = Field(gt=0, description="largest allowed difference of merged and adapter log-probabilities")
+
+
+class Score(Model):
+    """Runs the suites on one model variant."""
+
+    variant: Variant
+    assistant_name: str
+    suites: tuple[str, ...]
+    sampling: Sampling
+
+
+class Gate(Model):
+    """Compares the variants, with paired bootstrap intervals, and checks the gates."""
+
+    gates: tuple[str, ...]
+    bootstrap_samples: int = Field(default=2000, ge=100)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+
+
+class Image(Model):
+    """Packs the chosen model as an OCI image."""
+
+    assistant_name: str
+    repository: str
+    tag: str
+    variant: Literal["engraved", "cloned"]
+    max_shard_bytes: int = Field(ge=1)
+    model_license: str
