@@ -14,8 +14,18 @@ from selfalign_stages.contract import parameters
 from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
 
 Kind = Literal[
-    "import", "topics", "questions", "instructions", "prompts", "answers", "verbose-answers",
-    "train", "merge", "score", "gate", "image",
+    "import",
+    "topics",
+    "questions",
+    "instructions",
+    "prompts",
+    "answers",
+    "verbose-answers",
+    "train",
+    "merge",
+    "score",
+    "gate",
+    "image",
 ]
 StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning", "evaluation", "packaging"]
 

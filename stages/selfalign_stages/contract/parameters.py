@@ -104,12 +104,19 @@ class Merge(Model):
     tolerance: float = Field(gt=0, description="largest allowed difference of merged and adapter log-probabilities")
 
 
+class Suite(Model):
+    """An evaluation suite; its content is the leaf `suite:NAME`."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    format: Literal["hhh", "truthfulqa", "adherence"]
+
+
 class Score(Model):
-    """Runs the suites on one model variant."""
+    """Runs the suites on one model variant. `prompted` is the base model under principles and exemplars."""
 
     variant: Variant
     assistant_name: str
-    suites: tuple[str, ...]
+    suites: tuple[Suite, ...]
     sampling: Sampling
 
 

@@ -1,5 +1,6 @@
 """Turns a pack into the prompts of every stage. Pure text; the fixed part always comes first, so that an
-engine's prefix cache computes it once."""
+engine's prefix cache computes it once.
+"""
 
 from collections.abc import Sequence
 
@@ -73,9 +74,7 @@ def topic_list(frame: str, *, question_type: str, topics: Sequence[str]) -> str:
     return "\n".join(lines) + f"\n{len(topics) + 1}."
 
 
-def question_list(
-    frame: str, *, solved: Sequence[tuple[str, str, str]], question_type: str, topic: str
-) -> str:
+def question_list(frame: str, *, solved: Sequence[tuple[str, str, str]], question_type: str, topic: str) -> str:
     """Solved lines of (type, topic, question), open at the question of the wanted type and topic."""
     lines = [frame.strip(), ""]
     lines += [f"{number}. [{kind}; {about}] {question}" for number, (kind, about, question) in enumerate(solved, 1)]
