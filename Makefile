@@ -1,0 +1,47 @@
+# make demo   set everything up and run examples/quickstart.yaml
+# make test   set everything up and run all tests
+# make check  lint, types, import rules; make fix mends what a tool can mend
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: setup demo test check fix lock clean
+
+setup: $(READY)
+
+$(READY): requirements.lock requirements.bootstrap.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 13) else f"SelfAlign needs Python 3.11 or 3.12, {sys.executable} is {v[0]}.{v[1]}: run make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.bootstrap.txt
+	$(BIN)/uv pip sync --python $(BIN)/python --no-deps --require-hashes requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/selfalign run examples/quickstart.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --extra operator --extra generate-cpu --extra train --group dev \
+		--override requirements.overrides.txt --generate-hashes --no-emit-index-url --no-annotate \
+		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --upgrade --output-file requirements.lock
+	printf 'uv\n' | $(BIN)/uv pip compile - --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --output-file requirements.bootstrap.txt
+
+clean:
+	rm -rf $(VENV) .selfalign
