@@ -1,0 +1,34 @@
+"""Where and how large a stage's pods are. Nothing here enters a key: moving a stage never retrains."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from selfalign_operator.api.values import ObjectName, Quantity
+from selfalign_stages.contract.model import Model
+
+PodTemplate = Annotated[
+    dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+]
+
+
+class Resources(Model):
+    """Requests and limits of a stage's container, as in a pod."""
+
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+
+
+class Placement(Model):
+    """What every stage says about its pods."""
+
+    workers: int = Field(default=1, ge=1, le=1000, description="pods that share the chunks of a generation step")
+    resources: Resources | None = None
+    template: PodTemplate | None = Field(default=None, description="overlay on the pod template, by the API's own names")
+
+
+class PodDefaults(Model):
+    """What all pods of the run have in common."""
+
+    service_account_name: ObjectName | None = None
+    template: PodTemplate | None = Field(default=None, description="overlay on every pod template of the run")

@@ -1,0 +1,103 @@
+"""Where a run's inputs come from and where its artifacts go."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from selfalign_operator.api.values import ObjectName
+from selfalign_stages.contract.model import Model
+
+COMMIT_PATTERN = r"^[0-9a-f]{40}$"
+
+
+class ObjectRef(Model):
+    """A Secret or ConfigMap in the run's namespace."""
+
+    name: ObjectName
+
+
+class BaseModelSource(Model):
+    """The base language model. hf:// must be pinned to a commit, so that the same manifest means the same weights."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!self.uri.startsWith('hf://') || "
+                    "(has(self.revision) && self.revision.matches('^[0-9a-f]{40}$'))",
+                    "message": "hf:// needs revision: the 40 hexadecimal digits of a commit, "
+                    "because tags and branches move",
+                },
+                {
+                    "rule": "self.uri.startsWith('hf://') || !has(self.revision)",
+                    "message": "revision applies to hf:// alone: remove it",
+                },
+            ]
+        }
+    )
+
+    uri: str = Field(
+        pattern=r"^(builtin|hf|s3|file|pvc)://.+",
+        max_length=1024,
+        description="builtin://NAME, hf://ORG/NAME, s3://BUCKET/PREFIX, file://FOLDER or pvc://CLAIM/FOLDER",
+    )
+    revision: str | None = Field(default=None, max_length=128, description="commit of a hf:// repository")
+    secret_ref: ObjectRef | None = Field(default=None, description="Secret with HF_TOKEN or S3 credentials")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.uri.startswith("hf://") and not re.fullmatch(COMMIT_PATTERN, self.revision or ""):
+            raise PydanticCustomError(
+                "revision",
+                "hf:// needs revision: the 40 hexadecimal digits of a commit, because tags and branches move; "
+                "the repository's page lists commits under Files and versions",
+            )
+        if not self.uri.startswith("hf://") and self.revision is not None:
+            raise PydanticCustomError("revision", "revision applies to hf:// alone: remove it")
+        return self
+
+
+class Principles(Model):
+    """The principle pack: exactly one place. Its content is what counts, never its name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "(has(self.builtin) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) + "
+                    "(has(self.uri) ? 1 : 0) == 1",
+                    "message": "give exactly one of builtin, configMapRef and uri",
+                }
+            ]
+        }
+    )
+
+    builtin: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        default=None, description="name of a pack that ships with SelfAlign"
+    )
+    config_map_ref: ObjectRef | None = Field(default=None, description="ConfigMap with the files of a pack")
+    uri: Annotated[str, Field(pattern=r"^(file|s3)://.+", max_length=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [value for value in (self.builtin, self.config_map_ref, self.uri) if value is not None]
+        if len(given) != 1:
+            raise PydanticCustomError("principles", "give exactly one of builtin, configMapRef and uri")
+        return self
+
+
+class Artifacts(Model):
+    """The artifact store. Credentials come from the Secret or from the pod's service account."""
+
+    uri: str = Field(pattern=r"^(file|s3)://.+", max_length=1024, description="s3://BUCKET/PREFIX or file://FOLDER")
+    endpoint: Annotated[str, Field(pattern=r"^https?://.+", max_length=1024)] | None = None
+    region: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    ca_file: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="PEM file with the certificate authority of the endpoint"
+    )
+    sse: Literal["AES256", "aws:kms"] | None = None
+    sse_kms_key_id: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    secret_ref: ObjectRef | None = Field(default=None, description="Secret with AWS_ACCESS_KEY_ID and the like")

@@ -1,0 +1,121 @@
+"""What a run tells: conditions for machines, phase for people, steps with keys, counts and progress for both."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainSerializer
+
+from selfalign_stages.contract.graph import Kind, StageName
+from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.task import Problem
+
+ConditionType = Literal["Accepted", "Reconciling", "Stalled", "Succeeded", "Ready"]
+State = Literal["Pending", "Running", "Waiting", "Succeeded", "Failed", "Skipped"]
+"""Waiting is between two attempts; Skipped is a step whose artifact nothing needs, because what follows is there."""
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+
+
+class Condition(Model):
+    """A condition as kstatus reads it."""
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=128)
+    message: str = Field(default="", max_length=32_768)
+    observed_generation: int
+    last_transition_time: Time
+
+
+class StepProgress(Model):
+    """How far a running step is."""
+
+    done: float
+    total: float
+    unit: str
+    rate: float = Field(default=0, description="units per second")
+    eta: float | None = Field(default=None, description="seconds left")
+
+
+class StepStatus(Model):
+    """One step: one key, one artifact, one or more attempts."""
+
+    name: str
+    kind: Kind
+    key: str | None = None
+    state: State = "Pending"
+    cache: Literal["Hit", "Miss"] | None = None
+    attempt: int = 0
+    rows: int | None = None
+    kept: int | None = None
+    rejected: dict[str, int] = {}
+    start_time: Time | None = None
+    completion_time: Time | None = None
+    seconds: float | None = Field(default=None, description="wall time of the process that published the artifact")
+    progress: StepProgress | None = None
+    digest: str | None = Field(default=None, description="of the artifact's content")
+    message: str | None = None
+
+
+class StageStatus(Model):
+    """A stage sums up its steps; key and counts are those of the step that the stage is about."""
+
+    name: StageName
+    state: State = "Pending"
+    key: str | None = None
+    cache: Literal["Hit", "Miss"] | None = None
+    rows: int | None = None
+    kept: int | None = None
+    rejected: dict[str, int] = {}
+    start_time: Time | None = None
+    completion_time: Time | None = None
+    seconds: float | None = None
+    steps: tuple[StepStatus, ...] = ()
+
+
+class EvaluationStatus(Model):
+    """The gate step's numbers: VARIANT.SUITE.METRIC, with .low and .high beside the headline ones."""
+
+    passed: bool
+    failed_gates: str = ""
+    metrics: dict[str, float] = {}
+
+
+class ImageStatus(Model):
+    """The image that was made."""
+
+    reference: str
+    digest: str
+    size: int | None = Field(default=None, description="bytes")
+
+
+class RunStatus(Model):
+    """Everything that is known about a run."""
+
+    observed_generation: int = -1
+    phase: str = ""
+    stage: StageName | None = Field(default=None, description="the stage that works now")
+    progress: str | None = Field(default=None, description="finished part of the steps")
+    start_time: Time | None = None
+    completion_time: Time | None = None
+    conditions: tuple[Condition, ...] = ()
+    problems: tuple[Problem, ...] = Field(default=(), description="what preflight refused")
+    warnings: tuple[str, ...] = ()
+    stages: tuple[StageStatus, ...] = ()
+    evaluation: EvaluationStatus | None = None
+    image: ImageStatus | None = None
+
+    def condition(self, type_: ConditionType) -> Condition | None:
+        """The condition of a type, if it has been set."""
+        return next((condition for condition in self.conditions if condition.type == type_), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the image for the observed generation exists and its gates passed."""
+        ready = self.condition("Ready")
+        return ready is not None and ready.status == "True"

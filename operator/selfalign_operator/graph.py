@@ -1,0 +1,204 @@
+"""The steps of a run, before anything is known but its manifest. Pure; keys follow by contract.graph.keys."""
+
+import math
+from collections.abc import Iterator
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.stages import Generation
+from selfalign_operator.api.training import Training, resolve
+from selfalign_operator.api.values import amount
+from selfalign_stages.contract import parameters
+from selfalign_stages.contract.graph import StageName, Step
+from selfalign_stages.contract.task import Leaf
+
+BASE, PACK = "baseModel", "pack"
+
+
+def steps(run: SelfAlignRun) -> tuple[Step, ...]:
+    """All steps in topological order."""
+    return (
+        Step(id="import", stage="import", kind="import", parameters=parameters.Import(), leaves=(BASE,)),
+        *_red_teaming(run),
+        _self_align(run),
+        *_tuning(run, run.spec.stages.engraving, stage="engraving", answers="selfalign-answers"),
+        *(_cloning(run) if run.spec.stages.cloning.enabled else ()),
+        *_evaluation(run),
+        _image(run),
+    )
+
+
+def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]:
+    """The inputs from outside the store by leaf name; a ConfigMap pack is given by the place where it is mounted."""
+    principles, source = run.spec.principles, run.spec.base_model
+    pack = f"builtin://{principles.builtin}" if principles.builtin else principles.uri or pack_uri
+    if pack is None:
+        raise ValueError("spec.principles.configMapRef needs a pack_uri: the place where the ConfigMap is mounted")
+    suites = {f"suite:{suite.name}": Leaf(uri=suite.uri) for suite in run.spec.stages.evaluation.suites}
+    return {BASE: Leaf(uri=source.uri, revision=source.revision), PACK: Leaf(uri=pack), **suites}
+
+
+def variant_models(run: SelfAlignRun) -> dict[parameters.Variant, str]:
+    """The step whose artifact is the model of each variant that the run evaluates."""
+    models: dict[parameters.Variant, str] = {"base": "import", "prompted": "import", "engraved": "engraving-merge"}
+    return models | ({"cloned": "cloning-merge"} if run.spec.stages.cloning.enabled else {})
+
+
+def longest_completion(run: SelfAlignRun) -> int:
+    """Most new tokens that follow the pack's prefix, for its token budget."""
+    return max(run.spec.stages.self_align.max_tokens, run.spec.stages.evaluation.sampling.max_tokens)
+
+
+def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
+    return tuple(f"suite:{suite.name}" for suite in run.spec.stages.evaluation.suites)
+
+
+def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
+    wanted = run.spec.stages.red_teaming
+
+    def step(kind: str, settings: parameters.Model, *needed: str, base: bool, suites: tuple[str, ...] = ()) -> Step:
+        inputs = {BASE: "import"} if base else {}
+        inputs |= {name: f"redteaming-{name}" for name in needed}
+        return Step.model_validate(
+            {
+                "id": f"redteaming-{kind}",
+                "stage": "redTeaming",
+                "kind": kind,
+                "parameters": settings,
+                "inputs": inputs,
+                "leaves": (PACK, *suites),
+            }
+        )
+
+    sampling = wanted.sampling
+    topics = parameters.Topics(
+        topics_per_type=wanted.topics_per_type, rounds=wanted.rounds, sampling=_plain(sampling.topics)
+    )
+    questions = parameters.Questions(
+        questions_per_topic=wanted.questions_per_topic, sampling=_plain(sampling.questions)
+    )
+    instructions = parameters.Instructions(
+        instructions=max(1, math.ceil(wanted.prompts * (1 - wanted.topic_guided_share))),
+        rounds=wanted.rounds,
+        dedup_rouge_l=wanted.dedup_rouge_l,
+        sampling=_plain(sampling.instructions),
+    )
+    prompts = parameters.Prompts(
+        prompts=wanted.prompts, dedup_rouge_l=wanted.dedup_rouge_l, decontaminate=wanted.decontaminate
+    )
+    yield step("topics", topics, base=True)
+    yield step("questions", questions, "topics", base=True)
+    yield step("instructions", instructions, base=True)
+    suites = _suite_leaves(run) if wanted.decontaminate else ()
+    yield step("prompts", prompts, "questions", "instructions", base=False, suites=suites)
+
+
+def _plain(sampling: parameters.Sampling) -> parameters.Sampling:
+    return parameters.Sampling(
+        temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens
+    )
+
+
+def _generation(generation: Generation, assistant_name: str) -> dict[str, object]:
+    return {
+        "assistant_name": assistant_name,
+        "sampling": parameters.Sampling(
+            temperature=generation.temperature, top_p=generation.top_p, max_tokens=generation.max_tokens
+        ),
+        "chunk_size": generation.chunk_size,
+        "deterministic": generation.deterministic,
+        "max_reject_ratio": generation.max_reject_ratio,
+    }
+
+
+def _self_align(run: SelfAlignRun) -> Step:
+    settings = _generation(run.spec.stages.self_align, run.spec.assistant_name)
+    return Step(
+        id="selfalign-answers",
+        stage="selfAlign",
+        kind="answers",
+        parameters=parameters.Answers.model_validate(settings),
+        inputs={BASE: "import", "prompts": "redteaming-prompts"},
+        leaves=(PACK,),
+    )
+
+
+def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers: str) -> Iterator[Step]:
+    name = run.spec.assistant_name
+    yield Step(
+        id=f"{stage}-train",
+        stage=stage,
+        kind="train",
+        parameters=resolve(training, assistant_name=name, cloning=stage == "cloning"),
+        inputs={BASE: "import", "answers": answers},
+        leaves=(PACK,),
+    )
+    yield Step(
+        id=f"{stage}-merge",
+        stage=stage,
+        kind="merge",
+        parameters=parameters.Merge(dtype=training.merge.dtype, tolerance=training.merge.tolerance),
+        inputs={BASE: "import", "adapter": f"{stage}-train"},
+    )
+
+
+def _cloning(run: SelfAlignRun) -> Iterator[Step]:
+    cloning = run.spec.stages.cloning
+    settings = _generation(cloning.generation, run.spec.assistant_name)
+    yield Step(
+        id="cloning-answers",
+        stage="cloning",
+        kind="verbose-answers",
+        parameters=parameters.VerboseAnswers.model_validate(settings),
+        inputs={"teacher": "engraving-merge", "prompts": "redteaming-prompts"},
+        leaves=(PACK,),
+    )
+    yield from _tuning(run, cloning.training, stage="cloning", answers="cloning-answers")
+
+
+def _evaluation(run: SelfAlignRun) -> Iterator[Step]:
+    wanted = run.spec.stages.evaluation
+    suites = tuple(parameters.Suite(name=suite.name, format=suite.format) for suite in wanted.suites)
+    models = variant_models(run)
+    for variant, model in models.items():
+        yield Step(
+            id=f"evaluation-score-{variant}",
+            stage="evaluation",
+            kind="score",
+            parameters=parameters.Score(
+                variant=variant,
+                assistant_name=run.spec.assistant_name,
+                suites=suites,
+                sampling=_plain(wanted.sampling),
+            ),
+            inputs={"model": model},
+            leaves=(PACK, *_suite_leaves(run)),
+        )
+    yield Step(
+        id="evaluation-gate",
+        stage="evaluation",
+        kind="gate",
+        parameters=parameters.Gate(
+            gates=wanted.gates, bootstrap_samples=wanted.bootstrap_samples, confidence=wanted.confidence
+        ),
+        inputs={variant: f"evaluation-score-{variant}" for variant in models},
+    )
+
+
+def _image(run: SelfAlignRun) -> Step:
+    image = run.spec.image
+    variant = image.variant or ("cloned" if run.spec.stages.cloning.enabled else "engraved")
+    return Step(
+        id="packaging-image",
+        stage="packaging",
+        kind="image",
+        parameters=parameters.Image(
+            assistant_name=run.spec.assistant_name,
+            repository=image.repository or f"localhost/{run.metadata.name}",
+            tag=image.tag,
+            variant=variant,
+            max_shard_bytes=int(amount(image.max_shard_size)),
+            model_license=image.license,
+        ),
+        inputs={"model": variant_models(run)[variant], "gate": "evaluation-gate", BASE: "import"},
+        leaves=(PACK,),
+    )
