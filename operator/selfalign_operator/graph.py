@@ -9,6 +9,7 @@ from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.api.values import amount
 from selfalign_stages.contract import parameters
 from selfalign_stages.contract.graph import StageName, Step
+from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Leaf
 
 BASE, PACK = "baseModel", "pack"
@@ -55,7 +56,7 @@ def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
 def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
     wanted = run.spec.stages.red_teaming
 
-    def step(kind: str, settings: parameters.Model, *needed: str, base: bool, suites: tuple[str, ...] = ()) -> Step:
+    def step(kind: str, settings: Model, *needed: str, base: bool, suites: tuple[str, ...] = ()) -> Step:
         inputs = {BASE: "import"} if base else {}
         inputs |= {name: f"redteaming-{name}" for name in needed}
         return Step.model_validate(
@@ -93,9 +94,7 @@ def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
 
 
 def _plain(sampling: parameters.Sampling) -> parameters.Sampling:
-    return parameters.Sampling(
-        temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens
-    )
+    return parameters.Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
 
 
 def _generation(generation: Generation, assistant_name: str) -> dict[str, object]:

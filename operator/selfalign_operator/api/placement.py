@@ -24,7 +24,7 @@ class Placement(Model):
 
     workers: int = Field(default=1, ge=1, le=1000, description="pods that share the chunks of a generation step")
     resources: Resources | None = None
-    template: PodTemplate | None = Field(default=None, description="overlay on the pod template, by the API's own names")
+    template: PodTemplate | None = Field(default=None, description="overlay on the stage's pod template")
 
 
 class PodDefaults(Model):

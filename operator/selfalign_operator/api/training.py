@@ -64,7 +64,8 @@ class Training(Placement):
     """Fine-tuning settings; what is not given comes from the preset."""
 
     preset: Preset = Field(
-        default="standard", description="standard: LoRA on all linear layers for 1 to 8 B; paper: the published 65 B recipe"
+        default="standard",
+        description="standard: LoRA on all linear layers, for 1 to 8 B; paper: the published recipe, for 65 B",
     )
     method: Literal["lora", "full"] | None = None
     rank: Annotated[int, Field(ge=1, le=4096)] | None = None

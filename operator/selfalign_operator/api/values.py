@@ -77,7 +77,9 @@ def _check_label(text: str) -> str:
 
 
 Duration = Annotated[
-    str, AfterValidator(_check_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2})
+    str,
+    AfterValidator(_check_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}),
 ]
 Quantity = Annotated[
     str | int,
@@ -96,6 +98,4 @@ RunName = Annotated[
     AfterValidator(_check_label),
     Field(json_schema_extra={"pattern": LABEL_PATTERN}),
 ]
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=253, description="name of an object in the run's namespace")
-]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, description="name of an object in the run's namespace")]

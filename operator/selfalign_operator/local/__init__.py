@@ -1,0 +1,1 @@
+"""Carries out the plan's actions as processes on this machine, for `selfalign run`."""

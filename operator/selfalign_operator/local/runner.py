@@ -1,0 +1,104 @@
+"""The loop of `selfalign run`: observe, plan, act, show; until the plan is over and every process has ended."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.status import RunStatus
+from selfalign_operator.local import tasks
+from selfalign_operator.local.attempts import Attempts
+from selfalign_operator.plan import Plan, StartPreflight, StartStep, Stop, plan
+from selfalign_operator.planning.observation import PREFLIGHT
+
+TICK_SECONDS, POLL_SECONDS = 0.05, 1.0
+
+
+@dataclass
+class Interrupt:
+    """How often the user asked to stop: once is gently, twice is now."""
+
+    times: int = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handles SIGINT and SIGTERM."""
+        self.times += 1
+
+
+@contextmanager
+def interrupts() -> Iterator[Interrupt]:
+    """Counts SIGINT and SIGTERM while it is open."""
+    interrupt = Interrupt()
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class Runner:
+    """Carries a run to its end; `show` is called with every new status."""
+
+    run: SelfAlignRun
+    places: tasks.Places
+    attempts: Attempts
+    show: Callable[[RunStatus], None]
+    interrupt: Interrupt
+
+    def carry_out(self) -> RunStatus:
+        """The last status; whether it was interrupted stands in `interrupt`."""
+        try:
+            return self._loop()
+        finally:
+            self.attempts.kill_all()
+
+    def _loop(self) -> RunStatus:
+        now = datetime.now(UTC)
+        current = self._plan(now)
+        polled = time.monotonic()
+        while self.attempts.any_running or not (current.over or self.interrupt.times):
+            time.sleep(TICK_SECONDS)
+            self._heed_interrupt()
+            now = datetime.now(UTC)
+            due = time.monotonic() - polled >= POLL_SECONDS
+            if due:
+                self.attempts.poll()
+                polled = time.monotonic()
+            woken = current.wake is not None and now >= current.wake
+            if self.attempts.reap(now) or due or woken:
+                current = self._plan(now)
+        return current.status
+
+    def _plan(self, now: datetime) -> Plan:
+        current = plan(self.run, self.attempts.observed(), now)
+        for action in current.actions if not self.interrupt.times else ():
+            self._act(action, now)
+        self.run = self.run.model_copy(update={"status": current.status})
+        self.show(current.status)
+        return current
+
+    def _act(self, action: StartPreflight | StartStep | Stop, now: datetime) -> None:
+        if isinstance(action, Stop):
+            self.attempts.stop(action.id)
+            return
+        key, number = action.key, action.attempt
+        if isinstance(action, StartPreflight):
+            task = tasks.preflight(self.run, self.places)
+            self.attempts.begin(PREFLIGHT, kind=None, key=key, number=number, task=task, now=now)
+            return
+        told = tasks.step(self.run, action, self.places)
+        self.attempts.begin(action.step.id, kind=action.step.kind, key=key, number=number, task=told, now=now)
+
+    def _heed_interrupt(self) -> None:
+        if self.interrupt.times >= 2:
+            self.attempts.kill_all()
+        elif self.interrupt.times:
+            for id_, attempt in self.attempts.observed().running().items():
+                if not attempt.stopping:
+                    self.attempts.stop(id_)

@@ -1,0 +1,73 @@
+"""What one machine cannot do: problems that stop `selfalign run`, notes on fields that only a cluster uses. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_stages.contract.task import Problem
+
+CREDENTIALS = "credentials come from the environment here"
+CLUSTER_ONLY: dict[str, str] = {
+    "spec.baseModel.secretRef": CREDENTIALS,
+    "spec.artifacts.secretRef": CREDENTIALS,
+    "spec.podDefaults": "there are no pods",
+    "spec.queueName": "there is no queue",
+    "spec.onSpecChange": "a run here has one spec from start to end",
+    "spec.budget.gpuHours": "GPU time is not metered here; spec.budget.deadline is heeded",
+    "spec.image.pushSecretRef": "the image is written to the artifact store, not pushed",
+    "spec.image.promoteTo": "the image is written to the artifact store, not pushed",
+    "spec.image.base": "a data image is made here; it is joined with a server image when it is pushed",
+    "spec.image.formats": "a data image (modelcar) is made here",
+} | {
+    f"spec.stages.{stage}.{field}": reason
+    for stage in (
+        "redTeaming",
+        "selfAlign",
+        "engraving",
+        "cloning.generation",
+        "cloning.training",
+        "evaluation",
+        "packaging",
+    )
+    for field, reason in {
+        "workers": "each step is one process here",
+        "resources": "there are no pods",
+        "template": "there are no pods",
+        "nodes": "this machine is the only node; globalBatchSize is kept",
+        "gpusPerNode": "a step is one process here; globalBatchSize is kept",
+    }.items()
+}
+
+
+def problems(run: SelfAlignRun) -> list[Problem]:
+    """What has to be changed before this machine can do the run."""
+    found = []
+    if run.spec.base_model.uri.startswith("pvc://"):
+        text = "a volume claim needs a cluster: on one machine write file://FOLDER"
+        found.append(Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=text))
+    if (reference := run.spec.principles.config_map_ref) is not None:
+        text = "a ConfigMap needs a cluster: on one machine write builtin: NAME or uri: file://FOLDER"
+        found.append(Problem(field="spec.principles.configMapRef", value=reference.name, message=text))
+    return found
+
+
+def notes(run: SelfAlignRun) -> list[str]:
+    """One line for each field that was given and means nothing here."""
+    given = dict(_given(run.spec, "spec"))
+    return [f"{path} does not apply: {why}" for path, why in CLUSTER_ONLY.items() if _says_something(given, path)]
+
+
+def _given(model: BaseModel, path: str) -> Iterator[tuple[str, Any]]:
+    for name, field in type(model).model_fields.items():
+        if name not in model.model_fields_set:
+            continue
+        value, where = getattr(model, name), f"{path}.{field.alias or name}"
+        yield where, value
+        if isinstance(value, BaseModel):
+            yield from _given(value, where)
+
+
+def _says_something(given: dict[str, Any], path: str) -> bool:
+    return path in given and given[path] not in (None, 1, "Reconcile", ("modelcar",))

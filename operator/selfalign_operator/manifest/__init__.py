@@ -1,0 +1,1 @@
+"""Reads a manifest file and tells everything that is wrong with it at once."""

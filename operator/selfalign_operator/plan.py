@@ -1,0 +1,110 @@
+"""plan(run, observed, now): what to do next and what the status says. Called by the local runner and the operator.
+
+Pure and level-triggered: planning again on the same observation gives the same, and a world in which the actions
+were carried out needs none of them again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.status import RunStatus
+from selfalign_operator.planning import outcome, status
+from selfalign_operator.planning.observation import PREFLIGHT, Observed
+from selfalign_operator.planning.view import View, look
+from selfalign_stages.contract.graph import Step
+from selfalign_stages.contract.manifest import ArtifactRef
+
+
+@dataclass(frozen=True)
+class StartPreflight:
+    """Resolve the leaves, find every problem and every finished step."""
+
+    key: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class StartStep:
+    """Start one attempt at a step whose inputs exist; `leaves` are digests by leaf name."""
+
+    step: Step
+    key: str
+    attempt: int
+    inputs: dict[str, ArtifactRef]
+    leaves: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Ask a running process to end; what it published stays."""
+
+    id: str
+    attempt: int
+
+
+Action = StartPreflight | StartStep | Stop
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`wake` is when to plan again although nothing has happened; `over` says that nothing more will be started."""
+
+    actions: tuple[Action, ...]
+    status: RunStatus
+    wake: datetime | None
+    over: bool
+
+
+def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
+    """The plan for a run; `run.status` is the status before, of which only times are read."""
+    view = look(run, observed, now)
+    starts = [attempt.started for attempts in observed.attempts.values() for attempt in attempts]
+    started = run.status.start_time or min([*starts, now])
+    verdict = outcome.judge(run, view, started=started, now=now)
+    stops = _stops(view, observed, halted=verdict.halted)
+    begins = () if verdict.halted else _starts(view, observed)
+    told = status.build(run, view, verdict, started=started, now=now)
+    waits = [step.verdict.wait_until for step in view.steps.values()]
+    waits += [view.preflight.wait_until, outcome.deadline(run, started)]
+    wake = min((moment for moment in waits if moment is not None and moment > now), default=None)
+    return Plan((*stops, *begins), told, None if verdict.halted else wake, verdict.halted)
+
+
+def _stops(view: View, observed: Observed, *, halted: bool) -> tuple[Stop, ...]:
+    wanted = {PREFLIGHT: view.preflight_key} | {
+        id_: step.key for id_, step in view.steps.items() if step.needed and step.key is not None
+    }
+    return tuple(
+        Stop(id_, attempt.number)
+        for id_, attempt in observed.running().items()
+        if not attempt.stopping and (halted or wanted.get(id_) != attempt.key)
+    )
+
+
+def _starts(view: View, observed: Observed) -> tuple[Action, ...]:
+    running = observed.running()
+    if view.answer is None:
+        if PREFLIGHT in running or view.preflight.state not in ("new", "retry"):
+            return ()
+        return (StartPreflight(view.preflight_key, _next_attempt(observed, PREFLIGHT)),)
+    ready = [step for id_, step in view.steps.items() if id_ not in running and view.startable(step)]
+    room = len(ready) if observed.slots is None else max(observed.slots - len(running), 0)
+    return tuple(_start(view, observed, step.step) for step in ready[:room])
+
+
+def _start(view: View, observed: Observed, step: Step) -> StartStep:
+    sources = {name: view.steps[source] for name, source in step.inputs.items()}
+    key = view.steps[step.id].key
+    assert key is not None and view.answer is not None, "only steps with a key are startable"
+    return StartStep(
+        step=step,
+        key=key,
+        attempt=_next_attempt(observed, step.id),
+        inputs={name: ArtifactRef(kind=source.step.kind, key=source.key or "") for name, source in sources.items()},
+        leaves={name: view.answer.leaves[name] for name in step.leaves},
+    )
+
+
+def _next_attempt(observed: Observed, id_: str) -> int:
+    return max((attempt.number for attempt in observed.of(id_)), default=0) + 1

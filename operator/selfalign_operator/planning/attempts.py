@@ -1,0 +1,73 @@
+"""Judges the attempts at one process by their exit codes: done, running, to be tried (again), or failed for good."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from selfalign_operator.api.run import Retries
+from selfalign_operator.planning.observation import Attempt
+from selfalign_stages.contract.exits import ExitCode
+from selfalign_stages.contract.task import Failure
+
+FINAL = {ExitCode.BAD_INPUT: "BadInput", ExitCode.ACCESS_DENIED: "AccessDenied", ExitCode.DOES_NOT_FIT: "DoesNotFit"}
+CRASH_DELAY, UNAVAILABLE_DELAY, LONGEST_DELAY = 1.0, 10.0, 300.0
+"""Seconds before the first retry, doubled for each further one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to make of a process. `wait_until` is set while a retry is held back."""
+
+    state: Literal["new", "running", "waiting", "retry", "done", "failed"]
+    last: Attempt | None = None
+    wait_until: datetime | None = None
+    failure: Failure | None = None
+
+
+def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime) -> Verdict:
+    """The verdict on the attempts for one key, oldest first."""
+    if not attempts:
+        return Verdict("new")
+    last = attempts[-1]
+    if last.running:
+        return Verdict("running", last)
+    if last.exit_code == ExitCode.PUBLISHED and last.result is not None:
+        return Verdict("done", last)
+    if last.exit_code in FINAL:
+        return Verdict("failed", last, failure=explain(last))
+    if last.exit_code == ExitCode.INTERRUPTED:
+        return _after_preemption(attempts, last, retries)
+    return _after_crash(attempts, last, retries, now)
+
+
+def explain(attempt: Attempt) -> Failure:
+    """Why an attempt ended, in its own words where it left any."""
+    if attempt.failure is not None:
+        return attempt.failure
+    code = attempt.exit_code if attempt.exit_code is not None else 0
+    if code in FINAL:
+        return Failure(reason=FINAL[ExitCode(code)], message=f"exit code {code} without a message: see its log")
+    if code == ExitCode.PUBLISHED:
+        return Failure(reason="NoResult", message="ended well but left no result: see its log")
+    if code < 0:
+        return Failure(reason="Killed", message=f"killed by signal {-code} (9 is often a lack of memory): see its log")
+    return Failure(reason="Crash", message=f"exit code {code} without a message: see its log")
+
+
+def _after_preemption(attempts: Sequence[Attempt], last: Attempt, retries: Retries) -> Verdict:
+    stops = sum(attempt.exit_code == ExitCode.INTERRUPTED for attempt in attempts)
+    if stops <= retries.preemptions:
+        return Verdict("retry", last)
+    message = f"stopped {stops} times, spec.retries.preemptions allows {retries.preemptions}: raise it to go on"
+    return Verdict("failed", last, failure=Failure(reason="TooManyPreemptions", message=message))
+
+
+def _after_crash(attempts: Sequence[Attempt], last: Attempt, retries: Retries, now: datetime) -> Verdict:
+    crashes = sum(attempt.exit_code != ExitCode.INTERRUPTED for attempt in attempts)
+    if crashes > retries.per_stage:
+        return Verdict("failed", last, failure=explain(last))
+    first = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
+    delay = min(first * 2 ** (crashes - 1), LONGEST_DELAY)
+    ready = (last.finished or last.started) + timedelta(seconds=delay)
+    return Verdict("retry", last) if ready <= now else Verdict("waiting", last, wait_until=ready)

@@ -1,0 +1,90 @@
+"""Where a run stands as a whole: preparing, working, suspended, failed or ready, with a reason a person can act on."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.values import seconds
+from selfalign_operator.planning.view import View
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`state` decides the conditions; in all but the first two nothing may run."""
+
+    state: Literal["preparing", "working", "suspended", "refused", "failed", "ready"]
+    reason: str
+    message: str = ""
+
+    @property
+    def halted(self) -> bool:
+        """Whether what runs is to be stopped."""
+        return self.state not in ("preparing", "working")
+
+
+def judge(run: SelfAlignRun, view: View, *, started: datetime, now: datetime) -> Outcome:
+    """The first thing that holds, most final first."""
+    return (
+        _ready(view)
+        or _refused(view)
+        or _failed(view)
+        or _gates(view)
+        or _suspended(run)
+        or _overdue(run, started, now)
+        or _going(view)
+    )
+
+
+def deadline(run: SelfAlignRun, started: datetime) -> datetime | None:
+    """When the run has to be done."""
+    limit = run.spec.budget.deadline
+    return started + timedelta(seconds=seconds(limit)) if limit else None
+
+
+def _ready(view: View) -> Outcome | None:
+    return Outcome("ready", "ImagePacked", "all gates passed and the image is packed") if view.complete else None
+
+
+def _refused(view: View) -> Outcome | None:
+    if view.preflight.failure is not None:
+        failure = view.preflight.failure
+        return Outcome("failed", failure.reason, f"preflight: {failure.message}")
+    if view.answer is None or not view.answer.problems:
+        return None
+    lines = [f"{problem.field}: {problem.message}" for problem in view.answer.problems]
+    return Outcome("refused", "PreflightFailed", "\n".join(lines))
+
+
+def _failed(view: View) -> Outcome | None:
+    for id_, step in view.steps.items():
+        if step.needed and step.verdict.failure is not None:
+            return Outcome("failed", step.verdict.failure.reason, f"{id_}: {step.verdict.failure.message}")
+    return None
+
+
+def _gates(view: View) -> Outcome | None:
+    gate = view.steps["evaluation-gate"].result
+    if gate is None or gate.metrics.get("passed") is True:
+        return None
+    failed = gate.metrics.get("failedGates", "")
+    return Outcome("failed", "GateFailed", f"evaluation-gate: not passed: {failed}; nothing was packaged")
+
+
+def _suspended(run: SelfAlignRun) -> Outcome | None:
+    return Outcome("suspended", "Suspended", "spec.suspend is true") if run.spec.suspend else None
+
+
+def _overdue(run: SelfAlignRun, started: datetime, now: datetime) -> Outcome | None:
+    limit = deadline(run, started)
+    if limit is None or now < limit:
+        return None
+    text = f"not done within spec.budget.deadline ({run.spec.budget.deadline}); raise it to go on from what exists"
+    return Outcome("failed", "DeadlineExceeded", text)
+
+
+def _going(view: View) -> Outcome:
+    if view.answer is None:
+        return Outcome("preparing", "Preflight", "resolves inputs and looks for finished steps")
+    stage = next((step.step.stage for step in view.steps.values() if step.needed and not step.done), "packaging")
+    return Outcome("working", stage[0].upper() + stage[1:])

@@ -1,0 +1,203 @@
+"""Builds a run's status from what the plan sees. Pure: times come from the observation or from the status before."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.status import (
+    Condition,
+    ConditionType,
+    EvaluationStatus,
+    ImageStatus,
+    RunStatus,
+    StageStatus,
+    State,
+    StepProgress,
+    StepStatus,
+)
+from selfalign_operator.planning.outcome import Outcome
+from selfalign_operator.planning.view import StepView, View
+from selfalign_stages.contract.graph import Kind, StageName
+
+Truth = Literal["True", "False", "Unknown"]
+
+# type: truth by outcome
+CONDITIONS: dict[ConditionType, dict[str, Truth]] = {
+    "Accepted": {"preparing": "Unknown", "refused": "False"},
+    "Reconciling": {"preparing": "True", "working": "True"},
+    "Stalled": {"refused": "True", "failed": "True"},
+    "Succeeded": {"ready": "True", "refused": "False", "failed": "False"},
+    "Ready": {"ready": "True"},
+}
+OTHERWISE: dict[ConditionType, Truth] = {
+    "Accepted": "True",
+    "Reconciling": "False",
+    "Stalled": "False",
+    "Succeeded": "Unknown",
+    "Ready": "False",
+}
+ABOUT: dict[StageName, Kind] = {
+    "import": "import",
+    "redTeaming": "prompts",
+    "selfAlign": "answers",
+    "engraving": "train",
+    "cloning": "verbose-answers",
+    "evaluation": "gate",
+    "packaging": "image",
+}
+"""The step kind whose key and counts stand for a stage."""
+
+
+def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime, now: datetime) -> RunStatus:
+    """The whole status; equal input gives an equal status."""
+    steps = [_step(step) for step in view.steps.values()]
+    stages = _stages(view, steps)
+    over = outcome.state in ("ready", "refused", "failed")
+    return RunStatus(
+        observed_generation=run.metadata.generation,
+        phase=_phase(outcome),
+        stage=next((stage.name for stage in stages if stage.state in ("Running", "Waiting")), None),
+        progress=_percent(view),
+        start_time=started,
+        completion_time=(run.status.completion_time or now) if over else None,
+        conditions=_conditions(run, outcome, now),
+        problems=view.answer.problems if view.answer else (),
+        warnings=view.answer.warnings if view.answer else (),
+        stages=stages,
+        evaluation=_evaluation(view),
+        image=_image(view),
+    )
+
+
+def _phase(outcome: Outcome) -> str:
+    fixed = {"ready": "Ready", "refused": "Failed", "failed": "Failed"}
+    return fixed.get(outcome.state, outcome.reason)
+
+
+def _percent(view: View) -> str | None:
+    if view.answer is None or view.answer.problems:
+        return None
+    counted = [step for step in view.steps.values() if step.done or step.needed]
+    return f"{100 * sum(step.done for step in counted) // max(len(counted), 1)}%"
+
+
+def _conditions(run: SelfAlignRun, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
+    found = []
+    for type_, truths in CONDITIONS.items():
+        truth = truths.get(outcome.state, OTHERWISE[type_])
+        before = run.status.condition(type_)
+        kept = before.last_transition_time if before is not None and before.status == truth else now
+        reason, message = outcome.reason, outcome.message
+        if type_ == "Accepted" and truth == "True":
+            reason, message = "PreflightPassed", ""
+        found.append(
+            Condition(
+                type=type_,
+                status=truth,
+                reason=reason,
+                message=message,
+                observed_generation=run.metadata.generation,
+                last_transition_time=kept,
+            )
+        )
+    return tuple(found)
+
+
+def _step(view: StepView) -> StepStatus:
+    last, result = view.verdict.last, view.result
+    hit = result is not None and view.verdict.state != "done"
+    counted = result is not None and (result.counts.rows or result.counts.rejected)
+    return StepStatus(
+        name=view.step.id,
+        kind=view.step.kind,
+        key=view.key,
+        state=_state(view),
+        cache=None if result is None else "Hit" if hit else result.cache,
+        attempt=last.number if last is not None else 0,
+        rows=result.counts.rows if result is not None and counted else None,
+        kept=result.counts.kept if result is not None and counted else None,
+        rejected=result.counts.rejected if result is not None else {},
+        start_time=last.started if last is not None else None,
+        completion_time=last.finished if last is not None else None,
+        seconds=result.seconds if result is not None else None,
+        progress=_progress(view),
+        digest=result.digest if result is not None else None,
+        message=view.verdict.failure.message if view.verdict.failure is not None else None,
+    )
+
+
+def _state(view: StepView) -> State:
+    if view.done:
+        return "Succeeded"
+    if view.key is not None and not view.needed:
+        return "Skipped"
+    states: dict[str, State] = {"running": "Running", "waiting": "Waiting", "retry": "Waiting", "failed": "Failed"}
+    return states.get(view.verdict.state, "Pending")
+
+
+def _progress(view: StepView) -> StepProgress | None:
+    last = view.verdict.last
+    if last is None or not last.running or last.progress is None:
+        return None
+    told = last.progress
+    return StepProgress(done=told.done, total=told.total, unit=told.unit, rate=told.rate, eta=told.eta)
+
+
+def _stages(view: View, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:
+    names = dict.fromkeys(step.step.stage for step in view.steps.values())
+    of_stage = {name: tuple(step for step in steps if view.steps[step.name].step.stage == name) for name in names}
+    return tuple(_stage(name, members) for name, members in of_stage.items())
+
+
+def _stage(name: StageName, steps: tuple[StepStatus, ...]) -> StageStatus:
+    about = next(step for step in steps if step.kind == ABOUT[name])
+    caches = {step.cache for step in steps if step.state != "Skipped"}
+    done = all(step.state in ("Succeeded", "Skipped") for step in steps)
+    starts = [step.start_time for step in steps if step.start_time is not None]
+    ends = [step.completion_time for step in steps if step.completion_time is not None]
+    spent = [step.seconds for step in steps if step.seconds is not None]
+    return StageStatus(
+        name=name,
+        state=_sum_up([step.state for step in steps]),
+        key=about.key,
+        cache=("Hit" if caches <= {"Hit"} else "Miss") if done else None,
+        rows=about.rows,
+        kept=about.kept,
+        rejected=about.rejected,
+        start_time=min(starts, default=None),
+        completion_time=max(ends, default=None) if done else None,
+        seconds=sum(spent) if spent else None,
+        steps=steps,
+    )
+
+
+def _sum_up(states: Sequence[State]) -> State:
+    urgent: tuple[State, ...] = ("Failed", "Running", "Waiting")
+    for state in urgent:
+        if state in states:
+            return state
+    if all(state == "Skipped" for state in states):
+        return "Skipped"
+    return "Succeeded" if all(state in ("Succeeded", "Skipped") for state in states) else "Pending"
+
+
+def _evaluation(view: View) -> EvaluationStatus | None:
+    gate = view.steps["evaluation-gate"].result
+    if gate is None:
+        return None
+    numbers = {name: float(value) for name, value in gate.metrics.items() if "." in name and not isinstance(value, str)}
+    failed = gate.metrics.get("failedGates", "")
+    return EvaluationStatus(passed=gate.metrics.get("passed") is True, failed_gates=str(failed), metrics=numbers)
+
+
+def _image(view: View) -> ImageStatus | None:
+    result = view.steps["packaging-image"].result
+    if result is None or not view.gate_passed:
+        return None
+    size = result.metrics.get("size")
+    return ImageStatus(
+        reference=str(result.metrics.get("image", "")),
+        digest=str(result.metrics.get("digest", "")),
+        size=int(size) if isinstance(size, int | float) else None,
+    )
