@@ -46,6 +46,14 @@ def validate(file: File, set_values: SetValues = None, output: Output = "text") 
 
 
 @app.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition."""
+    from selfalign_operator import crd as definition
+
+    typer.echo(definition.text(), nl=False)
+
+
+@app.command()
 def version() -> None:
     """Tell the version."""
     from importlib import metadata

@@ -2,8 +2,11 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from rich.console import Console
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
@@ -13,12 +16,14 @@ from selfalign_operator.local.runner import Runner, interrupts
 from selfalign_operator.local.tasks import Places
 from selfalign_operator.local.workdir import Workdir, locked
 from selfalign_operator.manifest.loading import load
+from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.terminal import ending, report
+from selfalign_operator.terminal.bars import Bars
 from selfalign_operator.terminal.lines import Lines
-from selfalign_operator.terminal.report import Report
 from selfalign_stages.contract.exits import BadInput
-from selfalign_stages.contract.task import Problem
+from selfalign_stages.contract.task import Problem, StoreLocation
 
-INTERRUPTED = 130
+NOT_READY, INTERRUPTED = 1, 130
 
 
 def run(
@@ -28,32 +33,65 @@ def run(
     loaded = read(file, set_values)
     found = support.problems(loaded) if isinstance(loaded, SelfAlignRun) else loaded
     if not isinstance(loaded, SelfAlignRun) or found:
-        _tell_problems(file, found, as_json=as_json)
-        return 1
+        if as_json:
+            _print_json(RunStatus(phase="Invalid", problems=tuple(found)).plain())
+        _tell_problems(file, found)
+        return NOT_READY
+    place = Workdir(workdir.resolve(), loaded.metadata.name)
+    folder = Path.cwd() if str(file) == "-" else file.resolve().parent
+    store = locations.store(loaded, folder, default_uri=place.store_uri)
     try:
-        return _carry_out(loaded, file, workdir=workdir, as_json=as_json, program=program)
+        with locked(place):
+            return _carry_out(loaded, place, Places(store, locations.leaves(loaded, folder)), program, as_json=as_json)
     except BadInput as error:
         _say(str(error))
-        return 1
+        return NOT_READY
 
 
-def _carry_out(run: SelfAlignRun, file: Path, *, workdir: Path, as_json: bool, program: Sequence[str]) -> int:
-    place = Workdir(workdir.resolve(), run.metadata.name)
-    folder = file.resolve().parent if str(file) != "-" else Path.cwd()
-    store = locations.store(run, folder, default_uri=place.store_uri)
-    places = Places(store, locations.leaves(run, folder))
-    with locked(place), interrupts() as interrupt:
-        for note in support.notes(run):
-            _say(f"note: {note}")
-        attempts = Attempts(place, machine.detect(), program)
-        status = Runner(run, places, attempts, Lines(_say), interrupt).carry_out()
-        report = Report(run, status, place, store)
+def _carry_out(run: SelfAlignRun, place: Workdir, places: Places, program: Sequence[str], *, as_json: bool) -> int:
+    for note in support.notes(run):
+        _say(f"note: {note}")
+    attempts = Attempts(place, machine.detect(), program)
+    with interrupts() as interrupt, _display() as show:
+        status = Runner(run, places, attempts, show, interrupt).carry_out()
     if as_json:
         _print_json(status.plain())
-    else:
-        report.write(sys.stdout)
-    report.write_failure(sys.stderr)
-    return 0 if status.ready else INTERRUPTED if interrupt.times else 1
+    elif status.stages:
+        report.write(sys.stdout, status)
+    if status.ready:
+        if not as_json:
+            _print_lines(_success(status, places.store))
+        return 0
+    stopped = interrupt.times > 0 and status.condition("Stalled") is not None
+    for line in ending.interrupted() if stopped else _failure(status, attempts, place):
+        _say(line)
+    return INTERRUPTED if stopped else NOT_READY
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[RunStatus], None]]:
+    """Bars where someone looks, lines where a file does."""
+    if not sys.stderr.isatty():
+        yield Lines(_say)
+        return
+    with Bars(Console(stderr=True)) as bars:
+        yield bars
+
+
+def _success(status: RunStatus, store: StoreLocation) -> list[str]:
+    key = next((stage.key for stage in status.stages if stage.name == "packaging"), None)
+    return ending.success(status, store=store, image_key=key)
+
+
+def _failure(status: RunStatus, attempts: Attempts, place: Workdir) -> list[str]:
+    steps = [step.name for stage in status.stages for step in stage.steps if step.state == "Failed"]
+    id_ = steps[0] if steps else PREFLIGHT
+    stalled = status.condition("Stalled")
+    told = status.problems or (stalled is not None and stalled.reason in ("GateFailed", "DeadlineExceeded"))
+    last = attempts.last(id_)
+    if told or last is None or last.exit_code in (0, None):
+        return ending.failure(status, exit_code=None, log=None)
+    return ending.failure(status, exit_code=last.exit_code, log=place.log(id_, last.number))
 
 
 def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
@@ -61,12 +99,12 @@ def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
     loaded = read(file, set_values)
     found = [] if isinstance(loaded, SelfAlignRun) else loaded
     if as_json:
-        _print_json([problem.plain() for problem in found])
+        _print_json([{"field": one.field, "value": one.value, "message": one.message} for one in found])
     elif found:
-        _tell_problems(file, found, as_json=False)
+        _tell_problems(file, found)
     else:
-        sys.stdout.write(f"{file} is valid\n")
-    return 1 if found else 0
+        _print_lines([f"{file} is valid"])
+    return NOT_READY if found else 0
 
 
 def read(file: Path, set_values: Sequence[str]) -> SelfAlignRun | list[Problem]:
@@ -80,11 +118,7 @@ def read(file: Path, set_values: Sequence[str]) -> SelfAlignRun | list[Problem]:
     return load(text, set_values=set_values)
 
 
-def _tell_problems(file: Path, problems: Sequence[Problem], *, as_json: bool) -> None:
-    if as_json:
-        status = RunStatus(phase="Invalid", problems=tuple(problems))
-        _print_json(status.plain())
-        return
+def _tell_problems(file: Path, problems: Sequence[Problem]) -> None:
     _say(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     for problem in problems:
         value = "" if problem.value is None else f" = {json.dumps(problem.value, ensure_ascii=False)}"
@@ -92,9 +126,13 @@ def _tell_problems(file: Path, problems: Sequence[Problem], *, as_json: bool) ->
 
 
 def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    _print_lines([json.dumps(value, indent=2, ensure_ascii=False)])
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

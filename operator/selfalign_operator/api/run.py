@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from selfalign_operator.api.placement import PodDefaults
+from selfalign_operator.api.rules import cel
 from selfalign_operator.api.sources import Artifacts, BaseModelSource, ObjectRef, Principles
 from selfalign_operator.api.stages import Stages
 from selfalign_operator.api.status import RunStatus
@@ -30,6 +31,11 @@ class Metadata(Model):
 
 class Image(Model):
     """The image that the run ends with."""
+
+    model_config = cel(
+        ("!('server' in self.formats) || has(self.base)", "format server needs base: the image with the server"),
+        ("!has(self.promoteTo) || self.promoteTo != self.tag", "promoteTo needs a tag of its own"),
+    )
 
     repository: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$", max_length=255)] | None = Field(
         default=None, description="REGISTRY/PATH without a tag; on one machine localhost/RUN where it is missing"
@@ -66,6 +72,13 @@ class Budget(Model):
 
 class Spec(Model):
     """What is wanted."""
+
+    model_config = cel(
+        (
+            "!has(self.image.variant) || self.image.variant != 'cloned' || self.stages.cloning.enabled",
+            "image.variant cloned needs stages.cloning.enabled",
+        )
+    )
 
     suspend: bool = Field(default=False, description="stop what runs, start nothing; what is published stays")
     assistant_name: AssistantName = "Dromedary"

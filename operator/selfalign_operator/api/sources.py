@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from selfalign_operator.api.rules import cel
 from selfalign_operator.api.values import ObjectName
 from selfalign_stages.contract.model import Model
 
@@ -21,21 +22,12 @@ class ObjectRef(Model):
 class BaseModelSource(Model):
     """The base language model. hf:// must be pinned to a commit, so that the same manifest means the same weights."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "!self.uri.startsWith('hf://') || "
-                    "(has(self.revision) && self.revision.matches('^[0-9a-f]{40}$'))",
-                    "message": "hf:// needs revision: the 40 hexadecimal digits of a commit, "
-                    "because tags and branches move",
-                },
-                {
-                    "rule": "self.uri.startsWith('hf://') || !has(self.revision)",
-                    "message": "revision applies to hf:// alone: remove it",
-                },
-            ]
-        }
+    model_config = cel(
+        (
+            "!self.uri.startsWith('hf://') || (has(self.revision) && self.revision.matches('^[0-9a-f]{40}$'))",
+            "hf:// needs revision: the 40 hexadecimal digits of a commit, because tags and branches move",
+        ),
+        ("self.uri.startsWith('hf://') || !has(self.revision)", "revision applies to hf:// alone: remove it"),
     )
 
     uri: str = Field(
@@ -62,16 +54,11 @@ class BaseModelSource(Model):
 class Principles(Model):
     """The principle pack: exactly one place. Its content is what counts, never its name."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "(has(self.builtin) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) + "
-                    "(has(self.uri) ? 1 : 0) == 1",
-                    "message": "give exactly one of builtin, configMapRef and uri",
-                }
-            ]
-        }
+    model_config = cel(
+        (
+            "(has(self.builtin) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) + (has(self.uri) ? 1 : 0) == 1",
+            "give exactly one of builtin, configMapRef and uri",
+        )
     )
 
     builtin: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
@@ -90,6 +77,13 @@ class Principles(Model):
 
 class Artifacts(Model):
     """The artifact store. Credentials come from the Secret or from the pod's service account."""
+
+    model_config = cel(
+        (
+            "!has(self.sseKmsKeyId) || (has(self.sse) && self.sse == 'aws:kms')",
+            "sseKmsKeyId applies to sse aws:kms alone: set sse, or remove it",
+        )
+    )
 
     uri: str = Field(pattern=r"^(file|s3)://.+", max_length=1024, description="s3://BUCKET/PREFIX or file://FOLDER")
     endpoint: Annotated[str, Field(pattern=r"^https?://.+", max_length=1024)] | None = None

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from selfalign_operator.api.placement import Placement
+from selfalign_operator.api.rules import map_by
 from selfalign_operator.api.training import Training
 from selfalign_stages.contract import parameters
 from selfalign_stages.contract.model import Model
@@ -109,18 +110,9 @@ PACK_SUITES = (
 class Evaluation(Placement):
     """Stage 5: suites on every variant, and the gates that the result must pass before it is packed."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "self.suites.all(one, self.suites.exists_one(other, other.name == one.name))",
-                    "message": "suites must have different names",
-                }
-            ]
-        }
+    suites: tuple[Suite, ...] = Field(
+        default=PACK_SUITES, min_length=1, max_length=16, json_schema_extra=map_by("name")
     )
-
-    suites: tuple[Suite, ...] = Field(default=PACK_SUITES, min_length=1, max_length=16)
     gates: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
         default=(), max_length=32, description='such as "cloned.hhh.overall >= base.hhh.overall + 0.05"'
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
+from selfalign_operator.api.rules import map_by
 from selfalign_stages.contract.graph import Kind, StageName
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Problem
@@ -56,7 +57,7 @@ class StepStatus(Model):
     rejected: dict[str, int] = {}
     start_time: Time | None = None
     completion_time: Time | None = None
-    seconds: float | None = Field(default=None, description="wall time of the process that published the artifact")
+    seconds: float | None = Field(default=None, description="wall time of the attempt that published the artifact")
     progress: StepProgress | None = None
     digest: str | None = Field(default=None, description="of the artifact's content")
     message: str | None = None
@@ -75,7 +76,7 @@ class StageStatus(Model):
     start_time: Time | None = None
     completion_time: Time | None = None
     seconds: float | None = None
-    steps: tuple[StepStatus, ...] = ()
+    steps: tuple[StepStatus, ...] = Field(default=(), json_schema_extra=map_by("name"))
 
 
 class EvaluationStatus(Model):
@@ -103,10 +104,10 @@ class RunStatus(Model):
     progress: str | None = Field(default=None, description="finished part of the steps")
     start_time: Time | None = None
     completion_time: Time | None = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...] = Field(default=(), json_schema_extra=map_by("type"))
     problems: tuple[Problem, ...] = Field(default=(), description="what preflight refused")
     warnings: tuple[str, ...] = ()
-    stages: tuple[StageStatus, ...] = ()
+    stages: tuple[StageStatus, ...] = Field(default=(), json_schema_extra=map_by("name"))
     evaluation: EvaluationStatus | None = None
     image: ImageStatus | None = None
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from selfalign_operator.api.placement import Placement
+from selfalign_operator.api.rules import cel
 from selfalign_stages.contract import parameters
 from selfalign_stages.contract.model import Model
 
@@ -62,6 +63,19 @@ class Merge(Model):
 
 class Training(Placement):
     """Fine-tuning settings; what is not given comes from the preset."""
+
+    model_config = cel(
+        (
+            "!has(self.globalBatchSize) || !has(self.microBatchSize) || "
+            "self.globalBatchSize % (self.microBatchSize * self.nodes * self.gpusPerNode) == 0",
+            "globalBatchSize must be divisible by microBatchSize x nodes x gpusPerNode",
+        ),
+        (
+            "!has(self.method) || self.method == 'lora' || "
+            "!(has(self.rank) || has(self.alpha) || has(self.dropout) || has(self.targets))",
+            "rank, alpha, dropout and targets apply to method lora alone",
+        ),
+    )
 
     preset: Preset = Field(
         default="standard",

@@ -80,9 +80,10 @@ class Attempts:
             if progress is not None:
                 self._change(id_, progress=progress)
 
-    def last(self, id_: str) -> Attempt:
-        """The newest attempt."""
-        return self._attempts[id_][-1]
+    def last(self, id_: str) -> Attempt | None:
+        """The newest attempt, if there was one."""
+        found = self._attempts.get(id_)
+        return found[-1] if found else None
 
     @property
     def any_running(self) -> bool:
@@ -93,7 +94,7 @@ class Attempts:
         process = self._processes.pop(id_)
         process.kill()
         code = process.exit_code()
-        path = self.workdir.messages(id_, self.last(id_).number) / "result.json"
+        path = self.workdir.messages(id_, self._attempts[id_][-1].number) / "result.json"
         shape: type[Result] | type[PreflightResult] = PreflightResult if id_ == PREFLIGHT else Result
         result = _read(path, shape)
         failure = _read(path, Failure) if result is None else None

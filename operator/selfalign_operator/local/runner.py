@@ -77,8 +77,10 @@ class Runner:
 
     def _plan(self, now: datetime) -> Plan:
         current = plan(self.run, self.attempts.observed(), now)
-        for action in current.actions if not self.interrupt.times else ():
-            self._act(action, now)
+        if current.actions and not self.interrupt.times:
+            for action in current.actions:
+                self._act(action, now)
+            current = plan(self.run, self.attempts.observed(), now)
         self.run = self.run.model_copy(update={"status": current.status})
         self.show(current.status)
         return current

@@ -1,7 +1,6 @@
 """What one machine cannot do: problems that stop `selfalign run`, notes on fields that only a cluster uses. Pure."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -55,19 +54,15 @@ def problems(run: SelfAlignRun) -> list[Problem]:
 
 def notes(run: SelfAlignRun) -> list[str]:
     """One line for each field that was given and means nothing here."""
-    given = dict(_given(run.spec, "spec"))
-    return [f"{path} does not apply: {why}" for path, why in CLUSTER_ONLY.items() if _says_something(given, path)]
+    given = set(_given(run.spec, "spec"))
+    return [f"{path} does not apply: {why}" for path, why in CLUSTER_ONLY.items() if path in given]
 
 
-def _given(model: BaseModel, path: str) -> Iterator[tuple[str, Any]]:
+def _given(model: BaseModel, path: str) -> Iterator[str]:
+    """Paths of the fields that differ from their defaults."""
     for name, field in type(model).model_fields.items():
-        if name not in model.model_fields_set:
-            continue
         value, where = getattr(model, name), f"{path}.{field.alias or name}"
-        yield where, value
-        if isinstance(value, BaseModel):
-            yield from _given(value, where)
-
-
-def _says_something(given: dict[str, Any], path: str) -> bool:
-    return path in given and given[path] not in (None, 1, "Reconcile", ("modelcar",))
+        if name in model.model_fields_set and value != field.get_default():
+            yield where
+            if isinstance(value, BaseModel):
+                yield from _given(value, where)

@@ -120,11 +120,21 @@ def _step(view: StepView) -> StepStatus:
         rejected=result.counts.rejected if result is not None else {},
         start_time=last.started if last is not None else None,
         completion_time=last.finished if last is not None else None,
-        seconds=result.seconds if result is not None else None,
+        seconds=_seconds(view),
         progress=_progress(view),
         digest=result.digest if result is not None else None,
         message=view.verdict.failure.message if view.verdict.failure is not None else None,
     )
+
+
+def _seconds(view: StepView) -> float | None:
+    """Wall time of the attempt that published the artifact, ours if it was, else as its manifest tells."""
+    last = view.verdict.last
+    if view.result is None:
+        return None
+    if last is None or last.finished is None or view.verdict.state != "done":
+        return view.result.seconds
+    return round((last.finished - last.started).total_seconds(), 1)
 
 
 def _state(view: StepView) -> State:
@@ -156,7 +166,6 @@ def _stage(name: StageName, steps: tuple[StepStatus, ...]) -> StageStatus:
     done = all(step.state in ("Succeeded", "Skipped") for step in steps)
     starts = [step.start_time for step in steps if step.start_time is not None]
     ends = [step.completion_time for step in steps if step.completion_time is not None]
-    spent = [step.seconds for step in steps if step.seconds is not None]
     return StageStatus(
         name=name,
         state=_sum_up([step.state for step in steps]),
@@ -167,9 +176,19 @@ def _stage(name: StageName, steps: tuple[StepStatus, ...]) -> StageStatus:
         rejected=about.rejected,
         start_time=min(starts, default=None),
         completion_time=max(ends, default=None) if done else None,
-        seconds=sum(spent) if spent else None,
+        seconds=_spent(steps) if done else None,
         steps=steps,
     )
+
+
+def _spent(steps: Sequence[StepStatus]) -> float:
+    """Wall time from the first start to the last end; for hits, what the steps took when they were made."""
+    spans = [(step.start_time, step.completion_time) for step in steps]
+    starts = [start for start, _ in spans if start is not None]
+    ends = [end for _, end in spans if end is not None]
+    if starts and ends:
+        return round((max(ends) - min(starts)).total_seconds(), 1)
+    return round(sum(step.seconds or 0 for step in steps), 1)
 
 
 def _sum_up(states: Sequence[State]) -> State:

@@ -21,9 +21,18 @@ class Lines:
 
     def __call__(self, status: RunStatus) -> None:
         """Shows a status."""
+        if status.phase == "Preflight":
+            self._once("resolves inputs and looks for finished steps")
+        for warning in status.warnings:
+            self._once(f"warning: {warning}")
         for stage in status.stages:
             for step in stage.steps:
                 self._step(step)
+
+    def _once(self, line: str) -> None:
+        if line not in self._said:
+            self._said[line] = line
+            self.write(line)
 
     def _step(self, step: StepStatus) -> None:
         before, now = self._said.get(step.name, "Pending"), f"{step.state}-{step.attempt}"
