@@ -34,3 +34,6 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Removes the object if it is there: for checkpoints that a newer one has replaced."""
+
+    def probe(self) -> None:
+        """Tries every kind of write; raises the StageError that names what is missing."""

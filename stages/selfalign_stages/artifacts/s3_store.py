@@ -1,0 +1,169 @@
+"""s3:// stores: create-once by conditional puts (If-None-Match), large files by a multipart upload of our own.
+
+boto3's upload_file cannot make conditional writes, so the last call of a multipart upload carries the condition here.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from selfalign_stages.artifacts import s3_errors
+from selfalign_stages.artifacts.store import ObjectInfo
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.task import StoreLocation
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+MULTIPART_FROM = 64 << 20
+PART_BYTES = 32 << 20  # 10,000 parts of this size hold 312 GiB, above any shard that the packaging writes
+UPLOAD_THREADS = 4
+PROBE = "probe/selfalign"
+
+
+def connect(location: StoreLocation) -> "S3Client":
+    """A client with credentials from the environment and checksums that third-party servers accept."""
+    import boto3
+    from botocore.config import Config
+
+    checksums = "when_required" if location.endpoint else "when_supported"
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 8},
+        s3={"addressing_style": location.addressing_style},
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=16,
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=location.endpoint,
+        region_name=location.region or ("us-east-1" if location.endpoint else None),
+        verify=location.ca_file,
+        config=config,
+    )
+    return client
+
+
+class S3Store:
+    """Objects as keys below a bucket's prefix."""
+
+    def __init__(self, location: StoreLocation) -> None:
+        parts = urlsplit(location.uri)
+        self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
+        self.endpoint = location.endpoint or "AWS"
+        self._client = connect(location)
+        self._encryption = _encryption(location)
+
+    def open(self, name: str) -> BinaryIO:
+        """See Store."""
+        with self._mapped(name):
+            return cast(BinaryIO, self._client.get_object(Bucket=self.bucket, Key=self._key(name))["Body"])
+
+    def put(self, name: str, data: bytes) -> bool:
+        """See Store."""
+        return self._created(name, lambda: self._put(name, data, IfNoneMatch="*"))
+
+    def put_file(self, name: str, path: Path) -> bool:
+        """See Store."""
+        if path.stat().st_size < MULTIPART_FROM:
+            return self.put(name, path.read_bytes())
+        return self._created(name, lambda: self._multipart(name, path, PART_BYTES))
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See Store."""
+        with self._mapped(name):
+            self._put(name, data)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """See Store."""
+        cut = len(self._key(""))
+        with self._mapped(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield ObjectInfo(name=entry["Key"][cut:], size=entry["Size"])
+
+    def delete(self, name: str) -> None:
+        """See Store."""
+        with self._mapped(name):
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
+
+    def probe(self) -> None:
+        """Writes, conditionally rewrites, reads and deletes; raises naming what the server cannot do."""
+        self.replace(PROBE, b"probe")
+        try:
+            if self.put(PROBE, b"again"):
+                raise BadInput(
+                    f"spec.artifacts.endpoint {self.endpoint!r}: the server ignores If-None-Match, so two workers could "
+                    "overwrite each other; use a server with conditional writes",
+                    reason="ConditionalPutUnsupported",
+                )
+            with self.open(PROBE) as stream:
+                stream.read()
+        finally:
+            self.delete(PROBE)
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _put(self, name: str, data: bytes, **condition: Any) -> None:
+        self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data, **self._encryption, **condition)
+
+    def _multipart(self, name: str, path: Path, part_bytes: int) -> None:
+        target: dict[str, Any] = {"Bucket": self.bucket, "Key": self._key(name)}
+        upload = self._client.create_multipart_upload(**target, **self._encryption)["UploadId"]
+        try:
+            count = -(-path.stat().st_size // part_bytes)
+            with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
+                parts = list(pool.map(lambda n: self._part(target, upload, path, n, part_bytes), range(count)))
+            self._client.complete_multipart_upload(
+                **target, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+            )
+        except BaseException:
+            self._client.abort_multipart_upload(**target, UploadId=upload)
+            raise
+
+    def _part(
+        self, target: dict[str, Any], upload: str, path: Path, index: int, part_bytes: int
+    ) -> "CompletedPartTypeDef":
+        with path.open("rb") as file:
+            file.seek(index * part_bytes)
+            body = file.read(part_bytes)
+        done = self._client.upload_part(
+            Bucket=target["Bucket"], Key=target["Key"], UploadId=upload, PartNumber=index + 1, Body=body
+        )
+        return {"ETag": done["ETag"], "PartNumber": index + 1}
+
+    def _created(self, name: str, write: Any) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._mapped(name):
+            for _ in range(5):
+                try:
+                    write()
+                except ClientError as error:
+                    if s3_errors.already_there(error):
+                        return False
+                    if not s3_errors.conflict(error):
+                        raise
+                else:
+                    return True
+            return not any(True for _ in self.list(name))
+
+    @contextmanager
+    def _mapped(self, name: str) -> Iterator[None]:
+        with s3_errors.mapped(bucket=self.bucket, key=self._key(name), endpoint=self.endpoint):
+            yield
+
+
+def _encryption(location: StoreLocation) -> dict[str, Any]:
+    if location.sse is None:
+        return {}
+    key = {"SSEKMSKeyId": location.sse_kms_key_id} if location.sse_kms_key_id else {}
+    return {"ServerSideEncryption": location.sse, **key}

@@ -1,0 +1,110 @@
+"""A stage process: reads its task, returns at once if the artifact exists, else computes and publishes it.
+
+selfalign-stage KIND --task task.json --result result.json [--port N] [--host ADDRESS] [--scratch DIR]
+"""
+
+import argparse
+import errno
+import logging
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from selfalign_stages import hits, results, serving, steps
+from selfalign_stages.artifacts.opening import open_store
+from selfalign_stages.artifacts.reading import read_manifest
+from selfalign_stages.context import StepContext
+from selfalign_stages.contract.exits import DoesNotFit, ExitCode, StageError
+from selfalign_stages.contract.graph import KINDS
+from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.task import Failure, PreflightTask, Task
+from selfalign_stages.progress import Progress
+
+LOG = logging.getLogger("selfalign")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one step; the exit code is the contract's."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    result_path = options.result or results.default_path()
+    try:
+        outcome: Model = _preflight(options.task) if options.kind == "preflight" else _step(options)
+    except Exception as raised:
+        error = _as_stage_error(raised)
+        LOG.error("%s: %s", error.reason, error)
+        results.write(result_path, Failure(reason=error.reason, message=str(error)[:2000]))
+        return int(error.code)
+    results.write(result_path, outcome, limited=options.kind != "preflight")
+    return ExitCode.PUBLISHED
+
+
+def _preflight(task: Path) -> Model:
+    from selfalign_stages.preflight.check import check
+
+    return check(PreflightTask.model_validate_json(task.read_bytes()))
+
+
+def _step(options: argparse.Namespace) -> Model:
+    task = Task.model_validate_json(options.task.read_bytes())
+    store = open_store(task.store)
+    if found := read_manifest(store, ArtifactRef(kind=task.kind, key=task.key)):
+        LOG.info("%s: found in the store", task.id)
+        return hits.result(found, cache="Hit")
+    progress = Progress()
+    server = serving.serve(progress, step=task.id, host=options.host, port=options.port) if options.port else None
+    with tempfile.TemporaryDirectory(prefix="selfalign-", dir=options.scratch) as scratch:
+        context = StepContext(
+            task=task, store=store, scratch=Path(scratch), progress=progress, stop_requested=_stop_on_signals()
+        )
+        manifest = steps.load(task.kind)(context)
+    if server:
+        server.shutdown()
+    return hits.result(manifest, cache="Miss")
+
+
+def _stop_on_signals() -> Callable[[], bool]:
+    """The first SIGTERM or SIGINT asks the step to stop; a second one ends the process."""
+    asked = threading.Event()
+
+    def stop(number: int, _frame: object) -> None:
+        if asked.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    return asked.is_set
+
+
+def _as_stage_error(raised: Exception) -> StageError:
+    """The error itself, or what it means: memory and disk have exit codes of their own, the rest is a crash."""
+    if isinstance(raised, StageError):
+        return raised
+    traceback.print_exception(raised)
+    if isinstance(raised, MemoryError) or type(raised).__name__ == "OutOfMemoryError":
+        return DoesNotFit(f"out of memory: {raised}; use a smaller micro batch, a smaller model or a larger machine")
+    if isinstance(raised, OSError) and raised.errno == errno.ENOSPC:
+        return DoesNotFit(f"{raised.filename}: no space left on the device; free space or point --scratch elsewhere")
+    return StageError(f"{type(raised).__name__}: {raised}", reason="Crash")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="selfalign-stage", description="Runs one step of a SelfAlignRun.")
+    parser.add_argument("kind", choices=[*KINDS, "preflight"], help="step kind, as the task says")
+    parser.add_argument("--task", type=Path, required=True, help="task file, JSON")
+    parser.add_argument("--result", type=Path, help="where the result goes; the termination log in a pod")
+    parser.add_argument("--port", type=int, default=0, help="serves /progress and /metrics; 0 serves nothing")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on; 0.0.0.0 in a pod")
+    parser.add_argument("--scratch", type=Path, help="folder for temporary files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
