@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     result_path = options.result or results.default_path()
     try:
-        outcome: Model = _preflight(options.task) if options.kind == "preflight" else _step(options)
+        outcome = _preflight(options.task) if options.kind == "preflight" else _step(options)
     except Exception as raised:
         error = _as_stage_error(raised)
         LOG.error("%s: %s", error.reason, error)

@@ -61,7 +61,8 @@ def mapped(*, bucket: str, key: str, endpoint: str) -> Iterator[None]:
         raise translate(error, bucket=bucket, key=key, endpoint=endpoint) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise AccessDenied(
-            f"s3://{bucket}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or spec.artifacts.secretRef"
+            f"s3://{bucket}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "or name a Secret in spec.artifacts.secretRef"
         ) from error
     except BotoCoreError as error:
         raise Unavailable(f"s3://{bucket}/{key} at {endpoint}: {error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from urllib.parse import urlsplit
 
 from selfalign_stages.artifacts import s3_errors
@@ -30,7 +30,7 @@ def connect(location: StoreLocation) -> "S3Client":
     import boto3
     from botocore.config import Config
 
-    checksums = "when_required" if location.endpoint else "when_supported"
+    checksums: Literal["when_required", "when_supported"] = "when_required" if location.endpoint else "when_supported"
     config = Config(
         retries={"mode": "standard", "max_attempts": 8},
         s3={"addressing_style": location.addressing_style},
@@ -101,7 +101,7 @@ class S3Store:
             if self.put(PROBE, b"again"):
                 raise BadInput(
                     f"spec.artifacts.endpoint {self.endpoint!r}: the server ignores If-None-Match, so two workers could "
-                    "overwrite each other; use a server with conditional writes",
+                    "overwrite each other; use one with conditional writes",
                     reason="ConditionalPutUnsupported",
                 )
             with self.open(PROBE) as stream:

@@ -1,0 +1,142 @@
+"""Reads a pack from a folder, a ConfigMap-shaped YAML file or the distribution, and tells every problem at once."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from selfalign_stages import builtin
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.model import canonical_json, sha256_hex
+from selfalign_stages.pack.model import Exemplar, Frames, Header, Identity, Pack, Principle, QuestionType, SeedTask
+from selfalign_stages.pack.strict_yaml import UniqueKeyLoader
+
+SUITE_PREFIX = "suite."
+PARTS: dict[str, tuple[str, Any]] = {
+    "pack.yaml": ("header", Header),
+    "principles.yaml": ("principles", tuple[Principle, ...]),
+    "exemplars.yaml": ("exemplars", tuple[Exemplar, ...]),
+    "prompts.yaml": ("frames", Frames),
+    "identity.yaml": ("identity", tuple[Identity, ...]),
+    "question-types.yaml": ("question_types", tuple[QuestionType, ...]),
+    "seed-tasks.jsonl": ("seed_tasks", tuple[SeedTask, ...]),
+}
+OPTIONAL = {"identity.yaml"}
+
+
+def load(uri: str) -> Pack:
+    """The pack at builtin://NAME, file:///folder or file:///configmap.yaml; BadInput lists all that is wrong."""
+    return parse(read(uri), place=uri)
+
+
+def read(uri: str) -> dict[str, str]:
+    """File names and contents of a pack, line ends normalised."""
+    scheme, _, rest = uri.partition("://")
+    if scheme == "builtin":
+        return _read_folder(builtin.folder("packs", rest))
+    if scheme != "file":
+        raise BadInput(f"spec.principles.uri {uri!r}: use builtin://NAME or file:///path", reason="InvalidPack")
+    path = Path(unquote(urlsplit(uri).path))
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise BadInput(f"spec.principles.uri {uri!r}: there is no such folder or file", reason="InvalidPack")
+    return _read_config_map(path)
+
+
+def parse(contents: Mapping[str, str], *, place: str) -> Pack:
+    """A pack from file contents."""
+    problems = [
+        f"{name}: unknown file; a pack holds {sorted(PARTS)} and {SUITE_PREFIX}NAME.json[l]"
+        for name in contents
+        if name not in PARTS and not name.startswith(SUITE_PREFIX)
+    ]
+    parts: dict[str, Any] = {}
+    for name, (part, shape) in PARTS.items():
+        if name in contents:
+            parts[part] = _part(name, contents[name], shape, problems.append)
+        elif name not in OPTIONAL:
+            problems.append(f"{name}: missing")
+    if not problems:
+        names = {principle.name for principle in parts["principles"]}
+        problems += _unknown_rules(parts["exemplars"], names)
+    if problems:
+        listed = "\n  ".join(problems)
+        raise BadInput(f"principle pack {place}: {len(problems)} problem(s)\n  {listed}", reason="InvalidPack")
+    suites = {name: text for name, text in contents.items() if name.startswith(SUITE_PREFIX)}
+    return Pack(**parts, suites=suites, digest=digest(contents))
+
+
+def digest(contents: Mapping[str, str]) -> str:
+    """Content digest: a folder and a ConfigMap of the same files agree."""
+    return "sha256:" + sha256_hex(canonical_json(dict(contents)))
+
+
+def _read_folder(folder: Path) -> dict[str, str]:
+    contents = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "README.md" or path.is_dir():
+            continue
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(f"{path}: is a link that leaves the pack; put the file itself there", reason="InvalidPack")
+        contents[path.name] = _text(path.read_bytes(), path.name)
+    return contents
+
+
+def _read_config_map(path: Path) -> dict[str, str]:
+    try:
+        loaded = yaml.load(path.read_text(), Loader=UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path.name}: {error}", reason="InvalidPack") from error
+    data = loaded.get("data", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
+        raise BadInput(f"{path.name}: expected a ConfigMap whose data maps file names to texts", reason="InvalidPack")
+    return {str(name): _text(text.encode(), str(name)) for name, text in data.items()}
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{name}: is not UTF-8 at byte {error.start}", reason="InvalidPack") from error
+
+
+def _part(name: str, text: str, shape: Any, tell: Callable[[str], None]) -> Any:
+    try:
+        value = _json_lines(text) if name.endswith(".jsonl") else yaml.load(text, Loader=UniqueKeyLoader)
+        return TypeAdapter(shape).validate_python(value)
+    except yaml.YAMLError as error:
+        tell(f"{name}: {' '.join(str(error).split())}")
+    except json.JSONDecodeError as error:
+        tell(f"{name}: line {error.lineno}: {error.msg}")
+    except ValidationError as error:
+        for found in error.errors():
+            where = ".".join(str(part) for part in found["loc"])
+            tell(f"{name}: {where or 'top'}: {found['msg']} (is {str(found['input'])[:60]!r})")
+    return None
+
+
+def _json_lines(text: str) -> list[Any]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                error.lineno = number
+                raise
+    return rows
+
+
+def _unknown_rules(exemplars: tuple[Exemplar, ...], names: set[str]) -> list[str]:
+    return [
+        f"exemplars.yaml: {e}.turns.{t}.rules: {rule!r} is no principle; there are {sorted(names)}"
+        for e, exemplar in enumerate(exemplars)
+        for t, turn in enumerate(exemplar.turns)
+        for rule in turn.rules
+        if rule not in names
+    ]
