@@ -13,31 +13,29 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
-from selfalign_stages.contract.exits import ExitCode
-from selfalign_stages.contract.graph import keys
-from selfalign_stages.contract.manifest import Counts
-from selfalign_stages.contract.task import Failure, PreflightResult, PreflightTask, Progress, Result, Task
+PUBLISHED, INTERRUPTED = 0, 75
 
 
 def main() -> int:
     arguments = _arguments()
+    task = json.loads(arguments.task.read_bytes())
     if arguments.kind == "preflight":
-        return _preflight(arguments)
-    task = Task.model_validate_json(arguments.task.read_bytes())
-    behaviour = _behaviour(arguments.script, task.id)
-    _note(arguments.script, f"start {task.id}")
+        return _preflight(arguments, task)
+    behaviour = _behaviour(arguments.script, task["id"])
+    _note(arguments.script, f"start {task['id']}")
     if behaviour == "hang":
         return _hang(arguments.port)
     if behaviour:
-        failure = Failure(reason="Told", message=f"{task.id} was told to end with {behaviour}")
-        arguments.result.write_text(failure.model_dump_json(by_alias=True))
+        failure = {"reason": "Told", "message": f"{task['id']} was told to end with {behaviour}"}
+        arguments.result.write_text(json.dumps(failure))
         sys.stderr.write("noise\nlast words of the stand-in\n")
         return int(behaviour)
-    (_published(arguments.script) / f"{task.kind}-{task.key}").touch()
-    arguments.result.write_text(_result(task.kind, task.key, arguments.script, "Miss").model_dump_json(by_alias=True))
-    _note(arguments.script, f"end {task.id}")
-    return 0
+    (_published(arguments.script) / f"{task['kind']}-{task['key']}").touch()
+    arguments.result.write_text(json.dumps(_result(task["kind"], task["key"], arguments.script, "Miss")))
+    _note(arguments.script, f"end {task['id']}")
+    return PUBLISHED
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,32 +49,33 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _preflight(arguments: argparse.Namespace) -> int:
-    task = PreflightTask.model_validate_json(arguments.task.read_bytes())
+def _preflight(arguments: argparse.Namespace, document: dict[str, Any]) -> int:
+    from selfalign_stages.contract.graph import keys
+    from selfalign_stages.contract.task import PreflightTask
+
+    task = PreflightTask.model_validate(document)
     told = json.loads(arguments.script.read_text()).get("preflight", {})
     leaves = {name: f"sha256:{name}" for name in task.leaves}
     published = _published(arguments.script)
-    found = {}
-    for step in task.steps:
-        key = keys(task.steps, leaves=leaves, seed=task.seed)[step.id]
-        if (published / f"{step.kind}-{key}").exists():
-            found[step.id] = _result(step.kind, key, arguments.script, "Hit")
-    answer = PreflightResult.model_validate({"leaves": leaves, "found": found, **told})
-    arguments.result.write_text(answer.model_dump_json(by_alias=True))
-    return ExitCode.PUBLISHED
+    kinds = {step.id: step.kind for step in task.steps}
+    found = {
+        id_: _result(kinds[id_], key, arguments.script, "Hit")
+        for id_, key in keys(task.steps, leaves=leaves, seed=task.seed).items()
+        if (published / f"{kinds[id_]}-{key}").exists()
+    }
+    arguments.result.write_text(json.dumps({"leaves": leaves, "found": found, **told}))
+    return PUBLISHED
 
 
-def _result(kind: str, key: str, script: Path, cache: str) -> Result:
+def _result(kind: str, key: str, script: Path, cache: str) -> dict[str, Any]:
+    gate = {"passed": True, "failedGates": "", "base.hhh.overall": 0.4, "engraved.hhh.overall": 0.7}
     metrics = {
-        "gate": {"passed": True, "failedGates": "", "base.hhh.overall": 0.4, "engraved.hhh.overall": 0.7}
-        | {"engraved.hhh.overall.low": 0.6, "engraved.hhh.overall.high": 0.8}
-        | json.loads(script.read_text()).get("gateMetrics", {}),
+        "gate": gate | json.loads(script.read_text()).get("gateMetrics", {}),
         "image": {"image": "localhost/x:candidate", "digest": "sha256:" + "0" * 64, "size": 12345},
     }
-    counts = Counts(rows=10, kept=7, rejected={"too-short": 2, "duplicate": 1}) if kind == "prompts" else Counts()
-    return Result.model_validate(
-        {"key": key, "cache": cache, "digest": f"sha256:{key}", "counts": counts, "metrics": metrics.get(kind, {})}
-    )
+    counts = {"rows": 10, "kept": 7, "rejected": {"too-short": 2, "duplicate": 1}} if kind == "prompts" else {}
+    digest = f"sha256:{key}"
+    return {"key": key, "cache": cache, "digest": digest, "counts": counts, "metrics": metrics.get(kind, {})}
 
 
 def _published(script: Path) -> Path:
@@ -100,14 +99,14 @@ def _hang(port: int) -> int:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while not stopped.wait(0.02):
         pass
-    return ExitCode.INTERRUPTED
+    return INTERRUPTED
 
 
 class _Serving(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(Progress(done=3, total=12, unit="records", rate=1.5, eta=6).model_dump_json().encode())
+        self.wfile.write(b'{"done": 3, "total": 12, "unit": "records", "rate": 1.5, "eta": 6}')
 
     def log_message(self, format: str, *args: object) -> None:
         pass

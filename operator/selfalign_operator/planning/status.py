@@ -1,7 +1,7 @@
 """Builds a run's status from what the plan sees. Pure: times come from the observation or from the status before."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from selfalign_operator.api.run import SelfAlignRun
@@ -57,7 +57,7 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
     return RunStatus(
         observed_generation=run.metadata.generation,
         phase=_phase(outcome),
-        stage=next((stage.name for stage in stages if stage.state in ("Running", "Waiting")), None),
+        stage=_current(stages) if outcome.state == "working" else None,
         progress=_percent(view),
         start_time=started,
         completion_time=(run.status.completion_time or now) if over else None,
@@ -73,6 +73,10 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
 def _phase(outcome: Outcome) -> str:
     fixed = {"ready": "Ready", "refused": "Failed", "failed": "Failed"}
     return fixed.get(outcome.state, outcome.reason)
+
+
+def _current(stages: Sequence[StageStatus]) -> StageName | None:
+    return next((stage.name for stage in stages if stage.state not in ("Succeeded", "Skipped")), None)
 
 
 def _percent(view: View) -> str | None:
@@ -182,13 +186,19 @@ def _stage(name: StageName, steps: tuple[StepStatus, ...]) -> StageStatus:
 
 
 def _spent(steps: Sequence[StepStatus]) -> float:
-    """Wall time from the first start to the last end; for hits, what the steps took when they were made."""
-    spans = [(step.start_time, step.completion_time) for step in steps]
-    starts = [start for start, _ in spans if start is not None]
-    ends = [end for _, end in spans if end is not None]
-    if starts and ends:
-        return round((max(ends) - min(starts)).total_seconds(), 1)
-    return round(sum(step.seconds or 0 for step in steps), 1)
+    """Wall time in which any step worked; for hits, what the steps took when they were made."""
+    spans = sorted(
+        (step.start_time, step.completion_time)
+        for step in steps
+        if step.start_time is not None and step.completion_time is not None
+    )
+    if not spans:
+        return round(sum(step.seconds or 0 for step in steps), 1)
+    total, until = timedelta(), spans[0][0]
+    for start, end in spans:
+        total += max(end - max(start, until), timedelta())
+        until = max(until, end)
+    return round(total.total_seconds(), 1)
 
 
 def _sum_up(states: Sequence[State]) -> State:

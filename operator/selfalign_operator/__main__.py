@@ -1,0 +1,5 @@
+"""Lets `python -m selfalign_operator` do what `selfalign` does."""
+
+from selfalign_operator.cli import main
+
+main()

@@ -1,0 +1,97 @@
+"""The CRD: generated, structural, small, and the one in the chart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfalign_operator import crd
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = crd.definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title", "discriminator", "prefixItems"}
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from nodes(inner, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from nodes(schema[key], f"{path}.{key}")
+
+
+def at(path: str) -> dict[str, Any]:
+    return dict(nodes(SCHEMA))[path]
+
+
+def test_the_chart_holds_the_generated_definition() -> None:
+    text = (ROOT / "charts/selfalign-operator/templates/crd.yaml").read_text()
+    assert text == crd.text(), "run: selfalign crd > charts/selfalign-operator/templates/crd.yaml"
+    assert "{{" not in text
+
+
+def test_the_definition_survives_uninstalling_the_chart_and_fits_an_annotation() -> None:
+    text = crd.text()
+    assert yaml.safe_load(text)["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert len(text.encode()) < 200_000
+    assert "&id" not in text
+
+
+def test_the_schema_is_structural() -> None:
+    for path, node in nodes(SCHEMA):
+        assert not FORBIDDEN & node.keys(), path
+        schemaless = node.get("x-kubernetes-preserve-unknown-fields") or node.get("x-kubernetes-int-or-string")
+        assert "type" in node or schemaless, path
+        assert not ("properties" in node and "additionalProperties" in node), path
+        assert node.get("default", 0) is not None, path
+
+
+def test_bounds_are_those_of_openapi_3_0() -> None:
+    learning_rate = at(".spec.stages.engraving.learningRate")
+    assert (learning_rate["minimum"], learning_rate["exclusiveMinimum"]) == (0, True)
+    assert all(isinstance(node.get("exclusiveMaximum", True), bool) for _, node in nodes(SCHEMA))
+
+
+def test_an_unseen_run_is_told_apart_from_a_current_one() -> None:
+    assert SCHEMA["properties"]["status"]["default"] == {"observedGeneration": -1}
+    assert not [path for path, node in nodes(SCHEMA) if path.startswith(".status.") and "default" in node]
+
+
+def test_defaults_come_from_the_models() -> None:
+    assert at(".spec.stages.redTeaming.dedupRougeL")["default"] == 0.7
+    assert at(".spec.principles")["default"] == {"builtin": "dromedary-16"}
+    assert at(".spec.stages")["default"] == {}
+    assert [suite["name"] for suite in at(".spec.stages.evaluation.suites")["default"]] == [
+        "hhh",
+        "truthfulqa",
+        "adherence",
+    ]
+
+
+def test_lists_with_names_are_maps() -> None:
+    keys = {path: node.get("x-kubernetes-list-map-keys") for path, node in nodes(SCHEMA) if "items" in node}
+    assert keys[".status.conditions"] == ["type"]
+    assert keys[".status.stages"] == keys[".status.stages.items.steps"] == ["name"]
+    assert keys[".spec.stages.evaluation.suites"] == ["name"]
+
+
+def test_every_rule_has_a_message_and_every_string_under_spec_a_limit() -> None:
+    for path, node in nodes(SCHEMA):
+        assert all(rule["message"] for rule in node.get("x-kubernetes-validations", ())), path
+        if path.startswith(".spec") and node.get("type") == "string":
+            assert "maxLength" in node or "enum" in node or "pattern" in node, path
+
+
+def test_pod_templates_have_no_schema() -> None:
+    template = at(".spec.podDefaults.template")
+    assert template["x-kubernetes-preserve-unknown-fields"] is True and "properties" not in template
+
+
+def test_columns_and_names_are_what_people_type() -> None:
+    definition = crd.definition()["spec"]
+    assert definition["names"]["shortNames"] == ["sar"] and definition["names"]["categories"] == ["selfalign"]
+    columns = [column["name"] for column in definition["versions"][0]["additionalPrinterColumns"]]
+    assert columns == ["Phase", "Stage", "Progress", "Image", "Age"]
+    assert definition["versions"][0]["subresources"] == {"status": {}}

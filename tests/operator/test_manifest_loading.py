@@ -1,0 +1,251 @@
+"""What is refused before any work, and how it is told."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.operator.builders import manifest
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.values import amount, seconds
+from selfalign_operator.manifest.loading import load
+from selfalign_stages.contract.task import Problem
+
+
+def problems(*set_values: str, text: str | None = None, **spec: Any) -> dict[str, str]:
+    found = load(text if text is not None else yaml.safe_dump(manifest(**spec)), set_values=set_values)
+    assert not isinstance(found, SelfAlignRun)
+    return {problem.field: problem.message for problem in found}
+
+
+def loaded(*set_values: str, text: str | None = None, **spec: Any) -> SelfAlignRun:
+    found = load(text if text is not None else yaml.safe_dump(manifest(**spec)), set_values=set_values)
+    assert isinstance(found, SelfAlignRun), found
+    return found
+
+
+MINIMAL = """
+apiVersion: selfalign.dev/v1alpha1
+kind: SelfAlignRun
+metadata: {name: trial}
+spec:
+  baseModel: {uri: builtin://hamlet}
+"""
+
+
+def test_a_minimal_manifest_is_enough() -> None:
+    assert loaded(text=MINIMAL).spec.assistant_name == "Dromedary"
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = problems(
+        assistantName="a\nb",
+        stages={
+            "redTeaming": {"dedupRougeL": 1.3, "promts": 5},
+            "engraving": {"rank": 0, "globalBatchSize": 10, "microBatchSize": 4},
+        },
+        budget={"deadline": "3 days"},
+        image={"variant": "cloned", "formats": ["server"]},
+    )
+    assert set(found) == {
+        "spec.assistantName",
+        "spec.stages.redTeaming.dedupRougeL",
+        "spec.stages.redTeaming.promts",
+        "spec.stages.engraving.rank",
+        "spec.stages.engraving.globalBatchSize",
+        "spec.budget.deadline",
+        "spec.image.formats",
+    }
+    assert "did you mean prompts?" in found["spec.stages.redTeaming.promts"]
+    assert "10m or 72h" in found["spec.budget.deadline"]
+    assert "write 8" in found["spec.stages.engraving.globalBatchSize"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("spec.stages.redTeaming.prompts", 0),
+        ("spec.stages.redTeaming.prompts", "600"),
+        ("spec.stages.redTeaming.prompts", 1.5),
+        ("spec.stages.redTeaming.decontaminate", 1),
+        ("spec.stages.redTeaming.topicGuidedShare", 1),
+        ("spec.stages.selfAlign.temperature", -0.1),
+        ("spec.stages.selfAlign.topP", 0),
+        ("spec.stages.engraving.method", "qlora"),
+        ("spec.stages.engraving.targets", []),
+        ("spec.stages.cloning.training.warmupRatio", 1),
+        ("spec.stages.evaluation.suites", []),
+        ("spec.stages.evaluation.confidence", 1),
+        ("spec.seed", -1),
+        ("spec.assistantName", "### User"),
+        ("spec.assistantName", ""),
+        ("spec.assistantName", "a" * 41),
+        ("spec.baseModel.uri", "http://somewhere"),
+        ("spec.image.tag", "no spaces"),
+        ("spec.image.maxShardSize", "4GB"),
+        ("spec.budget.deadline", "72"),
+        ("spec.budget.deadline", "0h"),
+        ("spec.onSpecChange", "reconcile"),
+        ("metadata.name", "Upper"),
+        ("metadata.name", "a" * 53),
+        ("metadata.name", "-a"),
+    ],
+)
+def test_a_wrong_value_is_told_by_field_and_value(field: str, value: Any) -> None:
+    found = load(yaml.safe_dump(manifest()), set_values=[f"{field}={json.dumps(value)}"])
+    assert not isinstance(found, SelfAlignRun)
+    assert [problem.field for problem in found] == [field]
+    assert found[0].value == value and found[0].message
+
+
+def test_unknown_fields_are_told_with_what_was_meant() -> None:
+    assert "did you mean baseModel?" in problems(base_model={"uri": "x"})["spec.base_model"]
+    assert "did you mean redTeaming?" in problems(stages={"redteaming": {}})["spec.stages.redteaming"]
+    assert "known here: " in problems(retries={"zzz": 1})["spec.retries.zzz"]
+
+
+def test_missing_fields_are_told_and_the_rest_is_still_checked() -> None:
+    document = {
+        "apiVersion": "selfalign.dev/v1alpha1",
+        "spec": {"stages": {"engraving": {"method": "full", "rank": 8}}},
+    }
+    found = problems(text=yaml.safe_dump(document))
+    assert set(found) == {"kind", "metadata", "spec.baseModel", "spec.stages.engraving.rank"}
+
+
+def test_a_clash_with_a_field_that_is_faulty_itself_is_not_told() -> None:
+    found = problems(stages={"engraving": {"globalBatchSize": 10, "microBatchSize": "four"}})
+    assert set(found) == {"spec.stages.engraving.microBatchSize"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "word"),
+    [
+        ({"stages": {"engraving": {"gpusPerNode": 64, "preset": "paper"}}}, "globalBatchSize", "1024"),
+        ({"stages": {"cloning": {"training": {"method": "full", "alpha": 8}}}}, "training.alpha", "method"),
+        ({"image": {"variant": "cloned"}, "stages": {"cloning": {"enabled": False}}}, "image.variant", "disabled"),
+        ({"image": {"promoteTo": "candidate"}}, "promoteTo", "own"),
+        ({"image": {"repository": "reg.example/ns/x:tag"}}, "repository", "spec.image.tag"),
+        ({"artifacts": {"uri": "s3://b/p", "sseKmsKeyId": "k"}}, "sseKmsKeyId", "aws:kms"),
+        ({"artifacts": {"uri": "file://a", "region": "x"}}, "region", "s3://"),
+        ({"principles": {"builtin": "a", "uri": "file://b"}}, "spec.principles", "exactly one"),
+        ({"principles": {}}, "spec.principles", "exactly one"),
+        ({"baseModel": {"uri": "hf://a/b", "revision": "main"}}, "spec.baseModel", "commit"),
+        ({"baseModel": {"uri": "hf://a/b"}}, "spec.baseModel", "commit"),
+        ({"baseModel": {"uri": "builtin://a", "revision": "a" * 40}}, "spec.baseModel", "hf://"),
+        (
+            {"stages": {"evaluation": {"suites": [{"name": "a", "format": "hhh", "uri": "pack://a"}] * 2}}},
+            "suites[1].name",
+            "two suites",
+        ),
+    ],
+)
+def test_impossible_combinations_are_told_with_the_remedy(spec: dict[str, Any], field: str, word: str) -> None:
+    found = problems(**spec)
+    assert len(found) == 1
+    (place, message), *_ = found.items()
+    assert place.endswith(field) and word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (MINIMAL + "  seed: 1\n  seed: 2\n", ("given twice", "line 8")),
+        (MINIMAL + "---\nkind: Other\n", ("one document", "there are 2")),
+        ("", ("one document", "there are 0")),
+        ("- a\n", ("mapping",)),
+        ("a: [", ("line",)),
+        ("a: !!python/object:os.system {}", ("constructor",)),
+        ("a: &x [*x]", ("itself",)),
+        ("1: a", ("quotes",)),
+    ],
+)
+def test_yaml_is_read_strictly(text: str, words: tuple[str, ...]) -> None:
+    told = " ".join(problems(text=text).values())
+    assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+def test_values_that_json_cannot_hold_are_refused_by_their_path(value: str) -> None:
+    found = problems(text=MINIMAL + f"  stages: {{selfAlign: {{temperature: {value}}}}}\n")
+    assert list(found) == ["spec.stages.selfAlign.temperature"]
+
+
+def test_aliases_that_multiply_are_refused_quickly() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "aliases multiply" in problems(text="\n".join(lines))[""]
+
+
+def test_numbers_are_read_as_an_api_server_reads_them() -> None:
+    run = loaded(text=MINIMAL + "  stages: {engraving: {learningRate: 1e-3}}\n")
+    assert run.spec.stages.engraving.learning_rate == 0.001
+    assert loaded(text=MINIMAL + "  assistantName: 2024-01-02\n").spec.assistant_name == "2024-01-02"
+
+
+def test_anchors_are_fine() -> None:
+    run = loaded(text=MINIMAL + "  stages:\n    engraving: &t {rank: 4}\n    cloning: {training: *t}\n")
+    assert run.spec.stages.cloning.training.rank == 4
+
+
+def test_set_changes_one_place_even_where_an_alias_points() -> None:
+    text = MINIMAL + "  stages:\n    engraving: &t {rank: 4}\n    cloning: {training: *t}\n"
+    run = loaded("spec.stages.engraving.rank=8", text=text)
+    assert (run.spec.stages.engraving.rank, run.spec.stages.cloning.training.rank) == (8, 4)
+
+
+def test_set_reads_yaml_values_and_list_indices() -> None:
+    suite = {"name": "a", "format": "hhh", "uri": "pack://a"}
+    run = loaded(
+        "spec.seed=7",
+        "spec.stages.selfAlign.deterministic=true",
+        "spec.stages.evaluation.suites[0].name=b",
+        "spec.stages.engraving.targets=[q_proj]",
+        stages={"evaluation": {"suites": [suite]}},
+    )
+    assert run.spec.seed == 7 and run.spec.stages.self_align.deterministic
+    assert run.spec.stages.evaluation.suites[0].name == "b"
+    assert run.spec.stages.engraving.targets == ("q_proj",)
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("nonsense", "--set"),
+        ("spec.sed=7", "spec.sed"),
+        ("metadata.name.x=7", "metadata.name.x"),
+        ("spec.stages.evaluation.gates[3]=a", "spec.stages.evaluation.gates[3]"),
+        ("spec.seed=[", "spec.seed"),
+    ],
+)
+def test_a_set_that_leads_nowhere_is_a_problem(override: str, field: str) -> None:
+    assert list(problems(override, stages={"evaluation": {"gates": []}})) == [field]
+
+
+def test_durations_and_quantities_mean_what_they_say() -> None:
+    assert [seconds(text) for text in ("10m", "72h", "1h30m", "45s")] == [600, 259_200, 5400, 45]
+    assert [int(amount(text)) for text in ("4Gi", "4G", "7", 7)] == [2**32, 4_000_000_000, 7, 7]
+    assert amount("500m") * 2 == 1
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_run_or_problems_never_an_exception(text: str) -> None:
+    found = load(text)
+    assert isinstance(found, SelfAlignRun) or all(isinstance(one, Problem) and one.message for one in found)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = ("metadata", "spec", "spec.stages", "spec.stages.engraving", "spec.image", "spec.stages.evaluation.suites")
+
+
+@given(st.sampled_from(PLACES), json_values)
+def test_any_value_anywhere_is_told_or_taken(place: str, value: Any) -> None:
+    found = load(yaml.safe_dump(manifest()), set_values=[f"{place}={json.dumps(value)}"])
+    assert isinstance(found, SelfAlignRun) or all(one.message for one in found)
