@@ -100,8 +100,8 @@ class S3Store:
         try:
             if self.put(PROBE, b"again"):
                 raise BadInput(
-                    f"spec.artifacts.endpoint {self.endpoint!r}: the server ignores If-None-Match, so two workers could "
-                    "overwrite each other; use one with conditional writes",
+                    f"spec.artifacts.endpoint {self.endpoint!r}: the server ignores If-None-Match, so two workers "
+                    "could overwrite each other; use one with conditional writes",
                     reason="ConditionalPutUnsupported",
                 )
             with self.open(PROBE) as stream:

@@ -98,9 +98,9 @@ def row_parts(rows: Sequence[Model], *, size: int) -> dict[str, Path | bytes]:
     return {part_name(index): encode_rows(rows[start : start + size]) for index, start in enumerate(starts)}
 
 
-def part_name(index: int) -> str:
+def part_name(index: int, *, stem: str = "part") -> str:
     """File name of a part; sorts in number order."""
-    return f"part-{index:05d}.jsonl.zst"
+    return f"{stem}-{index:05d}.jsonl.zst"
 
 
 def count(rows: Iterable[BaseModel]) -> Counts:

@@ -37,6 +37,15 @@ class Prompt(Model):
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
 
 
+class Draft(Model):
+    """A raw completion of a red-teaming step, kept so that a round is never generated twice."""
+
+    id: str
+    seeds: tuple[str, ...] = ()
+    text: str
+    finish_reason: Literal["stop", "length", "abort"]
+
+
 class Answer(Model):
     """An answered prompt. `rules` are the principle numbers that the thought names."""
 

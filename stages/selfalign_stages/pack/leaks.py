@@ -57,7 +57,7 @@ class Leaks:
         )
 
     def reason(self, answer: str, *, query: str) -> str | None:
-        """What leaked into the answer: leak-marker, leak-exemplar-N, leak-verbose-prompt and the like; None if nothing."""
+        """What leaked into the answer (leak-marker, leak-exemplar-N, leak-verbose-prompt ...), or None."""
         if any(marker in answer for marker in self.markers):
             return "leak-marker"
         asked, long_runs = set(words(query)), runs(answer, EXEMPLAR_RUN)

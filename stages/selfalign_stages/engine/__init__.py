@@ -1,0 +1,1 @@
+"""The two-method interface to a language model, and its vLLM implementation."""

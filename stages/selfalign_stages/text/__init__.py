@@ -1,0 +1,1 @@
+"""Pure decisions about text: overlap, duplicates, loops, refusals, filters."""
