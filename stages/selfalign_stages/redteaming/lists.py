@@ -35,7 +35,7 @@ def question(text: str) -> str:
 
 
 def tasks(draft: Draft, *, first: int) -> tuple[list[tuple[str, str]], int]:
-    """(instruction, input) pairs of a continued task list, open at task `first`; and how many items were cut or torn."""
+    """(instruction, input) pairs of a list continued at task `first`, and how many items were cut or torn."""
     text = f"Task {first}:{draft.text}"
     pattern = re.compile(r"^Task (\d+):", re.MULTILINE)
     starts = [match.start() for match in pattern.finditer(text)]

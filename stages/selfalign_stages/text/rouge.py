@@ -1,4 +1,4 @@
-"""Exact ROUGE-L: the F-measure on longest common subsequences of words (Lin 2004), decided as rouge_score decides it."""
+"""Exact ROUGE-L: the F-measure on longest common subsequences of words (Lin 2004), decided as rouge_score does it."""
 
 import re
 from collections import Counter, defaultdict

@@ -1,0 +1,50 @@
+"""Step verbose-answers: the engraved teacher answers all prompts at length under the verbose prompt (section 3.4)."""
+
+from selfalign_stages import chat
+from selfalign_stages.answering import conversation
+from selfalign_stages.context import StepContext
+from selfalign_stages.contract import parameters
+from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.rows import Answer, Prompt
+from selfalign_stages.engine.interface import Completion
+from selfalign_stages.pack import rendering
+from selfalign_stages.pack.leaks import Leaks
+from selfalign_stages.pack.loading import load
+from selfalign_stages.text.loops import loops
+
+
+def run(context: StepContext) -> Manifest:
+    """Answers the prompts of red-teaming, those whose short answer was rejected included (as the reference does)."""
+    settings = parameters.VerboseAnswers.model_validate(context.task.parameters)
+    pack = load(context.task.leaves["pack"].uri)
+    name = settings.assistant_name
+    system = pack.fill(pack.frames.verbose.strip(), assistant_name=name)
+    leaks = Leaks.of(pack, assistant_name=name)
+    return conversation.answer_all(
+        context,
+        model="teacher",
+        settings=settings,
+        stop=rendering.stop_strings(),
+        prompt=lambda prompt: chat.question(prompt.text, assistant_name=name, system=system),
+        judge=lambda prompt, completion: judge(prompt, completion, leaks=leaks),
+    )
+
+
+def judge(prompt: Prompt, completion: Completion, *, leaks: Leaks) -> Answer:
+    """The row of a completion, with the reason why it is rejected if it is."""
+    answer = completion.text.strip()
+    reason: str | None
+    if completion.finish_reason != "stop":
+        reason = conversation.CUT[completion.finish_reason]
+    elif not answer:
+        reason = "empty"
+    else:
+        reason = "loop" if loops(answer) else leaks.reason(answer, query=prompt.text)
+    return Answer(
+        id=prompt.id,
+        prompt=prompt,
+        answer=answer,
+        finish_reason=completion.finish_reason,
+        tokens=completion.tokens,
+        reject=reason,
+    )
