@@ -13,7 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.operator.builders import manifest
+from tests.operator.builders import NOW, manifest
+
+from selfalign_operator.local.attempts import Attempts
+from selfalign_operator.local.machine import Machine
+from selfalign_operator.local.workdir import Workdir
+from selfalign_stages.contract.task import Progress, StoreLocation, Task
 
 STANDIN = Path(__file__).with_name("standin.py")
 LAUNCH = """
@@ -43,7 +48,7 @@ class Place:
         told_json = json.dumps(told | {"set": set_values, "program": program})
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         return subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, told_json],
+            [sys.executable, "-W", "error", "-c", LAUNCH, told_json],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -218,9 +223,28 @@ def test_task_files_hold_what_the_step_needs_and_relative_places_are_the_manifes
 
 def test_progress_is_polled_while_a_step_runs(place: Place) -> None:
     place.script(**{"import": ["hang"]})
-    process = place.begin()
-    until(lambda: "start import" in place.journal())
-    time.sleep(2.5)
-    process.terminate()
-    code, status, _ = place.finish(process)
-    assert code == 130
+    task = Task(id="import", kind="import", key="k", seed=1, store=StoreLocation(uri="file:///s"), parameters={})
+    program = [sys.executable, str(STANDIN), str(place.folder / "script.json")]
+    attempts = Attempts(Workdir(place.folder / "work", "trial"), Machine(cores=2, gpus=0), program)
+    attempts.begin("import", kind="import", key="k", number=1, task=task, now=NOW)
+
+    def told() -> Progress | None:
+        attempts.poll()
+        last = attempts.last("import")
+        return last.progress if last else None
+
+    until(lambda: told() is not None)
+    assert told() == Progress(done=3, total=12, unit="records", rate=1.5, eta=6)
+    attempts.stop("import")
+    until(lambda: attempts.reap(NOW) == ["import"])
+    assert not attempts.any_running
+    last = attempts.last("import")
+    assert last is not None and last.exit_code == 75 and last.stopping
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "slots", "threads"), [(1, 0, 1, 1), (2, 0, 2, 1), (8, 0, 2, 4), (8, 1, 1, 8)]
+)
+def test_threads_depend_on_machine_and_kind_alone(cores: int, gpus: int, slots: int, threads: int) -> None:
+    machine = Machine(cores=cores, gpus=gpus)
+    assert (machine.slots, machine.threads("answers"), machine.threads("train")) == (slots, threads, cores)

@@ -15,7 +15,6 @@ from selfalign_operator.local.machine import Machine
 from selfalign_operator.local.process import StageProcess, free_port, start
 from selfalign_operator.local.workdir import Workdir
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
-from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightResult, Result
@@ -44,6 +43,7 @@ class Attempts:
         """Starts an attempt; `kind` is None for preflight."""
         folder, scratch = self.workdir.messages(id_, number), self.workdir.scratch(id_)
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)  # a killed attempt could not tidy up
         scratch.mkdir(parents=True, exist_ok=True)
         (folder / "task.json").write_text(task.model_dump_json(by_alias=True, exclude_none=True, indent=1))
         (folder / "result.json").unlink(missing_ok=True)
@@ -99,8 +99,7 @@ class Attempts:
         result = _read(path, shape)
         failure = _read(path, Failure) if result is None else None
         self._change(id_, finished=now, exit_code=code, result=result, failure=failure)
-        if code == ExitCode.PUBLISHED:
-            shutil.rmtree(self.workdir.scratch(id_), ignore_errors=True)
+        shutil.rmtree(self.workdir.scratch(id_), ignore_errors=True)
 
     def _change(self, id_: str, **changes: object) -> None:
         self._attempts[id_][-1] = replace(self._attempts[id_][-1], **changes)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ class Workdir:
         return self.root / "runs" / self.run / f"{id_}-{attempt}"
 
     def scratch(self, id_: str) -> Path:
-        """Folder that a step may fill; kept between attempts, removed when the step is done."""
+        """Folder that an attempt may fill; removed when it ends."""
         return self.root / "scratch" / self.run / id_
 
 

@@ -19,6 +19,7 @@ from selfalign_operator.api.status import (
 from selfalign_operator.planning.outcome import Outcome
 from selfalign_operator.planning.view import StepView, View
 from selfalign_stages.contract.graph import Kind, StageName
+from selfalign_stages.contract.manifest import Counts
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -111,7 +112,7 @@ def _conditions(run: SelfAlignRun, outcome: Outcome, now: datetime) -> tuple[Con
 def _step(view: StepView) -> StepStatus:
     last, result = view.verdict.last, view.result
     hit = result is not None and view.verdict.state != "done"
-    counted = result is not None and (result.counts.rows or result.counts.rejected)
+    counts = _counts(view)
     return StepStatus(
         name=view.step.id,
         kind=view.step.kind,
@@ -119,9 +120,9 @@ def _step(view: StepView) -> StepStatus:
         state=_state(view),
         cache=None if result is None else "Hit" if hit else result.cache,
         attempt=last.number if last is not None else 0,
-        rows=result.counts.rows if result is not None and counted else None,
-        kept=result.counts.kept if result is not None and counted else None,
-        rejected=result.counts.rejected if result is not None else {},
+        rows=counts.rows if counts is not None else None,
+        kept=counts.kept if counts is not None else None,
+        rejected=counts.rejected if counts is not None else {},
         start_time=last.started if last is not None else None,
         completion_time=last.finished if last is not None else None,
         seconds=_seconds(view),
@@ -129,6 +130,13 @@ def _step(view: StepView) -> StepStatus:
         digest=result.digest if result is not None else None,
         message=view.verdict.failure.message if view.verdict.failure is not None else None,
     )
+
+
+def _counts(view: StepView) -> Counts | None:
+    """What the artifact counts, or what a failure says it counted; None where nothing is counted in rows."""
+    failure = view.verdict.failure
+    counts = view.result.counts if view.result is not None else failure.counts if failure is not None else None
+    return counts if counts is not None and (counts.rows or counts.rejected) else None
 
 
 def _seconds(view: StepView) -> float | None:
