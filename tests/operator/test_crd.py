@@ -95,3 +95,8 @@ def test_columns_and_names_are_what_people_type() -> None:
     columns = [column["name"] for column in definition["versions"][0]["additionalPrinterColumns"]]
     assert columns == ["Phase", "Stage", "Progress", "Image", "Age"]
     assert definition["versions"][0]["subresources"] == {"status": {}}
+
+
+def test_every_field_of_the_spec_is_explained() -> None:
+    silent = [path for path, node in nodes(SCHEMA) if path.startswith(".spec.") and "description" not in node]
+    assert [path for path in silent if not path.endswith((".items", ".additionalProperties"))] == []

@@ -133,9 +133,9 @@ def test_a_clash_with_a_field_that_is_faulty_itself_is_not_told() -> None:
         ({"artifacts": {"uri": "file://a", "region": "x"}}, "region", "s3://"),
         ({"principles": {"builtin": "a", "uri": "file://b"}}, "spec.principles", "exactly one"),
         ({"principles": {}}, "spec.principles", "exactly one"),
-        ({"baseModel": {"uri": "hf://a/b", "revision": "main"}}, "spec.baseModel", "commit"),
-        ({"baseModel": {"uri": "hf://a/b"}}, "spec.baseModel", "commit"),
-        ({"baseModel": {"uri": "builtin://a", "revision": "a" * 40}}, "spec.baseModel", "hf://"),
+        ({"baseModel": {"uri": "hf://a/b", "revision": "main"}}, "spec.baseModel.revision", "commit"),
+        ({"baseModel": {"uri": "hf://a/b"}}, "spec.baseModel.revision", "commit"),
+        ({"baseModel": {"uri": "builtin://a", "revision": "a" * 40}}, "spec.baseModel.revision", "hf://"),
         (
             {"stages": {"evaluation": {"suites": [{"name": "a", "format": "hhh", "uri": "pack://a"}] * 2}}},
             "suites[1].name",

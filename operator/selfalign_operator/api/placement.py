@@ -15,8 +15,8 @@ PodTemplate = Annotated[
 class Resources(Model):
     """Requests and limits of a stage's container, as in a pod."""
 
-    requests: dict[str, Quantity] = {}
-    limits: dict[str, Quantity] = {}
+    requests: dict[str, Quantity] = Field(default={}, description="what a pod is promised, such as memory: 40Gi")
+    limits: dict[str, Quantity] = Field(default={}, description="what a pod may use, such as nvidia.com/gpu: 1")
 
 
 class Placement(Model):

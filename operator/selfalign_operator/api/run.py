@@ -40,14 +40,19 @@ class Image(Model):
     repository: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$", max_length=255)] | None = Field(
         default=None, description="REGISTRY/PATH without a tag; on one machine localhost/RUN where it is missing"
     )
-    tag: str = Field(default="candidate", pattern=TAG_PATTERN)
+    tag: str = Field(default="candidate", pattern=TAG_PATTERN, description="first tag, given before anyone promotes")
     promote_to: Annotated[str, Field(pattern=TAG_PATTERN)] | None = Field(
         default=None, description="second tag, given once all gates have passed"
     )
     base: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
         default=None, description="image with a server, for format server"
     )
-    formats: tuple[Literal["server", "modelcar"], ...] = Field(default=("modelcar",), min_length=1, max_length=2)
+    formats: tuple[Literal["server", "modelcar"], ...] = Field(
+        default=("modelcar",),
+        min_length=1,
+        max_length=2,
+        description="modelcar: weights alone, to mount; server: joined with an image that serves them",
+    )
     variant: Literal["engraved", "cloned"] | None = Field(
         default=None, description="cloned if cloning is enabled, else engraved"
     )
@@ -66,7 +71,9 @@ class Retries(Model):
 class Budget(Model):
     """What the run may use before it is stopped."""
 
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="GPUs times hours, over all steps"
+    )
     deadline: Duration | None = Field(default=None, description="wall time since the run began")
 
 
@@ -81,10 +88,12 @@ class Spec(Model):
     )
 
     suspend: bool = Field(default=False, description="stop what runs, start nothing; what is published stays")
-    assistant_name: AssistantName = "Dromedary"
+    assistant_name: AssistantName = Field(
+        default="Dromedary", description="what the assistant is called and calls itself"
+    )
     base_model: BaseModelSource
     principles: Principles = Principles(builtin="dromedary-16")
-    seed: int = Field(default=42, ge=0, le=2**53 - 1)
+    seed: int = Field(default=42, ge=0, le=2**53 - 1, description="of everything that is drawn at random")
     artifacts: Artifacts | None = Field(default=None, description="on one machine WORKDIR/store where it is missing")
     pod_defaults: PodDefaults = PodDefaults()
     stages: Stages = Stages()
@@ -94,7 +103,10 @@ class Spec(Model):
     )
     retries: Retries = Retries()
     budget: Budget = Budget()
-    on_spec_change: Literal["Reconcile", "Restart", "Reject"] = "Reconcile"
+    on_spec_change: Literal["Reconcile", "Restart", "Reject"] = Field(
+        default="Reconcile",
+        description="Reconcile keeps what still fits, Restart stops all steps, Reject changes nothing",
+    )
 
 
 class SelfAlignRun(Model):

@@ -1,6 +1,5 @@
 """Where a run's inputs come from and where its artifacts go."""
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,8 +8,6 @@ from pydantic_core import PydanticCustomError
 from selfalign_operator.api.rules import cel
 from selfalign_operator.api.values import ObjectName
 from selfalign_stages.contract.model import Model
-
-COMMIT_PATTERN = r"^[0-9a-f]{40}$"
 
 
 class ObjectRef(Model):
@@ -38,18 +35,6 @@ class BaseModelSource(Model):
     revision: str | None = Field(default=None, max_length=128, description="commit of a hf:// repository")
     secret_ref: ObjectRef | None = Field(default=None, description="Secret with HF_TOKEN or S3 credentials")
 
-    @model_validator(mode="after")
-    def _pinned(self) -> Self:
-        if self.uri.startswith("hf://") and not re.fullmatch(COMMIT_PATTERN, self.revision or ""):
-            raise PydanticCustomError(
-                "revision",
-                "hf:// needs revision: the 40 hexadecimal digits of a commit, because tags and branches move; "
-                "the repository's page lists commits under Files and versions",
-            )
-        if not self.uri.startswith("hf://") and self.revision is not None:
-            raise PydanticCustomError("revision", "revision applies to hf:// alone: remove it")
-        return self
-
 
 class Principles(Model):
     """The principle pack: exactly one place. Its content is what counts, never its name."""
@@ -65,7 +50,9 @@ class Principles(Model):
         default=None, description="name of a pack that ships with SelfAlign"
     )
     config_map_ref: ObjectRef | None = Field(default=None, description="ConfigMap with the files of a pack")
-    uri: Annotated[str, Field(pattern=r"^(file|s3)://.+", max_length=1024)] | None = None
+    uri: Annotated[str, Field(pattern=r"^(file|s3)://.+", max_length=1024)] | None = Field(
+        default=None, description="folder of a pack: file://FOLDER or s3://BUCKET/PREFIX"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -86,12 +73,18 @@ class Artifacts(Model):
     )
 
     uri: str = Field(pattern=r"^(file|s3)://.+", max_length=1024, description="s3://BUCKET/PREFIX or file://FOLDER")
-    endpoint: Annotated[str, Field(pattern=r"^https?://.+", max_length=1024)] | None = None
-    region: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    endpoint: Annotated[str, Field(pattern=r"^https?://.+", max_length=1024)] | None = Field(
+        default=None, description="address of an S3 service other than AWS"
+    )
+    region: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(default=None, description="S3 region")
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        default="auto", description="whether the bucket stands in the path or in the host name"
+    )
     ca_file: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         default=None, description="PEM file with the certificate authority of the endpoint"
     )
-    sse: Literal["AES256", "aws:kms"] | None = None
-    sse_kms_key_id: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    sse: Literal["AES256", "aws:kms"] | None = Field(default=None, description="server-side encryption")
+    sse_kms_key_id: Annotated[str, Field(min_length=1, max_length=2048)] | None = Field(
+        default=None, description="key for sse aws:kms"
+    )
     secret_ref: ObjectRef | None = Field(default=None, description="Secret with AWS_ACCESS_KEY_ID and the like")

@@ -10,23 +10,31 @@ from selfalign_operator.api.training import Training
 from selfalign_stages.contract import parameters
 from selfalign_stages.contract.model import Model
 
+TEMPERATURE = "spread of the choice among tokens, 0 always takes the likeliest"
+TOP_P = "part of the probability that is drawn from"
+
 
 class TopicSampling(parameters.Sampling):
     """Decoding settings of the topic lists."""
 
+    temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
+    top_p: float = Field(default=0.98, gt=0, le=1, description=TOP_P)
     max_tokens: int = Field(default=128, ge=1, description="new tokens per completion")
 
 
 class QuestionSampling(parameters.Sampling):
     """Decoding settings of topic-guided questions."""
 
-    top_p: float = Field(default=0.95, gt=0, le=1)
+    temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
+    top_p: float = Field(default=0.95, gt=0, le=1, description=TOP_P)
     max_tokens: int = Field(default=128, ge=1, description="new tokens per completion")
 
 
 class InstructionSampling(parameters.Sampling):
     """Decoding settings of general self-instruct."""
 
+    temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
+    top_p: float = Field(default=0.98, gt=0, le=1, description=TOP_P)
     max_tokens: int = Field(default=384, ge=1, description="new tokens per completion")
 
 
@@ -43,8 +51,8 @@ class RedTeaming(Placement):
 
     prompts: int = Field(default=40_000, ge=1, le=10_000_000, description="prompts kept at most")
     rounds: int = Field(default=4, ge=1, le=100, description="rounds, each fed with what the one before made")
-    topics_per_type: int = Field(default=50, ge=1, le=100_000)
-    questions_per_topic: int = Field(default=10, ge=1, le=10_000)
+    topics_per_type: int = Field(default=50, ge=1, le=100_000, description="topics wanted for each question type")
+    questions_per_topic: int = Field(default=10, ge=1, le=10_000, description="questions asked about each topic")
     topic_guided_share: float = Field(
         default=0.25, ge=0, lt=1, description="part of `prompts` left to topic-guided questions; the rest is general"
     )
@@ -58,8 +66,8 @@ class RedTeaming(Placement):
 class Generation(Placement):
     """How answers are generated, in chunks that are each committed once."""
 
-    temperature: float = Field(default=0.5, ge=0, le=2)
-    top_p: float = Field(default=0.9, gt=0, le=1)
+    temperature: float = Field(default=0.5, ge=0, le=2, description=TEMPERATURE)
+    top_p: float = Field(default=0.9, gt=0, le=1, description=TOP_P)
     max_tokens: int = Field(default=512, ge=1, le=131_072, description="new tokens of thought and answer together")
     chunk_size: int = Field(default=256, ge=1, le=100_000, description="records per commit: what a kill can cost")
     deterministic: bool = Field(
@@ -71,15 +79,15 @@ class Generation(Placement):
 class VerboseGeneration(Generation):
     """The engraved teacher's answers under the verbose prompt."""
 
-    temperature: float = Field(default=0.3, ge=0, le=2)
-    top_p: float = Field(default=0.7, gt=0, le=1)
+    temperature: float = Field(default=0.3, ge=0, le=2, description=TEMPERATURE)
+    top_p: float = Field(default=0.7, gt=0, le=1, description=TOP_P)
     max_tokens: int = Field(default=1024, ge=1, le=131_072, description="new tokens per answer")
 
 
 class Cloning(Model):
     """Stage 4: verbose cloning; without it the engraved model is the product."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="false ends the run with the engraved model")
     generation: VerboseGeneration = VerboseGeneration()
     training: Training = Training()
 
@@ -87,16 +95,20 @@ class Cloning(Model):
 class Suite(Model):
     """An evaluation suite: own ones ship with the pack, public ones are read from a uri in their public format."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)
-    format: Literal["hhh", "truthfulqa", "adherence"]
-    uri: str = Field(pattern=r"^(pack|file|s3)://.+", max_length=1024)
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="as gates and reports call it")
+    format: Literal["hhh", "truthfulqa", "adherence"] = Field(
+        description="hhh: BIG-bench hhh_alignment; truthfulqa: its CSV or JSON; adherence: prompts with patterns"
+    )
+    uri: str = Field(
+        pattern=r"^(pack|file|s3)://.+", max_length=1024, description="pack://NAME, file://FILE or s3://BUCKET/KEY"
+    )
 
 
 class EvaluationSampling(parameters.Sampling):
     """Decoding settings of evaluation answers: greedy, so that two runs compare."""
 
-    temperature: float = Field(default=0.0, ge=0, le=2)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    temperature: float = Field(default=0.0, ge=0, le=2, description=TEMPERATURE)
+    top_p: float = Field(default=1.0, gt=0, le=1, description=TOP_P)
     max_tokens: int = Field(default=512, ge=1, description="new tokens per completion")
 
 
@@ -111,13 +123,17 @@ class Evaluation(Placement):
     """Stage 5: suites on every variant, and the gates that the result must pass before it is packed."""
 
     suites: tuple[Suite, ...] = Field(
-        default=PACK_SUITES, min_length=1, max_length=16, json_schema_extra=map_by("name")
+        default=PACK_SUITES,
+        min_length=1,
+        max_length=16,
+        description="what every variant is measured on",
+        json_schema_extra=map_by("name"),
     )
     gates: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
         default=(), max_length=32, description='such as "cloned.hhh.overall >= base.hhh.overall + 0.05"'
     )
-    bootstrap_samples: int = Field(default=2000, ge=100, le=1_000_000)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    bootstrap_samples: int = Field(default=2000, ge=100, le=1_000_000, description="resamples behind each interval")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
     sampling: EvaluationSampling = EvaluationSampling()
 
 

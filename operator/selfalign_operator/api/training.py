@@ -55,7 +55,9 @@ PAPER_CLONING_MAX_LENGTH = 768
 class Merge(Model):
     """How the adapter is added to the base weights."""
 
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="of the merged weights; the sum itself is done in 32 bit"
+    )
     tolerance: float = Field(
         default=0.25, gt=0, description="largest allowed difference of merged and adapter log-probabilities"
     )
@@ -81,23 +83,27 @@ class Training(Placement):
         default="standard",
         description="standard: LoRA on all linear layers, for 1 to 8 B; paper: the published recipe, for 65 B",
     )
-    method: Literal["lora", "full"] | None = None
-    rank: Annotated[int, Field(ge=1, le=4096)] | None = None
-    alpha: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    method: Literal["lora", "full"] | None = Field(default=None, description="an adapter, or every weight")
+    rank: Annotated[int, Field(ge=1, le=4096)] | None = Field(default=None, description="LoRA rank")
+    alpha: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
+        default=None, description="LoRA scale: alpha / rank is applied"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(default=None, description="LoRA dropout")
     targets: (
         Annotated[tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(min_length=1, max_length=64)]
         | None
-    ) = None
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    epochs: Annotated[float, Field(gt=0, le=1000)] | None = None
+    ) = Field(default=None, description="linear layers that get an adapter, by name")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, description="its highest value")
+    epochs: Annotated[float, Field(gt=0, le=1000)] | None = Field(default=None, description="passes over the rows")
     global_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="rows per optimizer step: microBatchSize x accumulation x nodes x gpusPerNode"
     )
     micro_batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="rows per device and pass"
     )
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None, description="part of the optimizer steps in which the learning rate rises"
+    )
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = Field(
         default=None, description="tokens of prompt and answer together"
     )
@@ -107,8 +113,8 @@ class Training(Placement):
     identity_repeats: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
         default=None, description="how often each identity row of the pack is shown"
     )
-    nodes: int = Field(default=1, ge=1, le=1024)
-    gpus_per_node: int = Field(default=1, ge=1, le=64)
+    nodes: int = Field(default=1, ge=1, le=1024, description="pods that train together")
+    gpus_per_node: int = Field(default=1, ge=1, le=64, description="processes in each of them")
     merge: Merge = Merge()
 
 

@@ -1,5 +1,6 @@
 """Fields that are fine alone and impossible together. Pure; each check names the fields that it looks at."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ def _touches(field: str, unknown: set[str]) -> bool:
 
 def _all(run: SelfAlignRun) -> Iterator[Clash]:
     stages = run.spec.stages
+    yield from _base_model(run)
     yield from _training(stages.engraving, "spec.stages.engraving", run, cloning=False)
     if stages.cloning.enabled:
         yield from _training(stages.cloning.training, "spec.stages.cloning.training", run, cloning=True)
@@ -44,6 +46,19 @@ def _all(run: SelfAlignRun) -> Iterator[Clash]:
 
 def _clash(field: str, value: Any, message: str, *others: str) -> Clash:
     return Clash(Problem(field=field, value=value, message=message), (field, *others))
+
+
+def _base_model(run: SelfAlignRun) -> Iterator[Clash]:
+    source, where = run.spec.base_model, "spec.baseModel.revision"
+    hub = source.uri.startswith("hf://")
+    if hub and not re.fullmatch(r"[0-9a-f]{40}", source.revision or ""):
+        text = (
+            "hf:// needs the 40 hexadecimal digits of a commit, because tags and branches move; "
+            "the repository's page lists its commits under Files and versions"
+        )
+        yield _clash(where, source.revision, text, "spec.baseModel.uri")
+    if not hub and source.revision is not None:
+        yield _clash(where, source.revision, "applies to hf:// alone: remove it", "spec.baseModel.uri")
 
 
 def _training(training: Training, where: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Clash]:

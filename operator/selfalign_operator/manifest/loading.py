@@ -50,7 +50,7 @@ def check(document: dict[str, Any]) -> SelfAlignRun | list[Problem]:
         run = _validate(document)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=True)
-        problems = [wording.problem(one, document) for one in errors]
+        problems = [wording.problem(one, document) for one in wording.innermost(errors)]
         rest = _without(document, errors)
         known = {problem.field for problem in problems}
         return problems + (combinations.problems(rest, unknown=known) if rest else [])

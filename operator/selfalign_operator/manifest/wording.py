@@ -24,6 +24,17 @@ def problem(error: ErrorDetails, document: Any) -> Problem:
     return Problem(field=path(place), value=None if missing else shown(error["input"]), message=_message(error, place))
 
 
+def innermost(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without lists that are too short only because items in them are faulty."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or not any(place[: len(error["loc"])] == error["loc"] != place for place in places)
+    ]
+
+
 def real_place(document: Any, place: Place) -> Place:
     """`place` without what pydantic adds for members of unions; the last part may be missing from the document."""
     here = document
@@ -66,12 +77,16 @@ def _message(error: ErrorDetails, place: Place) -> str:
         return f"unknown field: {suggestion(str(place[-1]), fields_at(place[:-1]))}"
     if kind == "missing":
         return f"required: add it (there is {_known_fields(value)})"
-    text = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    text = error["msg"]
+    for start in ("Input ", "Value ", "String ", "Tuple ", "Value error, "):
+        text = text.removeprefix(start)
+    text = text.replace(" after validation", "")
     if kind == "string_pattern_mismatch":
         return f"not of the form {error['ctx']['pattern']}" if "ctx" in error else text
     if kind == "literal_error" and isinstance(value, str):
         allowed = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return f"{text}; {suggestion(value, allowed)}"
+        near = difflib.get_close_matches(value, allowed, n=1)
+        return f"{text}; did you mean {near[0]}?" if near else text
     if kind in ("int_type", "float_type") and isinstance(value, str):
         return f"{text}: write it without quotes and units"
     return text
