@@ -1,0 +1,37 @@
+"""Pads examples to a batch. Loss positions come from the labels alone: a pad id equal to EOS hides no end token."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from selfalign_stages.tuning.examples import IGNORED, Example
+
+if TYPE_CHECKING:
+    import torch
+
+
+def collate(examples: Sequence[dict[str, Any]], *, pad: int) -> "dict[str, torch.Tensor]":
+    """Tensors input_ids, labels, attention_mask of shape (batch, longest), padded on the right."""
+    import torch
+
+    longest = max(len(example["input_ids"]) for example in examples)
+
+    def padded(name: str, fill: int) -> "torch.Tensor":
+        return torch.tensor([[*e[name], *([fill] * (longest - len(e[name])))] for e in examples])
+
+    ones = [{"mask": [1] * len(e["input_ids"])} for e in examples]
+    mask = torch.tensor([[*o["mask"], *([0] * (longest - len(o["mask"])))] for o in ones])
+    return {"input_ids": padded("input_ids", pad), "labels": padded("labels", IGNORED), "attention_mask": mask}
+
+
+def rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    """Examples in the form that Trainer reads."""
+    return [{"input_ids": list(e.input_ids), "labels": list(e.labels), "length": len(e.input_ids)} for e in examples]
+
+
+def accumulation(*, global_batch: int, micro_batch: int, world: int) -> int:
+    """Passes per optimizer step; ValueError unless global = micro x accumulation x world (method trap 15)."""
+    if global_batch % (micro_batch * world):
+        raise ValueError(
+            f"globalBatchSize {global_batch} is no multiple of microBatchSize {micro_batch} x {world} processes"
+        )
+    return global_batch // (micro_batch * world)

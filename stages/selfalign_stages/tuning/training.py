@@ -1,0 +1,168 @@
+"""Runs transformers' Trainer for the train step: checkpoints to the store, resume, stop on request, loss curve."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfalign_stages.artifacts.checkpoints import Checkpoints
+from selfalign_stages.context import StepContext
+from selfalign_stages.contract import parameters
+from selfalign_stages.contract.exits import BadInput, Interrupted
+from selfalign_stages.tuning import batches
+from selfalign_stages.tuning.examples import Example
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Loss by optimizer step as data: points with step, loss, learningRate."""
+
+    points: list[dict[str, float]]
+    steps: int
+    tokens: int
+    seconds: float
+    padding: float
+
+    def metrics(self) -> dict[str, float | int | str | bool]:
+        """Headline figures of the training."""
+        losses = [point["loss"] for point in self.points]
+        tail = losses[-max(1, len(losses) // 10) :]
+        return {
+            "steps": self.steps,
+            "firstLoss": round(losses[0], 4),
+            "lastLoss": round(sum(tail) / len(tail), 4),
+            "tokensPerSecond": round(self.tokens / max(self.seconds, 1e-9), 1),
+            "paddingShare": round(self.padding, 4),
+        }
+
+
+def train(
+    context: StepContext,
+    model: Any,
+    examples: list[Example],
+    *,
+    settings: parameters.Train,
+    pad: int,
+    checkpoints: Checkpoints,
+) -> Curve:
+    """Trains `model` in place, from the newest complete checkpoint if there is one."""
+    from transformers import Trainer
+
+    output = context.scratch / "trainer"
+    total = steps(len(examples), settings=settings)
+    trainer = Trainer(
+        model=model,
+        args=_arguments(output, settings, total=total, seed=context.task.seed),
+        train_dataset=batches.rows(examples),  # type: ignore[arg-type]
+        data_collator=lambda rows: batches.collate(rows, pad=pad),
+        callbacks=[_callback(context, checkpoints, total=total)],
+    )
+    resumed = checkpoints.latest(output)
+    result = trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
+    if context.stop_requested() and trainer.state.global_step < total:
+        raise Interrupted(f"{context.task.id}: stopped at step {trainer.state.global_step} of {total}; saved")
+    lengths = [len(example.input_ids) for example in examples]
+    return Curve(
+        points=_points(trainer.state.log_history),
+        steps=trainer.state.global_step,
+        tokens=int(sum(lengths) * settings.epochs),
+        seconds=float(result.metrics["train_runtime"]),
+        padding=_padding(lengths, settings.micro_batch_size),
+    )
+
+
+def steps(rows: int, *, settings: parameters.Train) -> int:
+    """Optimizer steps of the whole training."""
+    return max(1, math.ceil(math.ceil(rows / settings.global_batch_size) * settings.epochs))
+
+
+def _arguments(output: Path, settings: parameters.Train, *, total: int, seed: int) -> Any:
+    import torch
+    from transformers import TrainingArguments
+
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        accumulation = batches.accumulation(
+            global_batch=settings.global_batch_size, micro_batch=settings.micro_batch_size, world=world
+        )
+    except ValueError as error:
+        raise BadInput(f"training: {error}", reason="BatchNotDivisible") from error
+    cuda = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(output),
+        per_device_train_batch_size=settings.micro_batch_size,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=int(total * settings.warmup_ratio),
+        max_steps=total,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=1,
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        remove_unused_columns=True,
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+        use_cpu=not cuda,
+        bf16=cuda,
+        gradient_checkpointing=cuda,
+        dataloader_pin_memory=cuda,
+        seed=seed,
+        data_seed=seed,
+    )
+
+
+def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> Any:
+    from transformers import TrainerCallback
+
+    class StoreCallback(TrainerCallback):  # type: ignore[misc]
+        """Uploads checkpoints as they are saved, tells progress, and stops on request with a last checkpoint."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            context.progress.begin(total, unit="optimizer steps", done=state.global_step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            context.progress.advance()
+            if context.stop_requested():
+                control.should_save = control.should_training_stop = True
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                context.progress.advance(0, loss=round(float(logs["loss"]), 4))
+                if not math.isfinite(float(logs["loss"])):
+                    raise BadInput(
+                        f"{context.task.id}: the loss is {logs['loss']} at step {state.global_step}; "
+                        "lower training.learningRate or raise training.warmupRatio",
+                        reason="LossNotFinite",
+                    )
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.is_world_process_zero and state.global_step < total:
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                checkpoints.save(state.global_step, folder)
+                checkpoints.prune()
+
+    return StoreCallback()
+
+
+def _points(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [
+        {"step": point["step"], "loss": point["loss"], "learningRate": point["learning_rate"]}
+        for point in history
+        if "loss" in point
+    ]
+
+
+def _padding(lengths: list[int], micro_batch: int) -> float:
+    """Share of padded positions if examples are grouped by length."""
+    ordered = sorted(lengths)
+    padded = sum(
+        max(ordered[i : i + micro_batch]) * len(ordered[i : i + micro_batch])
+        for i in range(0, len(ordered), micro_batch)
+    )
+    return 1 - sum(lengths) / padded
