@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from selfalign_operator.manifest.loading import load
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.terminal import ending, report
 from selfalign_operator.terminal.bars import Bars
+from selfalign_operator.terminal.display import Display
 from selfalign_operator.terminal.lines import Lines
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.task import Problem, StoreLocation
@@ -52,24 +53,24 @@ def _carry_out(run: SelfAlignRun, place: Workdir, places: Places, program: Seque
     for note in support.notes(run):
         _say(f"note: {note}")
     attempts = Attempts(place, machine.detect(), program)
-    with interrupts() as interrupt, _display() as show:
-        status = Runner(run, places, attempts, show, interrupt).carry_out()
+    with interrupts() as interrupt, _display() as display:
+        status = Runner(run, places, attempts, display, interrupt).carry_out()
     if as_json:
         _print_json(status.plain())
-    elif status.stages:
+    elif any(step.state != "Pending" for stage in status.stages for step in stage.steps):
         report.write(sys.stdout, status)
     if status.ready:
         if not as_json:
             _print_lines(_success(status, places.store))
         return 0
-    stopped = interrupt.times > 0 and status.condition("Stalled") is not None
+    stopped = interrupt.times > 0
     for line in ending.interrupted() if stopped else _failure(status, attempts, place):
         _say(line)
     return INTERRUPTED if stopped else NOT_READY
 
 
 @contextmanager
-def _display() -> Iterator[Callable[[RunStatus], None]]:
+def _display() -> Iterator[Display]:
     """Bars where someone looks, lines where a file does."""
     if not sys.stderr.isatty():
         yield Lines(_say)

@@ -2,7 +2,7 @@
 
     python standin.py SCRIPT KIND --task T --result R --port N --scratch DIR
 
-SCRIPT is a JSON file {step id: [exit code or "hang" per attempt, then 0 ...]}. Published artifacts are empty
+SCRIPT is a JSON file {step id: [exit code or "hang" or "deaf" per attempt, then 0 ...]}. Published artifacts are empty
 files below SCRIPT's folder, so that a second run finds them as hits.
 """
 
@@ -24,9 +24,11 @@ def main() -> int:
     if arguments.kind == "preflight":
         return _preflight(arguments, task)
     behaviour = _behaviour(arguments.script, task["id"])
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: None if behaviour == "deaf" else stopped.set())
     _note(arguments.script, f"start {task['id']}")
-    if behaviour == "hang":
-        return _hang(arguments.port)
+    if behaviour in ("hang", "deaf"):
+        return _hang(arguments.port, stopped)
     if behaviour:
         failure = {"reason": "Told", "message": f"{task['id']} was told to end with {behaviour}"}
         arguments.result.write_text(json.dumps(failure))
@@ -92,9 +94,7 @@ def _behaviour(script: Path, id_: str) -> int | str:
     return told[attempt] if attempt < len(told) else 0
 
 
-def _hang(port: int) -> int:
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+def _hang(port: int, stopped: threading.Event) -> int:
     server = HTTPServer(("127.0.0.1", port), _Serving)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while not stopped.wait(0.02):

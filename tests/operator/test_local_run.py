@@ -211,14 +211,14 @@ def test_what_one_machine_cannot_do_is_a_problem(place: Place, override: str, wo
 
 
 def test_task_files_hold_what_the_step_needs_and_relative_places_are_the_manifests(place: Place) -> None:
-    assert place.run("spec.baseModel.uri=file://models/mine")[0] == 0
+    assert place.run("spec.baseModel.uri=file://models/my own")[0] == 0
     folder = place.folder / "work" / "runs" / "trial" / "redteaming-topics-1"
     task = json.loads((folder / "task.json").read_text())
     assert task["leaves"]["pack"]["digest"] == "sha256:pack"
     assert task["inputs"]["baseModel"]["kind"] == "import"
     assert task["store"]["uri"] == (place.folder / "work" / "store").as_uri()
     asked = json.loads((place.folder / "work" / "runs" / "trial" / "preflight-1" / "task.json").read_text())
-    assert asked["leaves"]["baseModel"]["uri"] == f"file://{place.folder}/models/mine"
+    assert asked["leaves"]["baseModel"]["uri"] == f"file://{place.folder}/models/my%20own"
 
 
 def test_progress_is_polled_while_a_step_runs(place: Place) -> None:
@@ -248,3 +248,15 @@ def test_progress_is_polled_while_a_step_runs(place: Place) -> None:
 def test_threads_depend_on_machine_and_kind_alone(cores: int, gpus: int, slots: int, threads: int) -> None:
     machine = Machine(cores=cores, gpus=gpus)
     assert (machine.slots, machine.threads("answers"), machine.threads("train")) == (slots, threads, cores)
+
+
+def test_a_second_signal_ends_a_step_that_does_not_listen(place: Place) -> None:
+    place.script(**{"import": ["deaf"]})
+    process = place.begin()
+    until(lambda: "start import" in place.journal())
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    until(lambda: "once more ends them at once" in process.stderr.readline())  # type: ignore[union-attr]
+    process.send_signal(signal.SIGINT)
+    code, _, _ = place.finish(process)
+    assert code == 130 and place.standins() == []

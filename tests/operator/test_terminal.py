@@ -43,7 +43,7 @@ def test_sizes_have_binary_units() -> None:
 
 def test_lines_tell_each_start_and_end_once() -> None:
     said: list[str] = []
-    show = Lines(said.append, clock=lambda: 0.0)
+    show = Lines(said.append, clock=lambda: 0.0).show
     world = World(run())
     current = world.act()
     while not current.over:
@@ -60,7 +60,7 @@ def test_lines_tell_each_start_and_end_once() -> None:
 def test_lines_stay_quiet_between_two_reports_of_progress() -> None:
     said: list[str] = []
     now = [0.0]
-    show = Lines(said.append, clock=lambda: now[0])
+    show = Lines(said.append, clock=lambda: now[0]).show
     world = world_at()
     world.change("import", progress=Progress(done=3, total=12, unit="files", rate=1.5, eta=6))
     for second in range(40):

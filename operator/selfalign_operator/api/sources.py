@@ -50,8 +50,8 @@ class Principles(Model):
         default=None, description="name of a pack that ships with SelfAlign"
     )
     config_map_ref: ObjectRef | None = Field(default=None, description="ConfigMap with the files of a pack")
-    uri: Annotated[str, Field(pattern=r"^(file|s3)://.+", max_length=1024)] | None = Field(
-        default=None, description="folder of a pack: file://FOLDER or s3://BUCKET/PREFIX"
+    uri: Annotated[str, Field(pattern=r"^file://.+", max_length=1024)] | None = Field(
+        default=None, description="a pack's folder, or its ConfigMap as YAML: file://PATH"
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Makes the manifest's places absolute: file:// is relative to the manifest's folder. Pure."""
 
 from pathlib import Path
+from urllib.parse import unquote
 
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
@@ -10,10 +11,10 @@ FILE = "file://"
 
 
 def absolute(uri: str, folder: Path) -> str:
-    """A file:// uri with an absolute path; any other uri as it is."""
+    """A file:// uri with an absolute path, quoted as stages read it; any other uri as it is."""
     if not uri.startswith(FILE):
         return uri
-    return FILE + str((folder / Path(uri.removeprefix(FILE)).expanduser()).resolve())
+    return (folder / Path(unquote(uri.removeprefix(FILE))).expanduser()).resolve().as_uri()
 
 
 def leaves(run: SelfAlignRun, folder: Path) -> dict[str, Leaf]:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from selfalign_operator.local import tasks
 from selfalign_operator.local.attempts import Attempts
 from selfalign_operator.plan import Plan, StartPreflight, StartStep, Stop, plan
 from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.terminal.display import Display
 
 TICK_SECONDS, POLL_SECONDS = 0.05, 1.0
 
@@ -43,12 +44,12 @@ def interrupts() -> Iterator[Interrupt]:
 
 @dataclass
 class Runner:
-    """Carries a run to its end; `show` is called with every new status."""
+    """Carries a run to its end."""
 
     run: SelfAlignRun
     places: tasks.Places
     attempts: Attempts
-    show: Callable[[RunStatus], None]
+    display: Display
     interrupt: Interrupt
 
     def carry_out(self) -> RunStatus:
@@ -82,7 +83,7 @@ class Runner:
                 self._act(action, now)
             current = plan(self.run, self.attempts.observed(), now)
         self.run = self.run.model_copy(update={"status": current.status})
-        self.show(current.status)
+        self.display.show(current.status)
         return current
 
     def _act(self, action: StartPreflight | StartStep | Stop, now: datetime) -> None:
@@ -100,7 +101,10 @@ class Runner:
     def _heed_interrupt(self) -> None:
         if self.interrupt.times >= 2:
             self.attempts.kill_all()
-        elif self.interrupt.times:
-            for id_, attempt in self.attempts.observed().running().items():
-                if not attempt.stopping:
-                    self.attempts.stop(id_)
+            return
+        running = self.attempts.observed().running() if self.interrupt.times else {}
+        left = [id_ for id_, attempt in running.items() if not attempt.stopping]
+        for id_ in left:
+            self.attempts.stop(id_)
+        if left:
+            self.display.say(f"stops {', '.join(left)}; once more ends them at once")

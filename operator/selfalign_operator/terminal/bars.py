@@ -39,12 +39,16 @@ class Bars:
     ) -> None:
         self._live.stop()
 
-    def __call__(self, status: RunStatus) -> None:
-        """Shows a status."""
+    def say(self, line: str) -> None:
+        """Prints a line above the bars."""
+        self._live.console.print(line, markup=False, highlight=False)
+
+    def show(self, status: RunStatus) -> None:
+        """Draws a status anew."""
         for warning in status.warnings:
             if warning not in self._warned:
                 self._warned.add(warning)
-                self._live.console.print(f"warning: {warning}", markup=False)
+                self.say(f"warning: {warning}")
         self._live.update(draw(status), refresh=True)
 
 

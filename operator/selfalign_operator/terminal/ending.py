@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.terminal import numbers
@@ -17,6 +18,7 @@ REMEDIES: dict[int | None, str] = {
     ExitCode.UNAVAILABLE: "run the same command again when the service answers; it goes on from what is published",
 }
 RERUN = "run the same command again: it goes on from what is published"
+CRASHED = "the log tells more; then run the same command again: it goes on from what is published"
 
 
 def success(status: RunStatus, *, store: StoreLocation, image_key: str | None) -> list[str]:
@@ -27,7 +29,7 @@ def success(status: RunStatus, *, store: StoreLocation, image_key: str | None) -
     size = f" ({numbers.size(image.size)})" if image.size else ""
     lines = [f"image      {image.reference}@{image.digest}{size}", f"artifacts  {store.uri}"]
     if store.uri.startswith("file://") and image_key:
-        layout = Path(store.uri.removeprefix("file://")) / "cas" / "image" / image_key / "oci"
+        layout = Path(unquote(store.uri.removeprefix("file://"))) / "cas" / "image" / image_key / "oci"
         lines += [f"layout     {layout}", f"next       crane push {layout} {image.reference}"]
     return lines
 
@@ -53,7 +55,7 @@ def _remedy(reason: str, exit_code: int | None) -> str:
         return "read the evaluation above; change the recipe or the gate in spec.stages.evaluation.gates"
     if reason == "Suspended":
         return "set spec.suspend to false"
-    return REMEDIES.get(exit_code, RERUN)
+    return REMEDIES.get(exit_code, CRASHED if exit_code is not None else RERUN)
 
 
 def last_lines(log: Path, *, most: int = LOG_LINES) -> Sequence[str]:

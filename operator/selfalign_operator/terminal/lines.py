@@ -19,8 +19,12 @@ class Lines:
     _said: dict[str, str] = field(default_factory=dict)
     _spoke: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, status: RunStatus) -> None:
-        """Shows a status."""
+    def say(self, line: str) -> None:
+        """Writes a line."""
+        self.write(line)
+
+    def show(self, status: RunStatus) -> None:
+        """Writes what is new."""
         if status.phase == "Preflight":
             self._once("resolves inputs and looks for finished steps")
         for warning in status.warnings:
