@@ -1,12 +1,18 @@
 """The CRD: generated, structural, small, and the one in the chart."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
+import pytest
 import yaml
+from tests.operator.builders import manifest
+from tests.operator.test_manifest_loading import WRONG_VALUES
 
 from selfalign_operator import crd
+from selfalign_operator.manifest import overrides
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = crd.definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -100,3 +106,24 @@ def test_columns_and_names_are_what_people_type() -> None:
 def test_every_field_of_the_spec_is_explained() -> None:
     silent = [path for path, node in nodes(SCHEMA) if path.startswith(".spec.") and "description" not in node]
     assert [path for path in silent if not path.endswith((".items", ".additionalProperties"))] == []
+
+
+def refusals(document: Any) -> list[str]:
+    """What the schema says; OpenAPI v3.0 marks exclusive bounds as draft 4 does."""
+    return [error.message for error in jsonschema.Draft4Validator(SCHEMA).iter_errors(document)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [pair for pair in WRONG_VALUES if pair != ("spec.budget.deadline", "0h")],  # zero is beyond it
+)
+def test_the_schema_refuses_what_validate_refuses(field: str, value: Any) -> None:
+    document = manifest()
+    assert refusals(document) == []
+    assert overrides.apply(document, f"{field}={json.dumps(value)}") is None
+    assert refusals(document)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_schema_takes_the_examples(file: Path) -> None:
+    assert refusals(yaml.safe_load(file.read_text())) == []

@@ -14,6 +14,34 @@ from selfalign_operator.api.values import amount, seconds
 from selfalign_operator.manifest.loading import load
 from selfalign_stages.contract.task import Problem
 
+WRONG_VALUES: list[tuple[str, Any]] = [
+    ("spec.stages.redTeaming.prompts", 0),
+    ("spec.stages.redTeaming.prompts", "600"),
+    ("spec.stages.redTeaming.prompts", 1.5),
+    ("spec.stages.redTeaming.decontaminate", 1),
+    ("spec.stages.redTeaming.topicGuidedShare", 1),
+    ("spec.stages.selfAlign.temperature", -0.1),
+    ("spec.stages.selfAlign.topP", 0),
+    ("spec.stages.engraving.method", "qlora"),
+    ("spec.stages.engraving.targets", []),
+    ("spec.stages.cloning.training.warmupRatio", 1),
+    ("spec.stages.evaluation.suites", []),
+    ("spec.stages.evaluation.confidence", 1),
+    ("spec.seed", -1),
+    ("spec.assistantName", "### User"),
+    ("spec.assistantName", ""),
+    ("spec.assistantName", "a" * 41),
+    ("spec.baseModel.uri", "http://somewhere"),
+    ("spec.image.tag", "no spaces"),
+    ("spec.image.maxShardSize", "4GB"),
+    ("spec.budget.deadline", "72"),
+    ("spec.budget.deadline", "0h"),
+    ("spec.onSpecChange", "reconcile"),
+    ("metadata.name", "Upper"),
+    ("metadata.name", "a" * 53),
+    ("metadata.name", "-a"),
+]
+
 
 def problems(*set_values: str, text: str | None = None, **spec: Any) -> dict[str, str]:
     found = load(text if text is not None else yaml.safe_dump(manifest(**spec)), set_values=set_values)
@@ -64,36 +92,7 @@ def test_every_problem_is_told_at_once() -> None:
     assert "write 8" in found["spec.stages.engraving.globalBatchSize"]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("spec.stages.redTeaming.prompts", 0),
-        ("spec.stages.redTeaming.prompts", "600"),
-        ("spec.stages.redTeaming.prompts", 1.5),
-        ("spec.stages.redTeaming.decontaminate", 1),
-        ("spec.stages.redTeaming.topicGuidedShare", 1),
-        ("spec.stages.selfAlign.temperature", -0.1),
-        ("spec.stages.selfAlign.topP", 0),
-        ("spec.stages.engraving.method", "qlora"),
-        ("spec.stages.engraving.targets", []),
-        ("spec.stages.cloning.training.warmupRatio", 1),
-        ("spec.stages.evaluation.suites", []),
-        ("spec.stages.evaluation.confidence", 1),
-        ("spec.seed", -1),
-        ("spec.assistantName", "### User"),
-        ("spec.assistantName", ""),
-        ("spec.assistantName", "a" * 41),
-        ("spec.baseModel.uri", "http://somewhere"),
-        ("spec.image.tag", "no spaces"),
-        ("spec.image.maxShardSize", "4GB"),
-        ("spec.budget.deadline", "72"),
-        ("spec.budget.deadline", "0h"),
-        ("spec.onSpecChange", "reconcile"),
-        ("metadata.name", "Upper"),
-        ("metadata.name", "a" * 53),
-        ("metadata.name", "-a"),
-    ],
-)
+@pytest.mark.parametrize(("field", "value"), WRONG_VALUES)
 def test_a_wrong_value_is_told_by_field_and_value(field: str, value: Any) -> None:
     found = load(yaml.safe_dump(manifest()), set_values=[f"{field}={json.dumps(value)}"])
     assert not isinstance(found, SelfAlignRun)
