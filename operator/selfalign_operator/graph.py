@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.stages import Generation
+from selfalign_operator.api.stages import Generation, RedTeaming
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.api.values import amount
 from selfalign_stages.contract import parameters
-from selfalign_stages.contract.graph import StageName, Step
+from selfalign_stages.contract.graph import Kind, StageName, Step
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Leaf
 
@@ -55,42 +55,45 @@ def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
 
 def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
     wanted = run.spec.stages.red_teaming
+    base = {BASE: "import"}
+    merged = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
+    suites = _suite_leaves(run) if wanted.decontaminate else ()
+    yield _red_teaming_step("topics", _topics(wanted), inputs=base)
+    yield _red_teaming_step("questions", _questions(wanted), inputs=base | {"topics": "redteaming-topics"})
+    yield _red_teaming_step("instructions", _instructions(wanted), inputs=base)
+    yield _red_teaming_step("prompts", _prompts(wanted), inputs=merged, suites=suites)
 
-    def step(kind: str, settings: Model, *needed: str, base: bool, suites: tuple[str, ...] = ()) -> Step:
-        inputs = {BASE: "import"} if base else {}
-        inputs |= {name: f"redteaming-{name}" for name in needed}
-        return Step.model_validate(
-            {
-                "id": f"redteaming-{kind}",
-                "stage": "redTeaming",
-                "kind": kind,
-                "parameters": settings,
-                "inputs": inputs,
-                "leaves": (PACK, *suites),
-            }
-        )
 
-    sampling = wanted.sampling
-    topics = parameters.Topics(
-        topics_per_type=wanted.topics_per_type, rounds=wanted.rounds, sampling=_plain(sampling.topics)
+def _red_teaming_step(kind: Kind, settings: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
+    id_ = f"redteaming-{kind}"
+    return Step(id=id_, stage="redTeaming", kind=kind, parameters=settings, inputs=inputs, leaves=(PACK, *suites))
+
+
+def _topics(wanted: RedTeaming) -> parameters.Topics:
+    return parameters.Topics(
+        topics_per_type=wanted.topics_per_type, rounds=wanted.rounds, sampling=_plain(wanted.sampling.topics)
     )
-    questions = parameters.Questions(
-        questions_per_topic=wanted.questions_per_topic, sampling=_plain(sampling.questions)
+
+
+def _questions(wanted: RedTeaming) -> parameters.Questions:
+    return parameters.Questions(
+        questions_per_topic=wanted.questions_per_topic, sampling=_plain(wanted.sampling.questions)
     )
-    instructions = parameters.Instructions(
+
+
+def _instructions(wanted: RedTeaming) -> parameters.Instructions:
+    return parameters.Instructions(
         instructions=max(1, math.ceil(wanted.prompts * (1 - wanted.topic_guided_share))),
         rounds=wanted.rounds,
         dedup_rouge_l=wanted.dedup_rouge_l,
-        sampling=_plain(sampling.instructions),
+        sampling=_plain(wanted.sampling.instructions),
     )
-    prompts = parameters.Prompts(
+
+
+def _prompts(wanted: RedTeaming) -> parameters.Prompts:
+    return parameters.Prompts(
         prompts=wanted.prompts, dedup_rouge_l=wanted.dedup_rouge_l, decontaminate=wanted.decontaminate
     )
-    yield step("topics", topics, base=True)
-    yield step("questions", questions, "topics", base=True)
-    yield step("instructions", instructions, base=True)
-    suites = _suite_leaves(run) if wanted.decontaminate else ()
-    yield step("prompts", prompts, "questions", "instructions", base=False, suites=suites)
 
 
 def _plain(sampling: parameters.Sampling) -> parameters.Sampling:
@@ -156,22 +159,8 @@ def _cloning(run: SelfAlignRun) -> Iterator[Step]:
 
 def _evaluation(run: SelfAlignRun) -> Iterator[Step]:
     wanted = run.spec.stages.evaluation
-    suites = tuple(parameters.Suite(name=suite.name, format=suite.format) for suite in wanted.suites)
     models = variant_models(run)
-    for variant, model in models.items():
-        yield Step(
-            id=f"evaluation-score-{variant}",
-            stage="evaluation",
-            kind="score",
-            parameters=parameters.Score(
-                variant=variant,
-                assistant_name=run.spec.assistant_name,
-                suites=suites,
-                sampling=_plain(wanted.sampling),
-            ),
-            inputs={"model": model},
-            leaves=(PACK, *_suite_leaves(run)),
-        )
+    yield from (_score(run, variant, model) for variant, model in models.items())
     yield Step(
         id="evaluation-gate",
         stage="evaluation",
@@ -180,6 +169,24 @@ def _evaluation(run: SelfAlignRun) -> Iterator[Step]:
             gates=wanted.gates, bootstrap_samples=wanted.bootstrap_samples, confidence=wanted.confidence
         ),
         inputs={variant: f"evaluation-score-{variant}" for variant in models},
+    )
+
+
+def _score(run: SelfAlignRun, variant: parameters.Variant, model: str) -> Step:
+    wanted = run.spec.stages.evaluation
+    settings = parameters.Score(
+        variant=variant,
+        assistant_name=run.spec.assistant_name,
+        suites=tuple(parameters.Suite(name=suite.name, format=suite.format) for suite in wanted.suites),
+        sampling=_plain(wanted.sampling),
+    )
+    return Step(
+        id=f"evaluation-score-{variant}",
+        stage="evaluation",
+        kind="score",
+        parameters=settings,
+        inputs={"model": model},
+        leaves=(PACK, *_suite_leaves(run)),
     )
 
 
