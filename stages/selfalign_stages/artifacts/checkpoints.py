@@ -45,7 +45,8 @@ class Checkpoints:
 
     def prune(self, *, keep: int = 1) -> None:
         """Deletes all but the newest `keep` complete checkpoints and whatever is older; the file list goes first."""
-        for step in self.steps()[:-keep]:
+        complete = self.steps()
+        for step in complete[: len(complete) - keep]:
             prefix = f"{self._root}/step-{step}/"
             self._store.delete(prefix + COMPLETE)
             for info in list(self._store.list(prefix)):

@@ -14,6 +14,9 @@ from selfalign_stages.engine.interface import Completion, Decoding, Request, Sco
 IN_FLIGHT_FACTOR = 4
 """Requests kept waiting per sequence slot, so that the scheduler is never short of work."""
 
+# Without chunked prefill: a request with a seed of its own crashes the CPU build when its prompt is split.
+CPU_SETTINGS = {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
+
 
 def on_cpu() -> bool:
     """Whether the CPU build is the one installed."""
@@ -63,7 +66,7 @@ class VllmEngine:
                 enable_prefix_caching=True,
                 disable_log_stats=True,
                 load_format="safetensors",
-                **({"enforce_eager": True, "distributed_executor_backend": "uni"} if cpu else {}),
+                **(CPU_SETTINGS | {"max_num_batched_tokens": max(4096, context or 0)} if cpu else {}),
             )
         except (ValueError, NotImplementedError) as error:
             raise BadInput(

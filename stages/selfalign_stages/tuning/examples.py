@@ -60,7 +60,7 @@ def text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[str, int]:
 def encode(
     found: Sequence[Pair], encode_text: Encode, *, assistant_name: str, eos_token: str, max_length: int, seed: int
 ) -> tuple[list[Example], dict[str, int]]:
-    """Examples in seeded order, and how many pairs were left out: too-long, or seam (a token spans prompt and answer)."""
+    """Examples in seeded order, and pairs left out: too-long, or seam (a token spans prompt and answer)."""
     examples, dropped = [], Counter[str]()
     for pair in found:
         whole, start = text(pair, assistant_name=assistant_name, eos_token=eos_token)

@@ -54,7 +54,7 @@ def train(
     trainer = Trainer(
         model=model,
         args=_arguments(output, settings, total=total, seed=context.task.seed),
-        train_dataset=batches.rows(examples),  # type: ignore[arg-type]
+        train_dataset=batches.rows(examples),
         data_collator=lambda rows: batches.collate(rows, pad=pad),
         callbacks=[_callback(context, checkpoints, total=total)],
     )
