@@ -9,6 +9,7 @@ from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.api.values import amount
+from selfalign_stages.contract import gates
 from selfalign_stages.contract.task import Problem
 
 LORA_ONLY = ("rank", "alpha", "dropout", "targets")
@@ -39,7 +40,7 @@ def _all(run: SelfAlignRun) -> Iterator[Clash]:
     if stages.cloning.enabled:
         yield from _training(stages.cloning.training, "spec.stages.cloning.training", run, cloning=True)
     yield from _suites(run)
-    # yield from _gates(run)
+    yield from _gates(run)
     yield from _image(run)
     yield from _artifacts(run)
 
@@ -89,8 +90,6 @@ def _suites(run: SelfAlignRun) -> Iterator[Clash]:
 
 
 def _gates(run: SelfAlignRun) -> Iterator[Clash]:
-    from selfalign_stages.contract import gates
-
     evaluation = run.spec.stages.evaluation
     formats = {suite.name: suite.format for suite in evaluation.suites}
     variants = tuple(graph.variant_models(run))
