@@ -1,7 +1,9 @@
 """`selfalign run` with real processes: ends, resumes, stops, leaves no orphans."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -260,3 +262,22 @@ def test_a_second_signal_ends_a_step_that_does_not_listen(place: Place) -> None:
     process.send_signal(signal.SIGINT)
     code, _, _ = place.finish(process)
     assert code == 130 and place.standins() == []
+
+
+def test_killed_at_any_moment_no_finished_step_is_done_again(place: Place) -> None:
+    moments = random.Random(7)
+    for _ in range(6):
+        process = place.begin()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0.3, 2.0))
+        process.kill()
+        process.communicate()
+        until(lambda: place.standins() == [])
+    code, status, _ = place.run()
+    assert code == 0 and status["phase"] == "Ready"
+    ended: set[str] = set()
+    for line in place.journal():
+        word, id_ = line.split()
+        assert id_ not in ended, f"{id_} was done again"
+        ended |= {id_} if word == "end" else set()
+    assert len(list((place.folder / "published").iterdir())) == 17
