@@ -82,12 +82,12 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See Store."""
-        cut = len(self._key(""))
+        cut = len(f"{self.prefix}/") if self.prefix else 0
         with self._mapped(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield ObjectInfo(name=entry["Key"][cut:], size=entry["Size"])
+                    yield ObjectInfo(name=entry["Key"][cut:], size=entry["Size"], etag=entry["ETag"].strip('"'))
 
     def delete(self, name: str) -> None:
         """See Store."""

@@ -8,10 +8,11 @@ from typing import BinaryIO, Protocol
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """Name below the store's root, and size in bytes."""
+    """Name below the store's root, size in bytes, and the store's own tag of the content where it has one."""
 
     name: str
     size: int
+    etag: str = ""
 
 
 class Store(Protocol):

@@ -48,7 +48,7 @@ def digest(uri: str, pack: Pack) -> str:
 
 
 def choices(texts: Mapping[str, str]) -> list[Choice]:
-    """hhh: {"examples": [{"input", "target_scores": {answer: 1 or 0}, "category"?}]}; a folder's parts are categories."""
+    """hhh: {"examples": [{"input", "target_scores": {answer: 1 or 0}, "category"?}]}; folder parts are categories."""
     found = []
     for name, text in texts.items():
         part = name.split("/")[0] if "/" in name else "other"

@@ -31,7 +31,8 @@ def outcome(item: Truth, scored: Sequence[Scored], *, number: int, suite: str) -
 
 def run(items: Sequence[Truth], engine: Engine, framing: Framing, *, suite: str) -> list[Outcome]:
     """Outcomes of a suite, all candidates scored in one call."""
-    spans, texts = [], []
+    spans: list[tuple[int, int]] = []
+    texts: list[tuple[str, str]] = []
     for item in items:
         prompt = framing.open_answer(item.question)
         spans.append((len(texts), len(texts) + len(candidates(item))))

@@ -1,0 +1,69 @@
+"""`python -m selfalign_stages.pack PACK`: lints a pack for people and for `selfalign principles lint`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from selfalign_stages.contract.exits import ExitCode, StageError
+from selfalign_stages.pack import lint
+from selfalign_stages.pack.loading import load
+from selfalign_stages.pack.model import Pack
+
+
+def main() -> int:
+    """Prints the findings; exit code 42 if one is an error."""
+    parser = argparse.ArgumentParser(prog="selfalign principles lint", description="Checks a principle pack.")
+    parser.add_argument("pack", help="builtin://NAME, a folder, or a ConfigMap-shaped YAML file")
+    parser.add_argument("--model", type=Path, help="model folder, whose tokenizer and context the prompt must fit")
+    parser.add_argument("--max-tokens", type=int, default=256, help="longest answer")
+    parser.add_argument("--assistant-name", default="Dromedary", help="name to fill in")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    options = parser.parse_args()
+    try:
+        pack = load(options.pack if "://" in options.pack else Path(options.pack).resolve().as_uri())
+    except StageError as error:
+        findings = [lint.Finding("error", "pack", str(error))]
+        pack = None
+    else:
+        findings = _lint(pack, options)
+    _write(pack, findings, as_json=options.output == "json")
+    return ExitCode.BAD_INPUT if any(finding.severity == "error" for finding in findings) else 0
+
+
+def _lint(pack: Pack, options: argparse.Namespace) -> list[lint.Finding]:
+    count, context = None, None
+    if options.model:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
+        context = json.loads((options.model / "config.json").read_text())["max_position_embeddings"]
+
+        def count(text: str) -> int:
+            return len(tokenizer.encode(text).ids)
+
+    return lint.lint(
+        pack,
+        assistant_name=options.assistant_name,
+        count_tokens=count,
+        context_length=context,
+        max_tokens=options.max_tokens,
+    )
+
+
+def _write(pack: Pack | None, findings: list[lint.Finding], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps([vars(finding) for finding in findings], indent=2) + "\n")
+        return
+    for finding in findings:
+        sys.stdout.write(f"{finding.severity}: {finding.place}: {finding.message}\n")
+    if pack:
+        lines = lint.annotation_lines(pack)
+        sys.stdout.write(
+            f"{pack.header.name} {pack.header.version}: {len(pack.principles)} principles, {len(pack.exemplars)} "
+            f"exemplars, {len(pack.seed_tasks)} seed tasks, {lines} lines of human annotation, {len(findings)} finding(s)\n"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
