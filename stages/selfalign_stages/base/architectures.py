@@ -1,4 +1,4 @@
-"""Which architectures the installed engine generates text with, read from its registry's source without importing it."""
+"""Which architectures the installed engine generates text with, read from its registry's source, not imported."""
 
 import ast
 from importlib import util

@@ -16,7 +16,7 @@ from selfalign_stages.contract.task import Leaf
 
 
 def run(context: StepContext) -> Manifest:
-    """Publishes the model's files and source.json, which tells where they came from and under what licence."""
+    """Publishes the model's files and source.json, which tells where they came from and their licence."""
     leaf = context.task.leaves["baseModel"]
     source = sources.open_source(leaf)
     verdict, digest, small = inspect(source, leaf)
@@ -24,7 +24,8 @@ def run(context: StepContext) -> Manifest:
         raise BadInput(f"spec.baseModel.uri {leaf.uri!r}: " + "; ".join(verdict.problems), reason="BaseModelUnfit")
     if leaf.digest and leaf.digest != digest:
         raise BadInput(
-            f"spec.baseModel.uri {leaf.uri!r}: its files changed since preflight ({leaf.digest} to {digest}); run again",
+            f"spec.baseModel.uri {leaf.uri!r}: its files changed since preflight, from {leaf.digest} to {digest}; "
+            "run again",
             reason="LeafChanged",
         )
     context.progress.begin(sum(file.size for file in verdict.files), unit="bytes")

@@ -22,12 +22,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         pack = load(options.pack if "://" in options.pack else Path(options.pack).resolve().as_uri())
+        findings, summary = _lint(pack, options), _summary(pack)
     except StageError as error:
-        findings = [lint.Finding("error", "pack", str(error))]
-        pack = None
-    else:
-        findings = _lint(pack, options)
-    _write(pack, findings, as_json=options.output == "json")
+        findings, summary = [lint.Finding("error", "pack", str(error))], ""
+    _write(findings, summary, as_json=options.output == "json")
     return ExitCode.BAD_INPUT if any(finding.severity == "error" for finding in findings) else 0
 
 
@@ -51,18 +49,20 @@ def _lint(pack: Pack, options: argparse.Namespace) -> list[lint.Finding]:
     )
 
 
-def _write(pack: Pack | None, findings: list[lint.Finding], *, as_json: bool) -> None:
+def _write(findings: list[lint.Finding], summary: str, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([vars(finding) for finding in findings], indent=2) + "\n")
         return
     for finding in findings:
         sys.stdout.write(f"{finding.severity}: {finding.place}: {finding.message}\n")
-    if pack:
-        lines = lint.annotation_lines(pack)
-        sys.stdout.write(
-            f"{pack.header.name} {pack.header.version}: {len(pack.principles)} principles, {len(pack.exemplars)} "
-            f"exemplars, {len(pack.seed_tasks)} seed tasks, {lines} lines of human annotation, {len(findings)} finding(s)\n"
-        )
+    sys.stdout.write(f"{summary}{len(findings)} finding(s)\n")
+
+
+def _summary(pack: Pack) -> str:
+    return (
+        f"{pack.header.name} {pack.header.version}: {len(pack.principles)} principles, {len(pack.exemplars)} exemplars, "
+        f"{len(pack.seed_tasks)} seed tasks, {lint.annotation_lines(pack)} lines of human annotation; "
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""The model card, from the run's own numbers: what it is, how it was made, what it scored, under which licences."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+TEMPLATE = """\
+---
+license: {{ license }}
+base_model: {{ base.uri }}
+pipeline_tag: text-generation
+tags: [self-align, selfalign]
+---
+# {{ name }}
+
+{{ name }} was aligned from the base model `{{ base.uri }}`{% if base.revision %} at `{{ base.revision }}`{% endif %} by
+SELF-ALIGN (arXiv 2305.03047): its training answers were written by that base model itself, under the
+{{ pack.principles | length }} principles and {{ pack.exemplars | length }} exemplars of the pack
+`{{ pack.header.name }} {{ pack.header.version }}`. No other model and no human preference data took part.
+This is the {{ variant }} model.
+
+## Use
+
+The weights lie under `/models` of the image. With vLLM: `vllm serve /models`, then ask its chat endpoint. The chat
+template is saved with the tokenizer; answers end with the tokenizer's end token.
+
+## Evaluation
+
+{{ report }}
+## Principles
+
+{% for p in pack.principles -%}
+{{ p.number }}. **{{ p.name }}**: {{ p.text | replace("{assistantName}", name) | replace("{knowledgeCutoff}", pack.header.knowledge_cutoff) }}
+{% endfor %}
+## Provenance
+
+| what | digest or key |
+| --- | --- |
+| base model | {{ base.digest }} (licence: {{ base.license or "not stated" }}) |
+| principle pack | {{ pack.digest }} (licence: {{ pack.header.license }}) |
+| model artifact | {{ model_key }} |
+| evaluation artifact | {{ gate_key }} |
+| seed | {{ seed }} |
+"""
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """The card as Markdown; every value of the template must be there."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    return environment.from_string(TEMPLATE).render(values)
