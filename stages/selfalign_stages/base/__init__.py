@@ -1,1 +1,1 @@
-"""Base models: where they come from, what is refused, and their import into the store. Needs neither torch nor a GPU."""
+"""Stage 0: where base models come from, what makes one unfit, and its import into the store."""

@@ -60,8 +60,9 @@ def _write(findings: list[lint.Finding], summary: str, *, as_json: bool) -> None
 
 def _summary(pack: Pack) -> str:
     return (
-        f"{pack.header.name} {pack.header.version}: {len(pack.principles)} principles, {len(pack.exemplars)} exemplars, "
-        f"{len(pack.seed_tasks)} seed tasks, {lint.annotation_lines(pack)} lines of human annotation; "
+        f"{pack.header.name} {pack.header.version}: {len(pack.principles)} principles, "
+        f"{len(pack.exemplars)} exemplars, {len(pack.seed_tasks)} seed tasks, "
+        f"{lint.annotation_lines(pack)} lines of human annotation; "
     )
 
 

@@ -31,7 +31,7 @@ template is saved with the tokenizer; answers end with the tokenizer's end token
 ## Principles
 
 {% for p in pack.principles -%}
-{{ p.number }}. **{{ p.name }}**: {{ p.text | replace("{assistantName}", name) | replace("{knowledgeCutoff}", pack.header.knowledge_cutoff) }}
+{{ p.number }}. **{{ p.name }}**: {{ pack.fill(p.text, assistant_name=name) }}
 {% endfor %}
 ## Provenance
 

@@ -44,7 +44,8 @@ def run(context: StepContext) -> Manifest:
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
     """Weight shards in name order, and all other files; links, pickles and code are refused."""
-    heavy, light = [], []
+    heavy: list[Path] = []
+    light: list[Path] = []
     for path in sorted(p for p in folder.rglob("*") if not p.is_dir()):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or path.suffix in REFUSED:

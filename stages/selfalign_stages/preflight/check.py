@@ -50,9 +50,7 @@ def check(task: PreflightTask) -> PreflightResult:
         leaves["pack"] = pack.digest
         for name, leaf in task.leaves.items():
             if name.startswith(suites.LEAF):
-                digest = found.attempt(
-                    "spec.stages.evaluation.suites", leaf.uri, lambda uri=leaf.uri: _suite(uri, pack)
-                )  # type: ignore[misc]
+                digest = found.attempt("spec.stages.evaluation.suites", leaf.uri, partial(_suite, leaf.uri, pack))
                 leaves |= {name: digest} if digest else {}
     found.problems += machine.problems()
     done = _found(store, task, leaves) if store and not found.problems else {}
