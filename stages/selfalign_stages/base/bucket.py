@@ -1,14 +1,17 @@
 """s3:// base models, through the same client as s3:// artifact stores."""
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from selfalign_stages.artifacts import s3_errors
 from selfalign_stages.artifacts.reading import copy_hashing
 from selfalign_stages.artifacts.s3_store import S3Store
 from selfalign_stages.base.sources import SourceFile
-from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.exits import BadInput, StageError
 from selfalign_stages.contract.task import StoreLocation
 
 
@@ -20,26 +23,49 @@ class BucketSource:
     uri: str
 
     @classmethod
-    def of(cls, uri: str) -> Self:
-        """The source at s3://bucket/prefix; endpoint and region come from the environment."""
-        location = StoreLocation(
+    def of(cls, uri: str, *, store: StoreLocation) -> Self:
+        """The source at s3://bucket/prefix: in the artifact store's service, or where the environment says."""
+        elsewhere = StoreLocation(
             uri=uri, endpoint=os.environ.get("AWS_ENDPOINT_URL"), region=os.environ.get("AWS_REGION")
         )
-        return cls(store=S3Store(location), uri=uri)
+        same = store.model_copy(update={"uri": uri})
+        return cls(store=S3Store(same if store.uri.startswith("s3://") else elsewhere), uri=uri)
 
     def listing(self) -> list[SourceFile]:
         """See Source."""
-        found = [SourceFile(path=info.name, size=info.size, mark=info.etag) for info in self.store.list("")]
+        with _as_base_model():
+            found = [SourceFile(path=info.name, size=info.size, mark=info.etag) for info in self.store.list("")]
         if not found:
             raise BadInput(f"spec.baseModel.uri {self.uri!r}: there are no objects", reason="BaseModelMissing")
         return found
 
+    def identify(self, files: Sequence[SourceFile]) -> list[SourceFile]:
+        """See Source; the listing told already."""
+        return list(files)
+
     def read(self, path: str) -> bytes:
         """See Source."""
-        with self.store.open(path) as stream:
+        with self._mapped(path), self.store.open(path) as stream:
             return stream.read()
 
     def fetch(self, path: str, target: Path) -> None:
         """See Source."""
-        with self.store.open(path) as stream, target.open("wb") as sink:
+        with self._mapped(path), self.store.open(path) as stream, target.open("wb") as sink:
             copy_hashing(stream, sink)
+
+    @contextmanager
+    def _mapped(self, path: str) -> Iterator[None]:
+        """Maps what breaks while a body is read, too."""
+        store = self.store
+        with _as_base_model(), s3_errors.mapped(bucket=store.bucket, key=path, endpoint=store.endpoint):
+            yield
+
+
+@contextmanager
+def _as_base_model() -> Iterator[None]:
+    """The store's errors name the artifact store's fields; here the base model's are meant."""
+    try:
+        yield
+    except StageError as error:
+        message = str(error).replace("spec.artifacts", "spec.baseModel")
+        raise type(error)(message, reason=error.reason) from error

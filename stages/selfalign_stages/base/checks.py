@@ -1,107 +1,126 @@
-"""What makes a folder of files an unfit base model, told by file name. Pure: listing and config in, messages out."""
+"""What makes a folder of files an unfit base model, by file name. Pure: listing and small files in, messages out."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from selfalign_stages.base import architectures, selection, tokenizing
 from selfalign_stages.base.sources import SourceFile
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".msgpack", ".h5")
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-WANTED = re.compile(
-    r"[^/]+\.safetensors|[^/]+\.safetensors\.index\.json|config\.json|generation_config\.json|tokenizer[^/]*|"
-    r"special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|spiece\.model|LICEN[CS]E[^/]*|README\.md"
-)
-SMALL = ("config.json", "tokenizer_config.json", "model.safetensors.index.json", "README.md")
-CHAT_NAME = re.compile(r"(^|[-_/])(instruct|chat|it|sft|dpo|rlhf|assistant)($|[-_])", re.IGNORECASE)
+CHAT_NAME = re.compile(r"(^|[-_.])(instruct|chat|it|sft|dpo|rlhf|assistant)($|[-_.])", re.IGNORECASE)
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Files to import, problems that refuse the model, warnings that do not."""
+    """Files to import, problems that refuse the model, warnings that do not; `weight_map` as the index has it."""
 
-    files: tuple[SourceFile, ...]
+    files: selection.Selection
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    config: Mapping[str, Any]
+    weight_map: Mapping[str, str]
 
 
-def judge(
-    listing: Sequence[SourceFile], small: Mapping[str, bytes], *, name: str, architectures: frozenset[str]
-) -> Verdict:
-    """The verdict on a model; `architectures` are those that the engine knows (empty: not asked)."""
+def judge(listing: Sequence[SourceFile], small: Mapping[str, bytes], *, name: str) -> Verdict:
+    """The verdict on the model that is called `name` (the last part of its address)."""
     paths = {file.path for file in listing}
-    config, problems = _config(small)
-    problems += (
-        _weights(paths, small) + _tokenizer(paths) + _architecture(config, architectures) + _remote(config, paths)
+    problems = [f"{path}: leaves the model's folder" for path in sorted(paths) if _escapes(path)]
+    parsed = {path: _json(path, small.get(path), problems) for path in selection.SMALL if path.endswith(".json")}
+    config = parsed[selection.CONFIG]
+    if selection.CONFIG not in small:
+        what = "is a LoRA adapter" if "adapter_config.json" in paths else "is no Transformers model folder"
+        problems.append(f"config.json: missing; this {what}")
+    weight_map = _weight_map(small, problems)
+    problems += _weights(paths, weight_map)
+    problems += tokenizing.problems(
+        small.get(selection.TOKENIZER),
+        config=config,
+        special={**parsed[selection.SPECIAL_TOKENS], **parsed[selection.TOKENIZER_CONFIG]},
     )
-    problems += [f"{path}: leaves the model's folder" for path in sorted(paths) if _escapes(path)]
-    warnings = _chat(name, small, paths)
-    if "quantization_config" in config:
-        warnings.append("config.json: the weights are quantised; merging wants the 16-bit base model")
-    files = tuple(file for file in listing if WANTED.fullmatch(file.path))
-    return Verdict(files=files, problems=tuple(problems), warnings=tuple(warnings))
+    problems += [*_architecture(config), *_remote(parsed, paths), *_quantised(config)]
+    return Verdict(
+        files=selection.select(listing, weight_map=weight_map),
+        problems=tuple(problems),
+        warnings=tuple(_chat(name, parsed[selection.TOKENIZER_CONFIG], paths)),
+        config=config,
+        weight_map=weight_map,
+    )
 
 
-def _config(small: Mapping[str, bytes]) -> tuple[dict[str, object], list[str]]:
-    if "config.json" not in small:
-        return {}, ["config.json: missing; this is no Transformers model folder"]
+def _json(path: str, data: bytes | None, problems: list[str]) -> dict[str, Any]:
+    """A file's JSON object; empty, with a problem told, where it is something else."""
+    if data is None or path in (selection.TOKENIZER, selection.INDEX):
+        return {}
     try:
-        config = json.loads(small["config.json"])
+        loaded = json.loads(data)
     except ValueError as error:
-        return {}, [f"config.json: is not JSON: {error}"]
-    return (config, []) if isinstance(config, dict) else ({}, ["config.json: is no JSON object"])
+        problems.append(f"{path}: is not JSON: {error}")
+        return {}
+    if not isinstance(loaded, dict):
+        problems.append(f"{path}: is no JSON object")
+        return {}
+    return loaded
 
 
-def _weights(paths: set[str], small: Mapping[str, bytes]) -> list[str]:
-    safe = {path for path in paths if path.endswith(".safetensors")}
-    if not safe:
-        pickled = sorted(path for path in paths if path.endswith(PICKLES))
-        if pickled:
-            return [f"{pickled[0]}: pickled weights can run code and are never loaded; convert them to safetensors"]
-        return ["model.safetensors: missing; the model has no weights"]
-    if "model.safetensors.index.json" not in small:
-        return []
+def _weight_map(small: Mapping[str, bytes], problems: list[str]) -> dict[str, str]:
     try:
-        named = set(json.loads(small["model.safetensors.index.json"])["weight_map"].values())
-    except (ValueError, KeyError, AttributeError):
-        return ["model.safetensors.index.json: has no weight_map"]
-    return [f"{shard}: named in model.safetensors.index.json but missing" for shard in sorted(named - safe)]
+        return selection.weight_map(small.get(selection.INDEX))
+    except ValueError as error:
+        problems.append(f"{selection.INDEX}: {error}")
+        return {}
 
 
-def _tokenizer(paths: set[str]) -> list[str]:
-    return [] if paths & set(TOKENIZERS) else [f"tokenizer.json: missing; expected one of {', '.join(TOKENIZERS)}"]
+def _weights(paths: set[str], weight_map: Mapping[str, str]) -> Iterator[str]:
+    for shard in sorted(set(weight_map.values())):
+        if "/" in shard or not shard.endswith(".safetensors"):
+            yield f"{shard}: named in {selection.INDEX} but is no *.safetensors beside it"
+        elif shard not in paths:
+            yield f"{shard}: named in {selection.INDEX} but missing"
+    if weight_map or selection.INDEX in paths or selection.WEIGHTS in paths:
+        return
+    pickled = sorted(path for path in paths if path.endswith(PICKLES))
+    if pickled:
+        yield f"{pickled[0]}: pickled weights can run code and are never loaded; save them as {selection.WEIGHTS}"
+    else:
+        yield f"{selection.WEIGHTS}: missing; the model has neither this file nor {selection.INDEX}"
 
 
-def _architecture(config: Mapping[str, object], known: frozenset[str]) -> list[str]:
-    named = config.get("architectures")
+def _architecture(config: Mapping[str, Any]) -> Iterator[str]:
     if not config:
-        return []
+        return
+    named = config.get("architectures")
     if not isinstance(named, list) or not named:
-        return ["config.json: names no architectures"]
-    if known and not known & set(named):
-        return [f"config.json: architecture {named[0]} is unknown to vLLM's text generation models"]
-    return []
+        yield "config.json: names no architectures"
+    elif refusal := architectures.refusal(str(named[0]), str(config.get("model_type"))):
+        yield f"config.json: {refusal}"
 
 
-def _remote(config: Mapping[str, object], paths: set[str]) -> list[str]:
-    if "auto_map" not in config:
-        return []
-    code = sorted(path for path in paths if path.endswith(".py"))
-    return [f"config.json: auto_map asks to run {', '.join(code) or 'remote code'}; remote code is never run"]
+def _remote(parsed: Mapping[str, Mapping[str, Any]], paths: set[str]) -> Iterator[str]:
+    for path in (selection.CONFIG, selection.TOKENIZER_CONFIG):
+        if "auto_map" in parsed[path]:
+            code = ", ".join(sorted(file for file in paths if file.endswith(".py"))) or "code from elsewhere"
+            yield f"{path}: auto_map asks to run {code}; remote code is never run: use a model without it"
 
 
-def _chat(name: str, small: Mapping[str, bytes], paths: set[str]) -> list[str]:
-    told = []
+def _quantised(config: Mapping[str, Any]) -> Iterator[str]:
+    if quantisation := config.get("quantization_config"):
+        method = quantisation.get("quant_method", "unknown") if isinstance(quantisation, dict) else quantisation
+        yield f"config.json: the weights are quantised ({method}); training and merging need the 16 or 32 bit model"
+
+
+def _chat(name: str, tokenizer_config: Mapping[str, Any], paths: set[str]) -> Iterator[str]:
     if CHAT_NAME.search(name):
-        told.append(f"{name}: the name is that of a chat model; SELF-ALIGN starts from a base model")
-    template = b'"chat_template"' in small.get("tokenizer_config.json", b"") or "chat_template.jinja" in paths
+        yield f"{name}: is named like a chat model; SELF-ALIGN starts from a base model"
+    template = next((path for path in TEMPLATES if path in paths), None)
+    if template is None and tokenizer_config.get("chat_template"):
+        template = selection.TOKENIZER_CONFIG
     if template:
-        told.append(
-            "tokenizer_config.json: has a chat template, as chat models do; SELF-ALIGN starts from a base model"
-        )
-    return told
+        yield f"{template}: has a chat template, as chat models do; SELF-ALIGN starts from a base model"
 
 
 def _escapes(path: str) -> bool:
-    return path.startswith("/") or "\\" in path or ".." in path.split("/")
+    return path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/")

@@ -1,84 +1,85 @@
 """hf:// base models through huggingface_hub: HF_ENDPOINT and HF_TOKEN as everywhere, always at a pinned commit."""
 
-from collections.abc import Iterator
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from selfalign_stages.base.sources import SourceFile
-from selfalign_stages.contract.exits import AccessDenied, BadInput, Unavailable
+from selfalign_stages.base import hub_errors
+from selfalign_stages.base.sources import SourceFile, is_sha256
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.model import sha256_hex
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """A model repository at a commit."""
+    """A model repository at a commit. Small files are kept in memory once they were read."""
 
     repository: str
     revision: str
+    known: dict[str, bytes] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, repository: str, *, revision: str | None) -> Self:
         """The source; BadInput without a commit, since a branch would change under the run."""
-        if not revision:
+        if not COMMIT.fullmatch(revision or ""):
             raise BadInput(
-                f"spec.baseModel.revision: hf://{repository} needs the commit to take (40 hex digits)",
+                f"spec.baseModel.revision {revision!r}: hf://{repository} needs the commit to take (40 hex digits)",
                 reason="RevisionNotPinned",
             )
-        return cls(repository=repository, revision=revision)
+        return cls(repository=repository, revision=str(revision))
 
     def listing(self) -> list[SourceFile]:
-        """See Source; marks are LFS SHA-256, or Git blob ids for small files."""
+        """See Source; large files are marked by SHA-256, small ones by their Git blob."""
         from huggingface_hub import HfApi
 
         with self._mapped():
-            info = HfApi().model_info(self.repository, revision=self.revision, files_metadata=True)
+            api = HfApi(endpoint=_endpoint())
+            info = api.model_info(self.repository, revision=self.revision, files_metadata=True)
         return sorted((_file(sibling) for sibling in info.siblings or []), key=lambda file: file.path)
+
+    def identify(self, files: Sequence[SourceFile]) -> list[SourceFile]:
+        """See Source; all marks are SHA-256, so that a model has the same digest here and in a folder."""
+        return [
+            file if is_sha256(file.mark) else replace(file, mark=sha256_hex(self.read(file.path))) for file in files
+        ]
 
     def read(self, path: str) -> bytes:
         """See Source."""
-        from huggingface_hub import hf_hub_download
-
-        with self._mapped():
-            return Path(hf_hub_download(self.repository, path, revision=self.revision)).read_bytes()
+        if path not in self.known:
+            with tempfile.TemporaryDirectory(prefix="selfalign-") as folder:
+                self.known[path] = self._download(path, Path(folder)).read_bytes()
+        return self.known[path]
 
     def fetch(self, path: str, target: Path) -> None:
         """See Source."""
+        if path in self.known:
+            target.write_bytes(self.known[path])
+        else:
+            self._download(path, target.parent / "hub").replace(target)
+
+    def _download(self, path: str, folder: Path) -> Path:
         from huggingface_hub import hf_hub_download
 
         with self._mapped():
-            got = hf_hub_download(self.repository, path, revision=self.revision, local_dir=target.parent / ".hub")
-        Path(got).replace(target)
+            got = hf_hub_download(self.repository, path, revision=self.revision, local_dir=folder, endpoint=_endpoint())
+        return Path(got)
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
-        from huggingface_hub import errors
-
-        name = f"hf://{self.repository} at {self.revision}"
-        try:
+        with hub_errors.mapped(repository=self.repository, revision=self.revision):
             yield
-        except errors.GatedRepoError as error:
-            raise AccessDenied(
-                f"spec.baseModel.uri {name}: the model is gated; accept its terms, then set secretRef to your token"
-            ) from error
-        except errors.RevisionNotFoundError as error:
-            raise BadInput(
-                f"spec.baseModel.revision: {name}: there is no such commit", reason="RevisionMissing"
-            ) from error
-        except errors.RepositoryNotFoundError as error:
-            raise BadInput(
-                f"spec.baseModel.uri {name}: not found; check the name, or set secretRef to a token if it is private",
-                reason="BaseModelMissing",
-            ) from error
-        except errors.HfHubHTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            if status in (401, 403):
-                raise AccessDenied(
-                    f"spec.baseModel.secretRef: {name}: the hub refuses this token ({status})"
-                ) from error
-            raise Unavailable(f"{name}: the hub answers {status}; try again later") from error
-        except (errors.OfflineModeIsEnabled, OSError) as error:
-            raise Unavailable(f"{name}: cannot reach the hub: {error}") from error
+
+
+def _endpoint() -> str | None:
+    """Read here, since the library reads it only once, when it is imported."""
+    return os.environ.get("HF_ENDPOINT")
 
 
 def _file(sibling: Any) -> SourceFile:

@@ -1,16 +1,15 @@
-"""Step import: copies the base model's wanted files into the store, verified, file by file so that a kill loses one."""
+"""Step import: copies the base model's needed files into the store, verified, file by file so that a kill loses one."""
 
 import json
-import os
-import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.artifacts.store import Store
-from selfalign_stages.base import architectures, checks, sources
+from selfalign_stages.base import inspection, sources
+from selfalign_stages.base.inspection import Inspection
 from selfalign_stages.base.sources import Source, SourceFile
 from selfalign_stages.context import StepContext
-from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.exits import BadInput, Unavailable
 from selfalign_stages.contract.manifest import ArtifactRef, FileEntry, Manifest
 from selfalign_stages.contract.task import Leaf
 
@@ -18,78 +17,95 @@ from selfalign_stages.contract.task import Leaf
 def run(context: StepContext) -> Manifest:
     """Publishes the model's files and source.json, which tells where they came from and their licence."""
     leaf = context.task.leaves["baseModel"]
-    source = sources.open_source(leaf)
-    verdict, digest, small = inspect(source, leaf)
-    if verdict.problems:
-        raise BadInput(f"spec.baseModel.uri {leaf.uri!r}: " + "; ".join(verdict.problems), reason="BaseModelUnfit")
+    source = sources.open_source(leaf, store=context.task.store)
+    found = inspection.inspect(source, leaf)
+    if found.verdict.problems:
+        listed = "; ".join(found.verdict.problems)
+        raise BadInput(f"spec.baseModel.uri {leaf.uri!r}: {listed}", reason="BaseModelUnfit")
+    _check_unchanged(leaf, found.digest)
+    entries = _Import(context, source, found).entries()
+    if not all(sources.is_sha256(file.mark) for file in found.parts):
+        _check_unchanged(leaf, inspection.inspect(source, leaf).digest)
+    record = {"uri": leaf.uri, "revision": leaf.revision, "digest": found.digest, "license": found.license}
+    return writing.publish(
+        context,
+        files={"source.json": json.dumps(record, sort_keys=True).encode()},
+        entries=entries,
+        metrics={"bytes": found.bytes, "license": found.license or "unknown"},
+    )
+
+
+def _check_unchanged(leaf: Leaf, digest: str) -> None:
     if leaf.digest and leaf.digest != digest:
         raise BadInput(
             f"spec.baseModel.uri {leaf.uri!r}: its files changed since preflight, from {leaf.digest} to {digest}; "
             "run again",
             reason="LeafChanged",
         )
-    context.progress.begin(sum(file.size for file in verdict.files), unit="bytes")
-    entries = [_import(context, source, file) for file in verdict.files]
-    record = {"uri": leaf.uri, "revision": leaf.revision, "digest": digest, "license": license_name(small)}
-    return writing.publish(
-        context,
-        files={"source.json": json.dumps(record, sort_keys=True).encode()},
-        entries=entries,
-        metrics={"bytes": sum(entry.size for entry in entries), "license": record["license"] or "unknown"},
-    )
 
 
-def inspect(source: Source, leaf: Leaf) -> tuple[checks.Verdict, str, dict[str, bytes]]:
-    """Verdict, fingerprint over the wanted files, and the small files that both were read from."""
-    listing = source.listing()
-    small = {file.path: source.read(file.path) for file in listing if file.path in checks.SMALL}
-    verdict = checks.judge(listing, small, name=leaf.uri, architectures=architectures.known())
-    return verdict, sources.fingerprint(list(verdict.files)), small
+class _Import:
+    """One attempt at copying; what an earlier one published is kept."""
 
+    def __init__(self, context: StepContext, source: Source, found: Inspection) -> None:
+        self._context, self._source = context, source
+        self._files = (*found.parts, *found.documents)
+        self._weight_map = found.verdict.weight_map
+        self._prefix = ArtifactRef(kind=context.task.kind, key=context.task.key).prefix
 
-def license_name(small: dict[str, bytes]) -> str | None:
-    """The `license` of the model card's front matter."""
-    match = re.search(rb"\A---\n(?:.*\n)*?license:\s*(\S+)", small.get("README.md", b""))
-    return match.group(1).decode(errors="replace") if match else None
+    def entries(self) -> list[FileEntry]:
+        """Entries of all files, each in the store under its own name."""
+        there = {info.name: info.size for info in self._context.store.list(f"{self._prefix}/")}
+        self._context.progress.begin(sum(file.size for file in self._files), unit="bytes")
+        return [self._entry(file, there) for file in self._files]
 
+    def _entry(self, file: SourceFile, there: Mapping[str, int]) -> FileEntry:
+        self._context.check_stop()
+        size = there.get(f"{self._prefix}/{file.path}")
+        entry = (self._kept(file, size) if size is not None else None) or self._copied(file)
+        self._context.progress.advance(file.size)
+        return entry
 
-def _import(context: StepContext, source: Source, file: SourceFile) -> FileEntry:
-    context.check_stop()
-    name = f"{ArtifactRef(kind=context.task.kind, key=context.task.key).prefix}/{file.path}"
-    entry = _stored(context.store, name, file)
-    if entry is None:
-        target = context.scratch / "file"
-        source.fetch(file.path, target)
-        size, digest = reading.hash_file(target)
-        if sources.is_sha256(file.mark) and digest != file.mark:
-            raise BadInput(f"spec.baseModel.uri: {file.path} has sha256 {digest}, its source says {file.mark}")
-        _check_weights(target, file.path)
-        context.store.put_file(name, target)
-        entry = FileEntry(name=file.path, size=size, sha256=digest)
-        os.unlink(target)
-    context.progress.advance(file.size)
-    return entry
-
-
-def _stored(store: Store, name: str, file: SourceFile) -> FileEntry | None:
-    """What an earlier attempt left, if it is that file whole."""
-    if not any(info.name == name for info in store.list(name)) or not sources.is_sha256(file.mark):
+    def _kept(self, file: SourceFile, size: int) -> FileEntry | None:
+        """What an earlier attempt published. It was put whole and from these very files, so only damage can differ."""
+        name = f"{self._prefix}/{file.path}"
+        digest = writing.stored_digest(self._context.store, name)
+        if size == file.size and (digest == file.mark or not sources.is_sha256(file.mark)):
+            return FileEntry(name=file.path, size=size, sha256=digest)
+        self._context.store.delete(name)
         return None
-    if writing.stored_digest(store, name) != file.mark:
-        return None
-    return FileEntry(name=file.path, size=file.size, sha256=file.mark)
+
+    def _copied(self, file: SourceFile) -> FileEntry:
+        target = self._context.scratch / "file"
+        try:
+            self._source.fetch(file.path, target)
+            size, digest = reading.hash_file(target)
+            if sources.is_sha256(file.mark) and digest != file.mark:
+                raise Unavailable(
+                    f"spec.baseModel.uri: {file.path} arrived with sha256 {digest}, its source says {file.mark}",
+                    reason="DownloadDamaged",
+                )
+            self._check_weights(target, file.path)
+            self._context.store.put_file(f"{self._prefix}/{file.path}", target)
+        finally:
+            target.unlink(missing_ok=True)
+        return FileEntry(name=file.path, size=size, sha256=digest)
+
+    def _check_weights(self, path: Path, name: str) -> None:
+        """Opens a safetensors file, whose reader refuses gaps, overlaps and missing ends."""
+        if not name.endswith(".safetensors"):
+            return
+        from safetensors import SafetensorError, safe_open
+
+        wanted = {tensor for tensor, shard in self._weight_map.items() if shard == name}
+        try:
+            with safe_open(path, framework="np") as opened:
+                missing = sorted(wanted - set(opened.keys()))
+        except SafetensorError as error:
+            raise _unfit(f"{name}: is no whole safetensors file: {error}") from error
+        if missing:
+            raise _unfit(f"{name}: lacks tensor {missing[0]}, which the index says it holds")
 
 
-def _check_weights(path: Path, name: str) -> None:
-    """Opens a safetensors file, whose reader refuses overlapping or dangling offsets."""
-    if not name.endswith(".safetensors"):
-        return
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np"):
-            pass
-    except SafetensorError as error:
-        raise BadInput(
-            f"spec.baseModel.uri: {name}: is no whole safetensors file: {error}", reason="BaseModelUnfit"
-        ) from error
+def _unfit(message: str) -> BadInput:
+    return BadInput(f"spec.baseModel.uri: {message}", reason="BaseModelUnfit")

@@ -1,8 +1,9 @@
-"""Places that base models come from, behind one small interface: list, read, fetch."""
+"""Places that base models come from, behind one small interface: list, identify, read, fetch."""
 
 import hashlib
-import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,9 @@ from selfalign_stages import builtin
 from selfalign_stages.artifacts.reading import hash_file
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.model import canonical_json, sha256_hex
-from selfalign_stages.contract.task import Leaf
+from selfalign_stages.contract.task import Leaf, StoreLocation
+
+HASHING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -20,51 +23,63 @@ class SourceFile:
 
     path: str
     size: int
-    mark: str
+    mark: str = ""
 
 
 class Source(Protocol):
     """A model's files at one place."""
 
     def listing(self) -> list[SourceFile]:
-        """All files, in path order."""
+        """All files, in path order; reads none of them, so marks may be empty."""
+
+    def identify(self, files: Sequence[SourceFile]) -> list[SourceFile]:
+        """The same files with their marks."""
 
     def read(self, path: str) -> bytes:
         """A small file's content."""
 
     def fetch(self, path: str, target: Path) -> None:
-        """Writes a file's content to `target`."""
+        """Puts a file's content at `target`."""
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """builtin:// and file://; links that leave the folder are refused."""
+    """builtin:// and file://. Links that leave the folder are refused: a mounted folder must not name other files."""
 
     folder: Path
 
     def listing(self) -> list[SourceFile]:
+        """See Source; hidden files and folders are left out."""
+        names = [path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file()]
+        shown = sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+        return [SourceFile(path=name, size=(self.folder / name).stat().st_size) for name in shown]
+
+    def identify(self, files: Sequence[SourceFile]) -> list[SourceFile]:
         """See Source; marks are SHA-256."""
-        found = []
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
-            name = path.relative_to(self.folder).as_posix()
-            if not path.resolve().is_relative_to(self.folder.resolve()):
-                raise BadInput(f"spec.baseModel.uri: {name} is a link that leaves {self.folder}", reason="PathEscapes")
-            if not any(part.startswith(".") for part in name.split("/")):
-                size, digest = hash_file(path)
-                found.append(SourceFile(path=name, size=size, mark=digest))
-        return found
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            digests = pool.map(lambda file: hash_file(self._inside(file.path))[1], files)
+            return [replace(file, mark=digest) for file, digest in zip(files, digests, strict=True)]
 
     def read(self, path: str) -> bytes:
         """See Source."""
-        return (self.folder / path).read_bytes()
+        return self._inside(path).read_bytes()
 
     def fetch(self, path: str, target: Path) -> None:
-        """See Source."""
-        shutil.copyfile(self.folder / path, target)
+        """See Source; a link, since the file is on this machine already."""
+        target.symlink_to(self._inside(path).resolve())
+
+    def _inside(self, path: str) -> Path:
+        file = self.folder / path
+        if not file.resolve().is_relative_to(_bounds(self.folder.resolve())):
+            raise BadInput(
+                f"spec.baseModel.uri: {path} is a link that leaves {self.folder}; put the file itself there",
+                reason="PathEscapes",
+            )
+        return file
 
 
-def open_source(leaf: Leaf) -> Source:
-    """The source that a base model's leaf names; BadInput for an unknown scheme or a missing folder."""
+def open_source(leaf: Leaf, *, store: StoreLocation) -> Source:
+    """The source that a base model's leaf names; s3:// is read from the service that the store is in, if it is S3."""
     scheme, _, rest = leaf.uri.partition("://")
     if scheme == "builtin":
         return FolderSource(builtin.folder("models", rest))
@@ -76,7 +91,7 @@ def open_source(leaf: Leaf) -> Source:
     if scheme == "s3":
         from selfalign_stages.base.bucket import BucketSource
 
-        return BucketSource.of(leaf.uri)
+        return BucketSource.of(leaf.uri, store=store)
     if scheme == "hf":
         from selfalign_stages.base.hub import HubSource
 
@@ -84,11 +99,18 @@ def open_source(leaf: Leaf) -> Source:
     raise BadInput(f"spec.baseModel.uri {leaf.uri!r}: use hf://, s3://, file:// or builtin://", reason="UnknownScheme")
 
 
-def fingerprint(files: list[SourceFile]) -> str:
+def fingerprint(files: Sequence[SourceFile]) -> str:
     """Digest over paths, sizes and marks: what keys of the run depend on."""
-    return "sha256:" + sha256_hex(canonical_json([[file.path, file.size, file.mark] for file in files]))
+    rows = sorted([file.path, file.size, file.mark] for file in files)
+    return "sha256:" + sha256_hex(canonical_json(rows))
 
 
 def is_sha256(mark: str) -> bool:
     """Whether a mark is the SHA-256 of the content."""
     return len(mark) == hashlib.sha256().digest_size * 2 and all(c in "0123456789abcdef" for c in mark)
+
+
+def _bounds(folder: Path) -> Path:
+    """The folder, or the cached repository around it: a hub's cache keeps snapshots as links into `blobs`."""
+    repository = folder.parent.parent
+    return repository if folder.parent.name == "snapshots" and (repository / "blobs").is_dir() else folder
