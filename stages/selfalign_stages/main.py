@@ -11,14 +11,18 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from selfalign_stages import hits, results, serving, steps
+from pydantic import ValidationError
+
+from selfalign_stages import hits, results, steps
 from selfalign_stages.artifacts.opening import open_store
 from selfalign_stages.artifacts.reading import read_manifest
 from selfalign_stages.context import StepContext
-from selfalign_stages.contract.exits import DoesNotFit, ExitCode, StageError
+from selfalign_stages.contract.exits import BadInput, DoesNotFit, ExitCode, StageError
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
@@ -26,6 +30,8 @@ from selfalign_stages.contract.task import Failure, PreflightTask, Task
 from selfalign_stages.progress import Progress
 
 LOG = logging.getLogger("selfalign")
+
+Asked = TypeVar("Asked", bound=Model)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as raised:
         error = _as_stage_error(raised)
         LOG.error("%s: %s", error.reason, error)
-        results.write(result_path, Failure(reason=error.reason, message=str(error)[:2000]))
+        results.write(result_path, Failure(reason=error.reason, message=str(error)))
         return int(error.code)
     results.write(result_path, outcome, limited=options.kind != "preflight")
     return ExitCode.PUBLISHED
@@ -47,25 +53,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _preflight(task: Path) -> Model:
     from selfalign_stages.preflight.check import check
 
-    return check(PreflightTask.model_validate_json(task.read_bytes()))
+    return check(_read(task, PreflightTask))
 
 
 def _step(options: argparse.Namespace) -> Model:
-    task = Task.model_validate_json(options.task.read_bytes())
+    stop_requested = _stop_on_signals()
+    task = _read(options.task, Task)
+    if task.kind != options.kind:
+        raise BadInput(f"{options.task}: is a task of kind {task.kind}, not {options.kind}", reason="InvalidTask")
     store = open_store(task.store)
     if found := read_manifest(store, ArtifactRef(kind=task.kind, key=task.key)):
         LOG.info("%s: found in the store", task.id)
         return hits.result(found, cache="Hit")
     progress = Progress()
-    server = serving.serve(progress, step=task.id, host=options.host, port=options.port) if options.port else None
-    with tempfile.TemporaryDirectory(prefix="selfalign-", dir=options.scratch) as scratch:
+    with (
+        _served(progress, task.id, options),
+        tempfile.TemporaryDirectory(prefix="selfalign-", dir=options.scratch) as scratch,
+    ):
         context = StepContext(
-            task=task, store=store, scratch=Path(scratch), progress=progress, stop_requested=_stop_on_signals()
+            task=task, store=store, scratch=Path(scratch), progress=progress, stop_requested=stop_requested
         )
-        manifest = steps.load(task.kind)(context)
-    if server:
-        server.shutdown()
-    return hits.result(manifest, cache="Miss")
+        return hits.result(steps.load(task.kind)(context), cache="Miss")
+
+
+def _read(path: Path, shape: type[Asked]) -> Asked:
+    try:
+        return shape.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BadInput(
+            f"{path}: is no {shape.__name__} of this version of selfalign: {error}; "
+            "operator and stage images must be of one release",
+            reason="InvalidTask",
+        ) from error
+
+
+@contextmanager
+def _served(progress: Progress, step: str, options: argparse.Namespace) -> Iterator[None]:
+    """Answers while the step runs; a port that is taken costs the progress display, never the step."""
+    from selfalign_stages import serving
+
+    server = None
+    try:
+        server = serving.serve(progress, step=step, host=options.host, port=options.port) if options.port else None
+    except OSError as error:
+        LOG.warning("%s: serves no progress on %s:%s: %s", step, options.host, options.port, error)
+    try:
+        yield
+    finally:
+        if server:
+            server.shutdown()
+            server.server_close()
 
 
 def _stop_on_signals() -> Callable[[], bool]:

@@ -1,10 +1,12 @@
 """Writes a stage process's last word, cut to what a Kubernetes termination message holds."""
 
 import os
+from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.task import RESULT_LIMIT_BYTES, Result
+from selfalign_stages.contract.task import RESULT_LIMIT_BYTES, Failure, Result
 
 TERMINATION_LOG = Path("/dev/termination-log")
 
@@ -18,7 +20,7 @@ def write(path: Path | None, message: Model, *, limited: bool = True) -> None:
     """Writes atomically where a rename is possible, in place into a termination log."""
     if path is None:
         return
-    data = encode(message) if limited else message.model_dump_json(by_alias=True, exclude_none=True).encode()
+    data = encode(message) if limited else _json(message)
     if path == TERMINATION_LOG:
         path.write_bytes(data)
         return
@@ -28,16 +30,50 @@ def write(path: Path | None, message: Model, *, limited: bool = True) -> None:
 
 
 def encode(message: Model) -> bytes:
-    """JSON of at most RESULT_LIMIT_BYTES; metrics that do not fit are left out from the end and counted in one."""
-    data = message.model_dump_json(by_alias=True, exclude_none=True).encode()
-    if len(data) <= RESULT_LIMIT_BYTES or not isinstance(message, Result):
+    """JSON of at most RESULT_LIMIT_BYTES. What does not fit is left out, and how much that is stands in its place."""
+    if isinstance(message, Failure):
+        return _longest_fit(lambda keep: _cut_message(message, keep), len(message.message))
+    if not isinstance(message, Result):
+        return _json(message)
+    reasons, metrics = len(message.counts.rejected), len(message.metrics)
+    data = _longest_fit(lambda keep: _cut_metrics(message, keep), metrics)
+    if len(data) <= RESULT_LIMIT_BYTES:
         return data
-    names = list(message.metrics)
-    for keep in range(len(names) - 1, -1, -1):
-        metrics = {name: message.metrics[name] for name in names[:keep]} | {"metricsLeftOut": len(names) - keep}
-        data = (
-            message.model_copy(update={"metrics": metrics}).model_dump_json(by_alias=True, exclude_none=True).encode()
-        )
-        if len(data) <= RESULT_LIMIT_BYTES:
-            break
-    return data
+    bare = _cut_metrics(message, 0)
+    return _longest_fit(lambda keep: _cut_reasons(bare, keep), reasons)
+
+
+def _longest_fit(cut: Callable[[int], Model], size: int) -> bytes:
+    """The JSON of `cut(n)` for the largest n up to `size` that fits; of `cut(0)` if none does."""
+    whole = _json(cut(size))
+    if len(whole) <= RESULT_LIMIT_BYTES:
+        return whole
+    fits = bisect_right(range(size), RESULT_LIMIT_BYTES, key=lambda keep: len(_json(cut(keep))))
+    return _json(cut(max(fits - 1, 0)))
+
+
+def _cut_message(failure: Failure, keep: int) -> Failure:
+    if keep >= len(failure.message):
+        return failure
+    left_out = f" ... ({len(failure.message) - keep} characters left out: see the log)"
+    return failure.model_copy(update={"message": failure.message[:keep] + left_out})
+
+
+def _cut_metrics(result: Result, keep: int) -> Result:
+    kept = dict(list(result.metrics.items())[:keep])
+    left_out = len(result.metrics) - len(kept)
+    return result.model_copy(update={"metrics": kept | ({"metricsLeftOut": left_out} if left_out else {})})
+
+
+def _cut_reasons(result: Result, keep: int) -> Result:
+    """The most frequent reasons, and the rows of all others together."""
+    ranked = sorted(result.counts.rejected.items(), key=lambda item: -item[1])
+    others = sum(number for _, number in ranked[keep:])
+    counts = result.counts.model_copy(
+        update={"rejected": dict(ranked[:keep]) | ({"other-reasons": others} if others else {})}
+    )
+    return result.model_copy(update={"counts": counts})
+
+
+def _json(message: Model) -> bytes:
+    return message.model_dump_json(by_alias=True, exclude_none=True).encode()
