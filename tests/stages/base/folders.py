@@ -1,0 +1,77 @@
+"""Small base models on disk, each made from nothing, and the one change that spoils each."""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+WORDS = ("<unk>", "<end>", "harbour", "lantern", "gravel")
+CONFIG: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 8,
+    "max_position_embeddings": 4096,
+}
+TENSORS = {"model.embed_tokens.weight": (8, 4), "model.norm.weight": (4,), "lm_head.weight": (8, 4)}
+INDEX = "model.safetensors.index.json"
+CANARY = b"cos\nsystem\n(S'touch canary'\ntR."
+
+
+def safetensors(tensors: Mapping[str, tuple[int, ...]], *, fill: int = 0) -> bytes:
+    """A file of float32 tensors by name and shape."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    position = 0
+    for name, shape in tensors.items():
+        size = 4
+        for length in shape:
+            size *= length
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [position, position + size]}
+        position += size
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes([fill]) * position
+
+
+def tokenizer() -> str:
+    """A tokenizer.json with an end token."""
+    made = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
+    made.pre_tokenizer = Whitespace()
+    return made.to_str()
+
+
+def contents(*, shards: int = 1, config: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """Files of a fit base model; more than one shard come with an index."""
+    files = {
+        "config.json": json.dumps(CONFIG | dict(config or {})).encode(),
+        "tokenizer.json": tokenizer().encode(),
+        "tokenizer_config.json": json.dumps({"eos_token": "<end>"}).encode(),
+        "README.md": b"---\nlanguage: en\nlicense: apache-2.0\n---\n# A small model\nlicense: none of this\n",
+        "LICENSE": b"do what you like\n",
+    }
+    if shards == 1:
+        return files | {"model.safetensors": safetensors(TENSORS)}
+    weight_map = {}
+    for number, (name, shape) in enumerate(TENSORS.items()):
+        shard = f"model-{number % shards + 1:05d}-of-{shards:05d}.safetensors"
+        files[shard] = safetensors({name: shape}, fill=number) if shard not in files else files[shard]
+        weight_map[name] = shard
+    return files | {INDEX: json.dumps({"metadata": {}, "weight_map": weight_map}).encode()}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Puts the files into a folder."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal digest."""
+    return hashlib.sha256(data).hexdigest()

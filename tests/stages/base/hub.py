@@ -1,0 +1,168 @@
+"""A stand-in for a model hub: speaks as much of its HTTP API as the real client asks for, with faults on request.
+
+Large files (those named in `large`) are redirected to a content address that answers ranges, as the real hub does.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "c0ffee" * 6 + "c0ff"
+RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/(revision|tree)/(?P<revision>[^/?]+)")
+LARGE = (".safetensors", ".bin", ".pt")
+
+
+@dataclass
+class HubState:
+    """What the hub holds, how it answers, and what it was asked."""
+
+    files: dict[str, bytes]
+    repository: str = "harbour/lantern"
+    token: str | None = None
+    gated: bool = False
+    down: bool = False
+    cut: set[str] = field(default_factory=set)
+    """Large files whose transfer breaks off half-way, once."""
+    damaged: set[str] = field(default_factory=set)
+    """Large files that arrive with a flipped byte."""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    address: str = ""
+
+    def large(self, name: str) -> bool:
+        """Whether a file is kept apart from the repository."""
+        return name.endswith(LARGE)
+
+    def by_digest(self, digest: str) -> tuple[str, bytes] | None:
+        """The large file of a SHA-256."""
+        for name, data in self.files.items():
+            if hashlib.sha256(data).hexdigest() == digest:
+                return name, data
+        return None
+
+    def paths(self) -> list[str]:
+        """Paths of the files that were asked for."""
+        return [match["path"] for _, path in self.asked if (match := RESOLVE.fullmatch(path))]
+
+
+@contextmanager
+def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
+    """A running hub with one repository."""
+    state = HubState(files=dict(files))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
+    state.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def blob_id(data: bytes) -> str:
+    """Git's name of a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            state.asked.append((self.command, path))
+            if state.down:
+                return self._answer(503, b"busy")
+            if path.startswith("/content/"):
+                return self._content(path.removeprefix("/content/"))
+            match = API.fullmatch(path) or RESOLVE.fullmatch(path)
+            if match is None or self._refused(match["repo"], match["revision"]):
+                return None if match else self._answer(404, b"")
+            if "path" in match.groupdict():
+                return self._resolve(match["path"])
+            return self._answer(200, json.dumps(_info(state)).encode(), {"Content-Type": "application/json"})
+
+        def _refused(self, repository: str, revision: str) -> bool:
+            sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            if repository != state.repository or (state.token and sent != state.token):
+                self._answer(404 if sent else 401, b"", {"X-Error-Code": "RepoNotFound"})
+            elif state.gated:
+                self._answer(403, b"", {"X-Error-Code": "GatedRepo"})
+            elif revision != COMMIT:
+                self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+            else:
+                return False
+            return True
+
+        def _resolve(self, name: str) -> None:
+            data = state.files.get(name)
+            if data is None:
+                return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+            if not state.large(name):
+                return self._answer(200, data, {"ETag": f'"{blob_id(data)}"', "X-Repo-Commit": COMMIT})
+            digest = hashlib.sha256(data).hexdigest()
+            told = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)), "X-Repo-Commit": COMMIT}
+            return self._answer(302, b"", told | {"Location": f"{state.address}/content/{digest}"})
+
+        def _content(self, digest: str) -> None:
+            found = state.by_digest(digest)
+            if found is None:
+                return self._answer(404, b"")
+            name, data = found
+            if name in state.damaged:
+                data = data[:-1] + bytes([data[-1] ^ 1])
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if wanted is None:
+                return self._answer(200, data, {"Accept-Ranges": "bytes"}, cut=name in state.cut, name=name)
+            first, last = int(wanted[1]), int(wanted[2] or len(data) - 1)
+            part = data[first : last + 1]
+            place = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(data)}"}
+            return self._answer(206, part, place)
+
+        def _answer(
+            self,
+            status: int,
+            body: bytes,
+            headers: Mapping[str, str] | None = None,
+            *,
+            cut: bool = False,
+            name: str = "",
+        ) -> None:
+            self.send_response(status)
+            for key, value in (headers or {}).items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            if cut:
+                state.cut.discard(name)
+                body = body[: len(body) // 2]
+                self.close_connection = True
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keeps the tests' output clean."""
+
+    return Handler
+
+
+def _info(state: HubState) -> dict[str, object]:
+    siblings = []
+    for name, data in state.files.items():
+        entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": blob_id(data)}
+        if state.large(name):
+            entry["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
+        siblings.append(entry)
+    return {"id": state.repository, "sha": COMMIT, "siblings": siblings}
