@@ -19,13 +19,14 @@ def run(context: StepContext) -> Manifest:
     pack = load(context.task.leaves["pack"].uri)
     name = settings.assistant_name
     system = pack.fill(pack.frames.verbose.strip(), assistant_name=name)
+    teacher = pack.fill(pack.frames.verbose_name.strip(), assistant_name=name)
     leaks = Leaks.of(pack, assistant_name=name)
     return conversation.answer_all(
         context,
         model="teacher",
         settings=settings,
         stop=rendering.stop_strings(),
-        prompt=lambda prompt: chat.question(prompt.text, assistant_name=name, system=system),
+        prompt=lambda prompt: chat.question(prompt.text, assistant_name=teacher, system=system),
         judge=lambda prompt, completion: judge(prompt, completion, leaks=leaks),
     )
 

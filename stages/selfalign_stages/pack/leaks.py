@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from selfalign_stages.pack.model import Exemplar, Pack
-from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE, thoughts_heading
+from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE
 
 EXEMPLAR_RUN = 10
 FRAME_RUN = 7
@@ -53,7 +53,7 @@ class Leaks:
         return cls(
             exemplars=tuple(_exemplar(exemplar, fill(_text(exemplar)), common) for exemplar in pack.exemplars),
             frames=tuple((name, frozenset(runs(fill(text), FRAME_RUN))) for name, text in frames.items()),
-            markers=("### User", f"### {assistant_name}", thoughts_heading(assistant_name), EXAMPLE_HEADING, RULES_CUE),
+            markers=("### User", f"### {assistant_name}", EXAMPLE_HEADING, RULES_CUE, fill(pack.frames.verbose_name)),
         )
 
     def reason(self, answer: str, *, query: str) -> str | None:

@@ -56,6 +56,7 @@ class Frames(Model):
     introduction: str = Field(description="opens the self-align prompt, before the rules")
     examples: str = Field(description="introduces exemplars and internal thoughts")
     verbose: str = Field(description="system prompt under which the engraved teacher answers at length")
+    verbose_name: str = Field(description="what the teacher is called there, such as '{assistantName} (in depth)'")
     self_instruct: str = Field(description="opens the list of tasks that general self-instruct continues")
     topics: str = Field(description="opens the list of topics of a question type")
     questions: str = Field(description="opens the list of questions by type and topic")
