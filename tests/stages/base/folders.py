@@ -55,11 +55,11 @@ def contents(*, shards: int = 1, config: Mapping[str, Any] | None = None) -> dic
     }
     if shards == 1:
         return files | {"model.safetensors": safetensors(TENSORS)}
-    weight_map = {}
-    for number, (name, shape) in enumerate(TENSORS.items()):
-        shard = f"model-{number % shards + 1:05d}-of-{shards:05d}.safetensors"
-        files[shard] = safetensors({name: shape}, fill=number) if shard not in files else files[shard]
-        weight_map[name] = shard
+    names = [f"model-{number:05d}-of-{shards:05d}.safetensors" for number in range(1, shards + 1)]
+    weight_map = {tensor: names[number % shards] for number, tensor in enumerate(TENSORS)}
+    for number, shard in enumerate(names):
+        held = {tensor: shape for tensor, shape in TENSORS.items() if weight_map[tensor] == shard}
+        files[shard] = safetensors(held, fill=number)
     return files | {INDEX: json.dumps({"metadata": {}, "weight_map": weight_map}).encode()}
 
 

@@ -34,6 +34,8 @@ class HubState:
     """Large files that arrive with a flipped byte."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
+    contents: str = ""
+    """Where large files are: another host, since the client follows redirects within one host by itself."""
 
     def large(self, name: str) -> bool:
         """Whether a file is kept apart from the repository."""
@@ -57,6 +59,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
     state = HubState(files=dict(files))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     state.address = f"http://127.0.0.1:{server.server_port}"
+    state.contents = f"http://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -113,7 +116,7 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
                 return self._answer(200, data, {"ETag": f'"{blob_id(data)}"', "X-Repo-Commit": COMMIT})
             digest = hashlib.sha256(data).hexdigest()
             told = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)), "X-Repo-Commit": COMMIT}
-            return self._answer(302, b"", told | {"Location": f"{state.address}/content/{digest}"})
+            return self._answer(302, b"", told | {"Location": f"{state.contents}/content/{digest}"})
 
         def _content(self, digest: str) -> None:
             found = state.by_digest(digest)
