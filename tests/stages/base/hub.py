@@ -32,6 +32,10 @@ class HubState:
     """Large files whose transfer breaks off half-way, once."""
     damaged: set[str] = field(default_factory=set)
     """Large files that arrive with a flipped byte."""
+    go_on: threading.Event = field(default_factory=threading.Event)
+    """While it is clear, transfers of large files wait."""
+    waiting: threading.Event = field(default_factory=threading.Event)
+    """Set by a transfer that begins."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
     contents: str = ""
@@ -57,6 +61,7 @@ class HubState:
 def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
     """A running hub with one repository."""
     state = HubState(files=dict(files))
+    state.go_on.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     state.address = f"http://127.0.0.1:{server.server_port}"
     state.contents = f"http://localhost:{server.server_port}"
@@ -65,6 +70,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
     try:
         yield state
     finally:
+        state.go_on.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -123,6 +129,9 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             if found is None:
                 return self._answer(404, b"")
             name, data = found
+            if self.command == "GET":
+                state.waiting.set()
+                state.go_on.wait()
             if name in state.damaged:
                 data = data[:-1] + bytes([data[-1] ^ 1])
             wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
