@@ -99,14 +99,13 @@ def questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
 
 
 def _questions(texts: Mapping[str, str]) -> list[str]:
-    for read in (choices, truths, checks):
-        try:
-            return [getattr(item, "question", None) or item.prompt for item in read(texts)]  # type: ignore[union-attr]
-        except BadInput:
-            continue
-    raise BadInput(
-        f"suite {sorted(texts)}: is in none of the formats hhh, truthfulqa, adherence", reason="SuiteMalformed"
-    )
+    """Questions by the shape of the file: JSON lines are checks, an object with examples is hhh, else TruthfulQA."""
+    name, text = next(iter(texts.items()))
+    if name.endswith(".jsonl"):
+        return [check.prompt for check in checks(texts)]
+    if name.endswith(".csv") or isinstance(_json(name, text), list):
+        return [truth.question for truth in truths(texts)]
+    return [choice.question for choice in choices(texts)]
 
 
 def _truths_json(name: str, text: str) -> list[Truth]:
