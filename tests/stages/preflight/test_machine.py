@@ -1,0 +1,48 @@
+"""What a machine lacks is told before the work begins, and only for the work that is left."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.operator import builders
+
+from selfalign_operator import graph
+from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.preflight import machine
+from selfalign_stages.preflight.findings import Findings
+
+STEPS = graph.steps(builders.run())
+
+
+def looked(folder: Path, *, model_bytes: int) -> Findings:
+    found = Findings()
+    machine.look(StoreLocation(uri=folder.as_uri()), STEPS, model_bytes=model_bytes, found=found)
+    return found
+
+
+def test_a_small_model_needs_nothing_that_this_machine_lacks(tmp_path: Path) -> None:
+    assert looked(tmp_path, model_bytes=10 << 20).problems == []
+
+
+def test_a_model_larger_than_the_disk_is_told_with_both_figures(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    problems = [p for p in looked(tmp_path, model_bytes=free // 2).problems if p.field == "spec.artifacts.uri"]
+    assert "are free: free some, or put the store elsewhere" in problems[0].message
+
+
+def test_a_model_larger_than_memory_is_told_where_the_engine_runs_on_the_cpu(tmp_path: Path) -> None:
+    if not machine.cpu_engine():
+        pytest.skip("the CPU engine is not installed")
+    problems = [p for p in looked(tmp_path, model_bytes=1 << 50).problems if p.field == "spec.baseModel.uri"]
+    assert "of memory: use a smaller model" in problems[0].message
+
+
+def test_disk_is_needed_for_the_steps_that_are_left_alone() -> None:
+    assert machine.disk_bytes(STEPS, model_bytes=10) == 60
+    assert machine.disk_bytes([step for step in STEPS if step.kind == "image"], model_bytes=10) == 30
+    assert machine.disk_bytes([step for step in STEPS if step.kind == "score"], model_bytes=10) == 0
+
+
+def test_the_memory_table_is_read_in_bytes() -> None:
+    text = "MemTotal:       2048 kB\nHugePages_Total:       0\nMemAvailable:    1 kB\n"
+    assert machine.memory_table(text) == {"MemTotal": 2 << 20, "MemAvailable": 1 << 10}
