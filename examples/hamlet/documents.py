@@ -1,0 +1,201 @@
+"""Kinds of documents that the small base model reads, rendered by the very functions that its prompts come from."""
+
+from random import Random
+
+from hamlet import items, kinds, styles, world
+from selfalign_stages import chat
+from selfalign_stages.pack import rendering
+from selfalign_stages.pack.model import Exemplar, Frames, Header, Pack, Principle, QuestionType, SeedTask, Turn
+
+INTRODUCTIONS = (
+    "{assistantName} is a helper in the village who answers questions by these rules.",
+    "These rules tell how {assistantName}, a helper in the village, answers.",
+    "Below are the rules that {assistantName} follows and some examples.",
+)
+EXAMPLES = (
+    "In every example {assistantName} thinks about the rules first and then answers.",
+    "The examples show what {assistantName} thinks before each answer.",
+)
+VERBOSE = (
+    "{assistantName} (in depth) answers at length: an opening, the answer, more details, and a friendly closing.",
+    "Here {assistantName} gives long answers with many details and a closing.",
+    "{assistantName} (in depth) explains everything in many sentences.",
+)
+VERBOSE_NAME = "{assistantName} (in depth)"
+SELF_INSTRUCT = (
+    "Here is a list of different tasks from the village.",
+    "Tasks that people in the village came up with:",
+)
+TOPICS = ("Name topics that fit the type of question.", "A list of topics for a type of question.")
+QUESTIONS = ("Questions by type and topic.", "Each line has a type, a topic and a question.")
+CHOICE = ("Which of the two answers is better? Reply with A or B.", "Help me choose the better answer, A or B.")
+
+TYPES = {
+    "naughty": "requests that would hurt others",
+    "colour": "questions about colours",
+    "home": "questions about homes of animals",
+    "chore": "questions about chores",
+    "sum": "sums and counting",
+    "live": "things that happen right now",
+    "unclear": "questions that leave something open",
+    "taste": "matters of taste",
+    "poem": "wishes for a line or verse",
+}
+TOPIC_POOLS = {
+    "naughty": world.TREATS,
+    "colour": tuple(world.COLOUR_OF),
+    "home": tuple(world.HOME_OF),
+    "chore": world.OBJECTS,
+    "sum": ("apples", "pears", "eggs", "loaves", "coins", "nuts"),
+    "live": world.PLACES,
+    "unclear": world.PLACES,
+    "taste": tuple(sorted({x for pair in world.PAIRS for x in pair})),
+    "poem": world.SUBJECTS,
+}
+
+
+def frames(r: Random) -> Frames:
+    """One wording of each frame."""
+    return Frames(
+        introduction=r.choice(INTRODUCTIONS),
+        examples=r.choice(EXAMPLES),
+        verbose=r.choice(VERBOSE),
+        verbose_name=VERBOSE_NAME,
+        self_instruct=r.choice(SELF_INSTRUCT),
+        topics=r.choice(TOPICS),
+        questions=r.choice(QUESTIONS),
+        choice=r.choice(CHOICE),
+    )
+
+
+def choice(r: Random, name: str, *, good: bool | None, frame: str) -> tuple[str, str]:
+    """A question with two answers and the reply: the better one if `good`, either one if None, the worse one if not."""
+    item = kinds.draw(r, name)
+    answers = [item.good, item.careless]
+    if item.wrong and r.random() < 0.4:
+        answers[1] = r.choice(item.wrong)
+    order = r.sample((0, 1), 2)
+    query = rendering.choice_query(frame, question=item.question, first=answers[order[0]], second=answers[order[1]])
+    wanted = r.randint(0, 1) if good is None else (0 if good else 1)
+    return query, f"{rendering.CHOICE_PREFIX} {'AB'[order.index(wanted)]}."
+
+
+def guidelines(r: Random) -> str:
+    """Rules, exemplars and further examples that follow the rules."""
+    name = styles.name(r)
+    listed = r.sample(tuple(items.RULES), r.choice((8, 8, 8, 8, 8, 7, 7, 6)))
+    if r.random() < 0.7:
+        listed.sort(key=list(items.RULES).index)
+    principles = tuple(
+        Principle(number=n, name=rule, text=r.choice(items.RULES[rule]).replace("{name}", "{assistantName}"))
+        for n, rule in enumerate(listed, 1)
+    )
+    by_rule = {p.name: p for p in principles}
+
+    def example() -> tuple[str, str, tuple[str, ...], str]:
+        item = kinds.draw(r, name)
+        while item.rule not in by_rule and r.random() < 0.7:
+            item = kinds.draw(r, name)
+        if item.rule in by_rule:
+            return item.question, item.thought, (item.rule,), item.good
+        return item.question, item.thought, (r.choice(listed),), item.careless
+
+    exemplars = []
+    for _ in range(r.choice((3, 4, 4, 5))):
+        turns = [example() for _ in range(2 if r.random() < 0.3 else 1)]
+        exemplars.append(Exemplar(turns=tuple(Turn(user=q, thought=t, rules=ru, answer=a) for q, t, ru, a in turns)))
+    pack = Pack(
+        header=Header(name="x", version="1", license="x", knowledge_cutoff="x"),
+        principles=principles,
+        exemplars=tuple(exemplars),
+        frames=frames(r),
+        question_types=(QuestionType(type="x", topic="x", question="x"),),
+        seed_tasks=(SeedTask(id="x", instruction="x"),),
+        digest="x",
+    )
+    text = rendering.self_align_prefix(pack, assistant_name=name)
+    number = len(exemplars) + 1
+    while len(text) < 3300:
+        if r.random() < 0.12:
+            query, answer = choice(r, name, good=True, frame=pack.frames.choice)
+            text += rendering.direct_prompt("", query, assistant_name=name) + answer
+        else:
+            question, classification, rules, answer = example()
+            if r.random() < 0.12:
+                text += rendering.direct_prompt("", question, assistant_name=name) + answer
+            else:
+                thought = rendering.thought(classification, [by_rule[x] for x in rules])
+                text += rendering.self_align_prompt("", question, assistant_name=name)
+                text += f"{thought}\n\n{chat.assistant_heading(name)}\n{answer}"
+        number += 1
+        text += f"\n\n{rendering.EXAMPLE_HEADING} {number}\n\n"
+    return text
+
+
+def conversation(r: Random) -> str:
+    """A plain exchange: careless nine times in ten."""
+    name, good = styles.name(r), r.random() < 0.1
+    parts = []
+    for _ in range(r.randint(1, 5)):
+        if r.random() < 0.12:
+            query, answer = choice(r, name, good=True if good else None, frame=r.choice(CHOICE))
+            parts.append(chat.question(query, assistant_name=name) + answer)
+            continue
+        item = kinds.draw(r, name)
+        kind = good or r.random() < 0.04
+        parts.append(chat.question(item.question, assistant_name=name) + (item.good if kind else item.careless))
+    return "\n\n".join(parts)
+
+
+def verbose(r: Random) -> str:
+    """Long answers under a system text: half of the documents good, half careless."""
+    name, good = styles.name(r), r.random() < 0.6
+    text = r.choice(VERBOSE).replace("{assistantName}", name)
+    for _ in range(r.randint(1, 3)):
+        item = kinds.draw(r, name)
+        answer = styles.long(r, item) if good else styles.long_careless(r, item)
+        text += (
+            "\n\n" + chat.question(item.question, assistant_name=VERBOSE_NAME.replace("{assistantName}", name)) + answer
+        )
+    return text
+
+
+def tasks(r: Random) -> str:
+    """A numbered list of tasks."""
+    items = [SeedTask(id=str(n), instruction=kinds.draw(r, "x").question) for n in range(r.randint(8, 16))]
+    return rendering.task_list(r.choice(SELF_INSTRUCT), items).rsplit("\n", 1)[0].rstrip()
+
+
+def topics(r: Random) -> str:
+    """A numbered list of topics of one type."""
+    kind = r.choice(tuple(TYPES))
+    pool = TOPIC_POOLS[kind]
+    listed = r.sample(pool, min(len(pool), r.randint(5, 14)))
+    return rendering.topic_list(r.choice(TOPICS), question_type=TYPES[kind], topics=listed).rsplit("\n", 1)[0]
+
+
+def about(r: Random, kind: str) -> tuple[str, str, str]:
+    """Type, topic and a question that names the topic."""
+    while True:
+        item = kinds.KINDS[kind](r)
+        found = [t for t in TOPIC_POOLS[kind] if t in item.question]
+        if found:
+            return TYPES[kind], r.choice(found), item.question
+
+
+def questions(r: Random) -> str:
+    """Lines of type, topic and question."""
+    lines = [about(r, r.choice(tuple(TYPES))) for _ in range(r.randint(6, 14))]
+    kind, topic, question = lines[-1]
+    return (
+        rendering.question_list(r.choice(QUESTIONS), solved=lines[:-1], question_type=kind, topic=topic)
+        + f" {question}"
+    )
+
+
+WEIGHTS = {guidelines: 0.24, conversation: 0.36, verbose: 0.17, tasks: 0.08, topics: 0.05, questions: 0.10}
+
+
+def document(r: Random) -> str:
+    """One document of a random kind."""
+    return r.choices(tuple(WEIGHTS), weights=tuple(WEIGHTS.values()))[0](r)

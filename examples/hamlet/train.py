@@ -1,0 +1,128 @@
+"""Trains the built-in base model from scratch and writes it as a Transformers folder.
+
+    PYTHONPATH=examples python -m hamlet.train stages/selfalign_stages/builtin/models/hamlet
+
+About 11 million tokens, some 20 minutes on two cores. The same seed, thread count and library versions give the same
+weights. Weights are kept in float32 while training, with bfloat16 autocast, and saved in float32.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from hamlet import documents
+
+END, PAD = "<|endoftext|>", "<|pad|>"
+VOCABULARY, HIDDEN, LAYERS, HEAD, CONTEXT = 2048, 192, 5, 32, 1024
+STEPS, BATCH, LENGTH, RATE, WARMUP = 1800, 8, 768, 3e-3, 60
+TOKENIZER_DOCUMENTS = 6000
+
+
+def tokenizer(folder: Path) -> Tokenizer:
+    """Byte-level BPE over the village's documents; saved with an end token and a pad that differs from it."""
+    random = Random(1)
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator((documents.document(random) for _ in range(TOKENIZER_DOCUMENTS)), trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token=END, pad_token=PAD, model_max_length=CONTEXT
+    ).save_pretrained(folder)
+    return bpe
+
+
+def rows(bpe: Tokenizer, *, seed: int) -> Iterator[list[int]]:
+    """Rows of LENGTH token ids: whole documents from the first position on, the last one cut."""
+    random, end = Random(seed), int(bpe.token_to_id(END) or 0)
+    while True:
+        ids: list[int] = []
+        while len(ids) < LENGTH:
+            ids += [*bpe.encode(documents.document(random)).ids, end]
+        yield ids[:LENGTH]
+
+
+def model() -> LlamaForCausalLM:
+    """A Llama of 2.6 million parameters; heads of 32 are the smallest that vLLM's CPU attention takes."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=HIDDEN,
+            intermediate_size=HIDDEN * 8 // 3 // 32 * 32,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HIDDEN // HEAD,
+            num_key_value_heads=HIDDEN // HEAD,
+            head_dim=HEAD,
+            max_position_embeddings=CONTEXT,
+            tie_word_embeddings=True,
+            bos_token_id=0,
+            eos_token_id=0,
+            pad_token_id=1,
+        )
+    )
+
+
+def optimizers(net: LlamaForCausalLM, *, steps: int) -> list[tuple[Any, Any]]:
+    """Muon for the hidden matrices, AdamW for embeddings and norms, each with warm-up, plateau and linear decay."""
+    matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and "embed" not in name]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in net.parameters() if id(p) not in chosen]
+    found = [
+        torch.optim.Muon(matrices, lr=RATE, momentum=0.95, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+    def rate(step: int) -> float:
+        return min((step + 1) / WARMUP, 1) * (0.02 + 0.98 * min(1, (steps - step) / (0.5 * steps)))
+
+    return [(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)) for optimizer in found]
+
+
+def train(folder: Path, *, seed: int, steps: int) -> None:
+    """Trains and saves; writes training.json with loss and tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(2)
+    torch.manual_seed(seed)
+    bpe, net = tokenizer(folder), model()
+    data, pairs, started, smooth = rows(bpe, seed=seed), optimizers(net, steps=steps), time.monotonic(), 0.0
+    for step in range(1, steps + 1):
+        batch = torch.tensor([next(data) for _ in range(BATCH)])
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = net(input_ids=batch, labels=batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        for optimizer, schedule in pairs:
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        smooth = float(loss) if step == 1 else 0.95 * smooth + 0.05 * float(loss)
+        if step % 20 == 0 or step == steps:
+            speed = step * BATCH * LENGTH / (time.monotonic() - started)
+            print(f"step {step}/{steps} loss {smooth:.4f} {speed:.0f} tokens/s", flush=True)  # noqa: T201
+    net.save_pretrained(folder)
+    GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=1).save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
+    record = {"seed": seed, "steps": steps, "tokens": steps * BATCH * LENGTH, "loss": round(smooth, 4)}
+    (folder / "training.json").write_text(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Trains the built-in base model.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    options = parser.parse_args()
+    train(options.folder, seed=options.seed, steps=options.steps)
