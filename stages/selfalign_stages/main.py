@@ -37,7 +37,8 @@ Asked = TypeVar("Asked", bound=Model)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one step; the exit code is the contract's."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    LOG.setLevel(logging.INFO)  # of us alone: clients of hubs and buckets log addresses that are signed
     result_path = options.result or results.default_path()
     try:
         outcome = _preflight(options.task) if options.kind == "preflight" else _step(options)

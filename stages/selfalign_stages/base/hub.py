@@ -15,6 +15,8 @@ from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.model import sha256_hex
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""What the library reads when it is imported; what the user has set already wins."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class HubSource:
                 f"spec.baseModel.revision {revision!r}: hf://{repository} needs the commit to take (40 hex digits)",
                 reason="RevisionNotPinned",
             )
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         return cls(repository=repository, revision=str(revision))
 
     def listing(self) -> list[SourceFile]:

@@ -95,7 +95,6 @@ TORN: dict[str, bytes] = {
     "only a header": WHOLE[: 8 + int.from_bytes(WHOLE[:8], "little")],
     "an endless header": b"\xff" * 8 + WHOLE[8:],
     "empty": b"",
-    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
     "overlapping tensors": WHOLE.replace(b'"data_offsets": [128, 144]', b'"data_offsets": [127, 143]'),
 }
 
@@ -104,6 +103,13 @@ TORN: dict[str, bytes] = {
 def test_weights_that_are_not_whole_are_told_by_file_name(tmp_path: Path, weights: bytes) -> None:
     base = leaf(tmp_path, folders.contents() | {"model.safetensors": weights})
     with pytest.raises(BadInput, match=r"model\.safetensors: is no whole safetensors file"):
+        importing.run(contexts.context(base, tmp_path))
+
+
+def test_a_pointer_in_place_of_weights_is_told_with_its_remedy(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    base = leaf(tmp_path, folders.contents() | {"model.safetensors": pointer})
+    with pytest.raises(BadInput, match=r"model\.safetensors: is a Git LFS pointer .* run git lfs pull"):
         importing.run(contexts.context(base, tmp_path))
 
 
