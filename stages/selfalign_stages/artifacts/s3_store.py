@@ -40,7 +40,7 @@ def connect(location: StoreLocation) -> "S3Client":
         read_timeout=60,
         max_pool_connections=16,
     )
-    client = boto3.client(
+    client = boto3.session.Session().client(
         "s3",
         endpoint_url=location.endpoint,
         region_name=location.region or ("us-east-1" if location.endpoint else None),

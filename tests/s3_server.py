@@ -1,0 +1,74 @@
+"""A real S3 server (versitygw) over a temporary folder."""
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import go_tool
+
+MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
+ACCESS, SECRET = "selfalign-tests", "selfalign-tests-secret"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it answers and where its buckets lie."""
+
+    endpoint: str
+    root: Path
+
+    def make_bucket(self, name: str) -> str:
+        """Creates a bucket; its name."""
+        import boto3
+
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS,
+            aws_secret_access_key=SECRET,
+        )
+        client.create_bucket(Bucket=name)
+        return name
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serve(root: Path) -> Iterator[Server]:
+    """Runs the server until the block ends."""
+    root.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [go_tool(MODULE, VERSION), "--port", f"127.0.0.1:{port}", "--access", ACCESS, "--secret", SECRET]
+    with (root.parent / "versitygw.log").open("w") as log:
+        process = subprocess.Popen([*command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ))
+        try:
+            _wait(f"http://127.0.0.1:{port}", process)
+            yield Server(endpoint=f"http://127.0.0.1:{port}", root=root)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=1)
+        except urllib.error.HTTPError:
+            return  # it answers, if only that we are not signed in
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"versitygw did not come up at {url}")

@@ -1,0 +1,83 @@
+"""Builders for step tests: a context over a file store, artifacts to read from, and a small fake of the engine."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfalign_stages.artifacts import writing
+from selfalign_stages.artifacts.file_store import FileStore
+from selfalign_stages.artifacts.store import Store
+from selfalign_stages.context import StepContext
+from selfalign_stages.contract.graph import Kind
+from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.task import Leaf, StoreLocation, Task
+from selfalign_stages.engine.interface import Completion, Decoding, Request, Scored
+
+
+def context(
+    folder: Path,
+    kind: Kind,
+    *,
+    key: str = "0" * 64,
+    parameters: Model | None = None,
+    inputs: dict[str, ArtifactRef] | None = None,
+    leaves: dict[str, str] | None = None,
+    store: Store | None = None,
+    seed: int = 7,
+    stop_requested: Callable[[], bool] = lambda: False,
+    **task: Any,
+) -> StepContext:
+    """A step's context over a store in `folder`."""
+    scratch = folder / "scratch" / kind
+    scratch.mkdir(parents=True, exist_ok=True)
+    return StepContext(
+        task=Task(
+            id=f"test-{kind}",
+            kind=kind,
+            key=key,
+            seed=seed,
+            store=StoreLocation(uri=(folder / "store").as_uri()),
+            parameters=parameters.plain() if parameters else {},
+            inputs=inputs or {},
+            leaves={name: Leaf(uri=uri) for name, uri in (leaves or {}).items()},
+            **task,
+        ),
+        store=store or FileStore(folder / "store"),
+        scratch=scratch,
+        stop_requested=stop_requested,
+    )
+
+
+def artifact(folder: Path, kind: Kind, rows: Sequence[Model], *, key: str = "1" * 64) -> ArtifactRef:
+    """An artifact of rows, published."""
+    made = context(folder, kind, key=key)
+    return writing.publish(made, files=writing.row_parts(rows, size=100), counts=writing.count(rows)).ref
+
+
+@dataclass
+class ScriptedEngine:
+    """An engine that answers by a function of the prompt and scores by another."""
+
+    answer: Callable[[str], Completion]
+    logprob: Callable[[str, str], float] = lambda prompt, continuation: 0.0
+    prompts: list[str] = field(default_factory=list)
+
+    def stream(
+        self, requests: Iterable[Request], decoding: Decoding, *, fresh: bool = False
+    ) -> Iterator[tuple[int, Completion]]:
+        """See Engine."""
+        for position, request in enumerate(requests):
+            self.prompts.append(request.prompt)
+            yield position, self.answer(request.prompt)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Scored]:
+        """See Engine."""
+        return [Scored(logprob=self.logprob(p, c), tokens=len(re.findall(r"\w+", c))) for p, c in pairs]
+
+
+def said(text: str, *, finish: Any = "stop", own_end: bool = True) -> Completion:
+    """A completion."""
+    return Completion(text=text, finish_reason=finish, tokens=len(text.split()), own_end=own_end)

@@ -1,0 +1,30 @@
+"""Real programs that tests run against, built from their Go modules once per machine."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CACHE = Path.home() / ".cache" / "selfalign" / "bin"
+
+
+def go_tool(module: str, version: str) -> Path:
+    """The program of a Go module at a version; skips the test where there is no Go."""
+    target = CACHE / f"{module.rpartition('/')[2]}-{version}"
+    if target.exists():
+        return target
+    if shutil.which("go") is None:
+        pytest.skip(f"needs Go to build {module}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            place = CACHE / f"build-{os.getpid()}"
+            environment = os.environ | {"GOBIN": str(place), "CGO_ENABLED": "0"}
+            subprocess.run(["go", "install", f"{module}@{version}"], env=environment, check=True, capture_output=True)
+            (place / module.rpartition("/")[2]).replace(target)
+            place.rmdir()
+    return target
