@@ -22,7 +22,7 @@ from selfalign_stages import hits, results, steps
 from selfalign_stages.artifacts.opening import open_store
 from selfalign_stages.artifacts.reading import read_manifest
 from selfalign_stages.context import StepContext
-from selfalign_stages.contract.exits import BadInput, DoesNotFit, ExitCode, StageError
+from selfalign_stages.contract.exits import AccessDenied, BadInput, DoesNotFit, ExitCode, StageError
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
@@ -130,6 +130,8 @@ def _as_stage_error(raised: Exception) -> StageError:
         return DoesNotFit(f"out of memory: {raised}; use a smaller micro batch, a smaller model or a larger machine")
     if isinstance(raised, OSError) and raised.errno == errno.ENOSPC:
         return DoesNotFit(f"{raised.filename}: no space left on the device; free space or point --scratch elsewhere")
+    if isinstance(raised, OSError) and raised.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AccessDenied(f"{raised.filename}: {raised.strerror}; let this user write there, or name another place")
     return StageError(f"{type(raised).__name__}: {raised}", reason="Crash")
 
 

@@ -13,7 +13,7 @@ from tests.stages.main import processes
 
 from selfalign_operator.local.process import free_port
 from selfalign_stages.contract.exits import ExitCode
-from selfalign_stages.contract.task import Failure, Leaf, Result
+from selfalign_stages.contract.task import Failure, Leaf, Result, StoreLocation
 
 HUB = Leaf(uri="hf://harbour/lantern", revision=hub.COMMIT)
 HEAVY = ("torch", "transformers", "vllm", "peft", "boto3", "huggingface_hub", "tokenizers", "numpy", "yaml")
@@ -77,6 +77,13 @@ def test_refused_access_ends_with_43(tmp_path: Path, served: hub.HubState) -> No
     served.gated = True
     ended = processes.run(tmp_path, "import", processes.import_task(tmp_path, HUB), HF_ENDPOINT=served.address)
     assert (ended.code, failure(ended).reason) == (ExitCode.ACCESS_DENIED, "AccessDenied")
+
+
+def test_a_store_that_cannot_be_written_ends_with_43(tmp_path: Path, local: Leaf) -> None:
+    task = processes.import_task(tmp_path, local).model_copy(update={"store": StoreLocation(uri="file:///sys/store")})
+    ended = processes.run(tmp_path, "import", task)
+    assert (ended.code, failure(ended).reason) == (ExitCode.ACCESS_DENIED, "AccessDenied")
+    assert "/sys/store" in failure(ended).message
 
 
 def test_a_lack_of_memory_ends_with_44(tmp_path: Path, local: Leaf) -> None:
