@@ -49,6 +49,11 @@ def test_links_within_the_folder_and_into_a_hubs_cache_are_followed(tmp_path: Pa
     assert contexts.digest(snapshot, tmp_path) == contexts.digest(Leaf(uri=plain.as_uri()), tmp_path)
 
 
+def test_the_digests_formula_stands_still_since_every_key_of_a_run_follows_from_it() -> None:
+    files = [sources.SourceFile("b", 2, "y"), sources.SourceFile("a", 1, "x")]
+    assert sources.fingerprint(files) == "sha256:" + folders.sha256(b'[["a",1,"x"],["b",2,"y"]]')
+
+
 def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     folder = folders.write(tmp_path, {".git/config.json": b"", ".env": b"", "config.json": b""})
     source = sources.open_source(Leaf(uri=folder.as_uri()), store=STORE)
