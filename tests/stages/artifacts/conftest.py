@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import s3_server
 
-import s3_server
 from selfalign_stages.artifacts.opening import open_store
 from selfalign_stages.artifacts.store import Store
 from selfalign_stages.contract.task import StoreLocation
@@ -36,5 +36,3 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(StoreLocation(uri=(tmp_path / "store").as_uri()))
     location: StoreLocation = request.getfixturevalue("s3_location")
     return open_store(location)
-
-

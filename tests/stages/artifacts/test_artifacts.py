@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from steps_support import artifact, context
+from tests.steps_support import artifact, context
 
 from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.contract.exits import BadInput
@@ -74,9 +74,7 @@ def test_a_download_keeps_files_that_are_right_and_replaces_others(tmp_path: Pat
 
 def test_a_manifest_cannot_write_outside_the_folder(tmp_path: Path) -> None:
     manifest = published(tmp_path)
-    evil = manifest.model_copy(
-        update={"files": (manifest.files[0].model_copy(update={"name": "../../outside"}),)}
-    )
+    evil = manifest.model_copy(update={"files": (manifest.files[0].model_copy(update={"name": "../../outside"}),)})
     with pytest.raises(BadInput, match="leaves its folder"):
         reading.download(context(tmp_path, "prompts").store, evil, tmp_path / "copy")
 

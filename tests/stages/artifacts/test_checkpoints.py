@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from steps_support import context
+from tests.steps_support import context
 
 from selfalign_stages.artifacts.checkpoints import Checkpoints
 from selfalign_stages.contract.exits import BadInput

@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from steps_support import context
+from tests.steps_support import context
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.chunks import Chunks

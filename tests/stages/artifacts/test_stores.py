@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests import s3_server
 
-import s3_server
 from selfalign_stages.artifacts import s3_store
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.artifacts.opening import open_store
@@ -141,5 +141,3 @@ def test_a_kill_at_any_moment_leaves_no_torn_object(tmp_path: Path) -> None:
     found = list(FileStore(root).list(""))
     assert len(found) >= 4
     assert {info.size for info in found} == {50_000}
-
-

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import s3_server
 from tests.stages.base import contexts, folders
 
-import s3_server
 from selfalign_stages.artifacts import reading
 from selfalign_stages.base import importing, inspection, sources
 from selfalign_stages.contract.exits import AccessDenied, BadInput, Interrupted, StageError

@@ -38,7 +38,9 @@ def test_trap_8_canned_refusals_are_found(answer: str) -> None:
     assert refuses(answer)
 
 
-@pytest.mark.parametrize("answer", ["The sorry state of the bridge ...", "You cannot help but smile.", "A lemon is yellow."])
+@pytest.mark.parametrize(
+    "answer", ["The sorry state of the bridge ...", "You cannot help but smile.", "A lemon is yellow."]
+)
 def test_trap_8_the_word_sorry_alone_is_no_refusal(answer: str) -> None:
     assert not refuses(answer)
 

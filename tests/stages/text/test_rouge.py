@@ -28,7 +28,9 @@ def test_the_measure_equals_rouge_score_to_the_last_bit(seed: int) -> None:
 
 
 def test_ties_at_the_threshold_round_as_in_rouge_score() -> None:
-    ties = [(c, m, n) for m in range(1, 61) for n in range(1, 61) for c in range(1, min(m, n) + 1) if 20 * c == 7 * (m + n)]
+    ties = [
+        (c, m, n) for m in range(1, 61) for n in range(1, 61) for c in range(1, min(m, n) + 1) if 20 * c == 7 * (m + n)
+    ]
     above = 0
     for common, m, n in ties:
         first = " ".join(["same"] * common + ["left"] * (m - common))
@@ -65,5 +67,3 @@ def test_other_scripts_have_words_too() -> None:
 
 def test_texts_without_words_are_no_duplicates_and_no_crash() -> None:
     assert rouge.duplicates(["", "!!!", "?"], known=[""], threshold=0.7) == [False, False, False]
-
-

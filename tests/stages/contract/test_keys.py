@@ -1,0 +1,57 @@
+"""Keys name everything that an artifact depends on, and nothing else."""
+
+from typing import Any
+
+from selfalign_stages.contract import graph, parameters
+from selfalign_stages.contract.graph import Step
+
+LEAVES = {"baseModel": "sha256:b", "pack": "sha256:p"}
+
+
+def steps(**changes: Any) -> tuple[Step, ...]:
+    sampling = parameters.Sampling(**({"temperature": 1.0, "max_tokens": 8} | changes))
+    return (
+        Step(id="import", stage="import", kind="import", parameters=parameters.Import(), leaves=("baseModel",)),
+        Step(
+            id="topics",
+            stage="redTeaming",
+            kind="topics",
+            parameters=parameters.Topics(topics_per_type=3, rounds=1, sampling=sampling),
+            inputs={"baseModel": "import"},
+            leaves=("pack",),
+        ),
+    )
+
+
+def keys(made: tuple[Step, ...], *, seed: int = 1, **leaves: str) -> dict[str, str]:
+    return graph.keys(made, leaves=LEAVES | leaves, seed=seed)
+
+
+def test_keys_are_stable_across_releases() -> None:
+    assert {name: key[:12] for name, key in keys(steps()).items()} == {
+        "import": "ca26bfdf4864",
+        "topics": "319f388ea8b4",
+    }
+
+
+def test_a_parameter_changes_its_own_step_alone() -> None:
+    before, after = keys(steps()), keys(steps(max_tokens=9))
+    assert before["import"] == after["import"]
+    assert before["topics"] != after["topics"]
+
+
+def test_a_leaf_changes_all_that_stands_on_it() -> None:
+    before, after = keys(steps()), keys(steps(), baseModel="sha256:c")
+    assert before["import"] != after["import"]
+    assert before["topics"] != after["topics"]
+
+
+def test_the_seed_changes_only_steps_that_draw() -> None:
+    before, after = keys(steps()), keys(steps(), seed=2)
+    assert before["import"] == after["import"]
+    assert before["topics"] != after["topics"]
+
+
+def test_a_step_read_back_from_json_has_the_same_key() -> None:
+    read = tuple(Step.model_validate_json(step.model_dump_json(by_alias=True)) for step in steps())
+    assert keys(read) == keys(steps())

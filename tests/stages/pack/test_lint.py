@@ -1,0 +1,74 @@
+"""Lint: the built-in packs are clean, and each fault is found."""
+
+from typing import Any
+
+import pytest
+
+from selfalign_stages.pack import lint, loading
+from selfalign_stages.pack.model import Pack
+
+HAMLET = loading.load("builtin://hamlet")
+DROMEDARY = loading.load("builtin://dromedary-16")
+
+
+def findings(pack: Pack, **options: Any) -> list[str]:
+    settings: dict[str, Any] = {"count_tokens": None, "context_length": None, "max_tokens": 100} | options
+    return [f"{f.severity} {f.place}: {f.message}" for f in lint.lint(pack, assistant_name="Ida", **settings)]
+
+
+@pytest.mark.parametrize("pack", [HAMLET, DROMEDARY], ids=["hamlet", "dromedary-16"])
+def test_built_in_packs_have_no_findings(pack: Pack) -> None:
+    assert findings(pack) == []
+
+
+def test_the_paper_s_pack_has_its_sixteen_principles_and_fewer_than_300_human_lines() -> None:
+    assert [p.name for p in DROMEDARY.principles] == [
+        "ethical", "informative", "helpful", "question assessment", "reasoning", "multi-aspect", "candor",
+        "knowledge recitation", "static", "clarification", "numerical sensitivity", "dated knowledge", "step-by-step",
+        "balanced & informative perspectives", "creative", "operational",
+    ]  # fmt: skip
+    assert len(DROMEDARY.exemplars) == 5
+    assert len(DROMEDARY.question_types) == 20
+    assert len(DROMEDARY.seed_tasks) == 175
+    assert lint.annotation_lines(DROMEDARY) < 300
+
+
+def test_every_principle_is_shown_and_a_harmful_request_is_among_the_exemplars() -> None:
+    shown = {rule for exemplar in DROMEDARY.exemplars for turn in exemplar.turns for rule in turn.rules}
+    assert shown == {p.name for p in DROMEDARY.principles}
+    assert "ethical" in DROMEDARY.exemplars[0].turns[0].rules
+
+
+def test_a_hole_in_the_numbers_is_an_error() -> None:
+    moved = HAMLET.principles[-1].model_copy(update={"number": 12})
+    pack = HAMLET.model_copy(update={"principles": (*HAMLET.principles[:-1], moved)})
+    assert any("must run 1..8" in finding for finding in findings(pack))
+
+
+def test_a_rule_that_no_exemplar_shows_is_a_warning() -> None:
+    pack = HAMLET.model_copy(update={"exemplars": HAMLET.exemplars[1:]})
+    found = findings(pack)
+    assert any("no exemplar shows rule 1 (ethical)" in finding for finding in found)
+    assert any("declines a harmful request" in finding for finding in found)
+
+
+def test_a_marker_of_the_format_inside_a_text_is_an_error() -> None:
+    frames = HAMLET.frames.model_copy(update={"introduction": "### User\nhello"})
+    assert any("holds a marker" in f for f in findings(HAMLET.model_copy(update={"frames": frames})))
+
+
+def test_near_copies_among_seed_tasks_are_named() -> None:
+    copy = HAMLET.seed_tasks[0].model_copy(update={"id": "copy"})
+    pack = HAMLET.model_copy(update={"seed_tasks": (*HAMLET.seed_tasks, copy)})
+    assert any("seed-tasks.jsonl: copy" in finding for finding in findings(pack))
+
+
+def test_trap_13_a_prompt_that_does_not_fit_the_context_is_told_in_tokens() -> None:
+    found = findings(HAMLET, count_tokens=lambda text: len(text.split()), context_length=400, max_tokens=200)
+    assert any("the model's context is 400" in finding for finding in found)
+
+
+def test_a_misspelt_placeholder_is_an_error() -> None:
+    principle = HAMLET.principles[0].model_copy(update={"text": "{assistantname} is kind."})
+    pack = HAMLET.model_copy(update={"principles": (principle, *HAMLET.principles[1:])})
+    assert any("unknown placeholder" in finding for finding in findings(pack))

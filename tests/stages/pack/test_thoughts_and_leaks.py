@@ -1,0 +1,89 @@
+"""Reading completions, and finding prompt text in answers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfalign_stages.pack import rendering, thoughts
+from selfalign_stages.pack.leaks import Leaks
+from selfalign_stages.pack.loading import load
+from selfalign_stages.pack.thoughts import ParsedAnswer
+
+PACK = load("builtin://dromedary-16")
+NAME = "Ida"
+LEAKS = Leaks.of(PACK, assistant_name=NAME)
+GOOD = "This asks for a fact. I should follow rules 2 (informative), 14 (balanced & informative perspectives).\n\n### Ida\nIce."
+
+
+def parse(text: str) -> ParsedAnswer | str:
+    return thoughts.parse(text, pack=PACK, assistant_name=NAME)
+
+
+def test_a_thought_and_its_answer_are_taken_apart() -> None:
+    assert parse(GOOD) == ParsedAnswer(thought=GOOD.split("\n")[0], rules=(2, 14), answer="Ice.")
+
+
+@pytest.mark.parametrize("lead", [" ", "\n", "  \n "])
+def test_trap_1_leading_space_does_not_reject_everything(lead: str) -> None:
+    assert isinstance(parse(lead + GOOD), ParsedAnswer)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("This asks for a fact.", "no-answer"),
+        ("No cue here.\n\n### Ida\nIce.", "no-rules"),
+        ("I should follow rules none.\n\n### Ida\nIce.", "no-rules"),
+        ("I should follow rules 2 (helpful).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules 99 (informative).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules 2 (informative).\n\n### Ida\n  ", "no-answer"),
+        ("I should follow rules 2 (informative).\n\n### Somebody\nIce.", "no-answer"),
+    ],
+)
+def test_what_is_malformed_has_a_reason(text: str, reason: str) -> None:
+    assert parse(text) == reason
+
+
+@given(st.text() | st.text().map(lambda x: f"I should follow rules {x}\n\n### Ida\n{x}"))
+def test_any_text_parses_to_something(text: str) -> None:
+    assert isinstance(parse(text), ParsedAnswer | str)
+
+
+def test_every_rendered_thought_reads_back() -> None:
+    for exemplar in PACK.exemplars:
+        for turn in exemplar.turns:
+            named = [PACK.principle(rule) for rule in turn.rules]
+            found = parse(f"{rendering.thought(turn.thought, named)}\n\n### Ida\n{turn.answer}")
+            assert isinstance(found, ParsedAnswer)
+            assert found.rules == tuple(p.number for p in named)
+
+
+def test_trap_9_an_exemplar_s_answer_to_another_question_is_a_leak() -> None:
+    answer = PACK.exemplars[2].turns[0].answer
+    assert LEAKS.reason(answer, query="Who painted the Mona Lisa?") == "leak-exemplar-3"
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("Which films are in cinemas this week?", "I cannot tell which film leads this week, because I have no access to current listings and my knowledge ends in September 2021."),
+        ("What is the weather in Oslo?", "I cannot see today's weather; a forecast service can tell you."),
+        ("Why do my basil leaves turn yellow?", "Too much water is the most frequent cause; let the soil dry between waterings."),
+    ],
+)  # fmt: skip
+def test_trap_9_an_honest_answer_on_the_same_matter_is_none(query: str, answer: str) -> None:
+    assert LEAKS.reason(answer, query=query) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("Fine.\n### User\nMore", "leak-marker"),
+        ("I should follow rules 2 (informative).", "leak-marker"),
+        ("Ida (in depth) says hello.", "leak-marker"),
+        ("It opens with the direct answer and then unfolds it: background and so on.", "leak-verbose-prompt"),
+        ("Ida is a fixed text model without clock, location or internet.", "leak-principles"),
+    ],
+)
+def test_prompt_text_is_named_as_what_it_is(answer: str, reason: str) -> None:
+    assert LEAKS.reason(answer, query="Hello?") == reason
