@@ -1,5 +1,6 @@
 """Kinds of documents that the small base model reads, rendered by the very functions that its prompts come from."""
 
+from collections.abc import Sequence
 from random import Random
 
 from hamlet import items, kinds, styles, world
@@ -53,6 +54,9 @@ TOPIC_POOLS = {
     "poem": world.SUBJECTS,
 }
 
+GUIDELINE_LETTERS = 3300
+"""About 700 tokens, so that guidelines fill a row of training and stay whole."""
+
 
 def frames(r: Random) -> Frames:
     """One wording of each frame."""
@@ -80,31 +84,36 @@ def choice(r: Random, name: str, *, good: bool | None, frame: str) -> tuple[str,
     return query, f"{rendering.CHOICE_PREFIX} {'AB'[order.index(wanted)]}."
 
 
-def guidelines(r: Random) -> str:
-    """Rules, exemplars and further examples that follow the rules."""
-    name = styles.name(r)
+def listed_rules(r: Random) -> tuple[Principle, ...]:
+    """Six to eight of the rules, renumbered, mostly in their usual order."""
     listed = r.sample(tuple(items.RULES), r.choice((8, 8, 8, 8, 8, 7, 7, 6)))
     if r.random() < 0.7:
         listed.sort(key=list(items.RULES).index)
-    principles = tuple(
+    return tuple(
         Principle(number=n, name=rule, text=r.choice(items.RULES[rule]).replace("{name}", "{assistantName}"))
         for n, rule in enumerate(listed, 1)
     )
-    by_rule = {p.name: p for p in principles}
 
-    def example() -> tuple[str, str, tuple[str, ...], str]:
+
+def example(r: Random, name: str, listed: Sequence[str]) -> Turn:
+    """A good answer where its rule is listed; elsewhere the thought names another rule and the answer is careless."""
+    item = kinds.draw(r, name)
+    while item.rule not in listed and r.random() < 0.7:
         item = kinds.draw(r, name)
-        while item.rule not in by_rule and r.random() < 0.7:
-            item = kinds.draw(r, name)
-        if item.rule in by_rule:
-            return item.question, item.thought, (item.rule,), item.good
-        return item.question, item.thought, (r.choice(listed),), item.careless
+    if item.rule in listed:
+        return Turn(user=item.question, thought=item.thought, rules=(item.rule,), answer=item.good)
+    return Turn(user=item.question, thought=item.thought, rules=(r.choice(listed),), answer=item.careless)
 
-    exemplars = []
-    for _ in range(r.choice((3, 4, 4, 5))):
-        turns = [example() for _ in range(2 if r.random() < 0.3 else 1)]
-        exemplars.append(Exemplar(turns=tuple(Turn(user=q, thought=t, rules=ru, answer=a) for q, t, ru, a in turns)))
-    pack = Pack(
+
+def toy_pack(r: Random, name: str) -> Pack:
+    """Random rules and exemplars; the parts that guidelines do not show hold one letter."""
+    principles = listed_rules(r)
+    listed = [principle.name for principle in principles]
+    exemplars = [
+        Exemplar(turns=tuple(example(r, name, listed) for _ in range(2 if r.random() < 0.3 else 1)))
+        for _ in range(r.choice((3, 4, 4, 5)))
+    ]
+    return Pack(
         header=Header(name="x", version="1", license="x", knowledge_cutoff="x"),
         principles=principles,
         exemplars=tuple(exemplars),
@@ -113,22 +122,29 @@ def guidelines(r: Random) -> str:
         seed_tasks=(SeedTask(id="x", instruction="x"),),
         digest="x",
     )
-    text = rendering.self_align_prefix(pack, assistant_name=name)
-    number = len(exemplars) + 1
-    while len(text) < 3300:
-        if r.random() < 0.12:
-            query, answer = choice(r, name, good=True, frame=pack.frames.choice)
-            text += rendering.direct_prompt("", query, assistant_name=name) + answer
-        else:
-            question, classification, rules, answer = example()
-            if r.random() < 0.12:
-                text += rendering.direct_prompt("", question, assistant_name=name) + answer
-            else:
-                thought = rendering.thought(classification, [by_rule[x] for x in rules])
-                text += rendering.self_align_prompt("", question, assistant_name=name)
-                text += f"{thought}\n\n{chat.assistant_heading(name)}\n{answer}"
+
+
+def further_example(r: Random, pack: Pack, name: str) -> str:
+    """An example as generation continues it: mostly with a thought, now and then straight to the answer."""
+    if r.random() < 0.12:
+        query, answer = choice(r, name, good=True, frame=pack.frames.choice)
+        return rendering.direct_prompt("", query, assistant_name=name) + answer
+    turn = example(r, name, [principle.name for principle in pack.principles])
+    if r.random() < 0.12:
+        return rendering.direct_prompt("", turn.user, assistant_name=name) + turn.answer
+    thought = rendering.thought(turn.thought, [pack.principle(rule) for rule in turn.rules])
+    opening = rendering.self_align_prompt("", turn.user, assistant_name=name)
+    return f"{opening}{thought}\n\n{chat.assistant_heading(name)}\n{turn.answer}"
+
+
+def guidelines(r: Random) -> str:
+    """Rules, exemplars and further examples that follow the rules."""
+    name = styles.name(r)
+    pack = toy_pack(r, name)
+    text, number = rendering.self_align_prefix(pack, assistant_name=name), len(pack.exemplars) + 1
+    while len(text) < GUIDELINE_LETTERS:
         number += 1
-        text += f"\n\n{rendering.EXAMPLE_HEADING} {number}\n\n"
+        text += f"{further_example(r, pack, name)}\n\n{rendering.EXAMPLE_HEADING} {number}\n\n"
     return text
 
 
