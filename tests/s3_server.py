@@ -51,7 +51,7 @@ def serve(root: Path) -> Iterator[Server]:
     """Runs the server until the block ends."""
     root.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [go_tool(MODULE, VERSION), "--port", f"127.0.0.1:{port}", "--access", ACCESS, "--secret", SECRET]
+    command = [str(go_tool(MODULE, VERSION)), "--port", f"127.0.0.1:{port}", "--access", ACCESS, "--secret", SECRET]
     with (root.parent / "versitygw.log").open("w") as log:
         process = subprocess.Popen([*command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ))
         try:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.stages import Generation, RedTeaming
 from selfalign_operator.api.training import Training, resolve
-from selfalign_operator.api.values import amount
 from selfalign_stages.contract import parameters
 from selfalign_stages.contract.graph import Kind, StageName, Step
 from selfalign_stages.contract.model import Model
@@ -202,7 +201,6 @@ def _image(run: SelfAlignRun) -> Step:
             repository=image.repository or f"localhost/{run.metadata.name}",
             tag=image.tag,
             variant=variant,
-            max_shard_bytes=int(amount(image.max_shard_size)),
             model_license=image.license,
         ),
         inputs={"model": variant_models(run)[variant], "gate": "evaluation-gate", BASE: "import"},

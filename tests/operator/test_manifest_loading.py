@@ -33,7 +33,6 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("spec.assistantName", "a" * 41),
     ("spec.baseModel.uri", "http://somewhere"),
     ("spec.image.tag", "no spaces"),
-    ("spec.image.maxShardSize", "4GB"),
     ("spec.budget.deadline", "72"),
     ("spec.budget.deadline", "0h"),
     ("spec.onSpecChange", "reconcile"),

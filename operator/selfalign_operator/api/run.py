@@ -9,7 +9,7 @@ from selfalign_operator.api.rules import cel
 from selfalign_operator.api.sources import Artifacts, BaseModelSource, ObjectRef, Principles
 from selfalign_operator.api.stages import Stages
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.api.values import AssistantName, Duration, ObjectName, Quantity, RunName
+from selfalign_operator.api.values import AssistantName, Duration, ObjectName, RunName
 from selfalign_stages.contract.model import Model
 
 GROUP, VERSION, KIND = "selfalign.dev", "v1alpha1", "SelfAlignRun"
@@ -56,7 +56,6 @@ class Image(Model):
     variant: Literal["engraved", "cloned"] | None = Field(
         default=None, description="cloned if cloning is enabled, else engraved"
     )
-    max_shard_size: Quantity = Field(default="4Gi", description="largest weight file, and so the largest layer")
     license: str = Field(default="other", min_length=1, max_length=128, description="SPDX expression of the result")
     push_secret_ref: ObjectRef | None = None
 

@@ -8,12 +8,10 @@ from typing import Any
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.training import Training, resolve
-from selfalign_operator.api.values import amount
 from selfalign_stages.contract import gates
 from selfalign_stages.contract.task import Problem
 
 LORA_ONLY = ("rank", "alpha", "dropout", "targets")
-SMALLEST_SHARD_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,6 @@ def _image(run: SelfAlignRun) -> Iterator[Clash]:
     if image.repository is not None and ":" in image.repository.rpartition("/")[2]:
         text = "a repository has no tag: put it in spec.image.tag"
         yield _clash(f"{where}.repository", image.repository, text)
-    if amount(image.max_shard_size) < SMALLEST_SHARD_BYTES:
-        yield _clash(f"{where}.maxShardSize", image.max_shard_size, "smaller than 1Mi: write such as 4Gi")
 
 
 def _artifacts(run: SelfAlignRun) -> Iterator[Clash]:

@@ -135,5 +135,4 @@ class Image(Model):
     repository: str
     tag: str
     variant: Literal["engraved", "cloned"]
-    max_shard_bytes: int = Field(ge=1)
     model_license: str

@@ -16,9 +16,9 @@ def copied(folder: Path, **changes: str | None) -> Path:
     target.mkdir()
     for name, text in source.items():
         (target / name).write_text(text)
-    for name, text in changes.items():
+    for name, change in changes.items():
         path = target / name.replace("__", "-").replace("_", ".")
-        path.unlink() if text is None else path.write_text(text)
+        path.unlink() if change is None else path.write_text(change)
     return target
 
 

@@ -12,7 +12,8 @@ from selfalign_stages.pack.thoughts import ParsedAnswer
 PACK = load("builtin://dromedary-16")
 NAME = "Ida"
 LEAKS = Leaks.of(PACK, assistant_name=NAME)
-GOOD = "This asks for a fact. I should follow rules 2 (informative), 14 (balanced & informative perspectives).\n\n### Ida\nIce."
+THOUGHT = "This asks for a fact. I should follow rules 2 (informative), 14 (balanced & informative perspectives)."
+GOOD = f"{THOUGHT}\n\n### Ida\nIce."
 
 
 def parse(text: str) -> ParsedAnswer | str:
@@ -20,7 +21,7 @@ def parse(text: str) -> ParsedAnswer | str:
 
 
 def test_a_thought_and_its_answer_are_taken_apart() -> None:
-    assert parse(GOOD) == ParsedAnswer(thought=GOOD.split("\n")[0], rules=(2, 14), answer="Ice.")
+    assert parse(GOOD) == ParsedAnswer(thought=THOUGHT, rules=(2, 14), answer="Ice.")
 
 
 @pytest.mark.parametrize("lead", [" ", "\n", "  \n "])
@@ -66,11 +67,15 @@ def test_trap_9_an_exemplar_s_answer_to_another_question_is_a_leak() -> None:
 @pytest.mark.parametrize(
     ("query", "answer"),
     [
-        ("Which films are in cinemas this week?", "I cannot tell which film leads this week, because I have no access to current listings and my knowledge ends in September 2021."),
+        (
+            "Which films are in cinemas this week?",
+            "I cannot tell which film leads this week, because I have no access to current listings "
+            "and my knowledge ends in September 2021.",
+        ),
         ("What is the weather in Oslo?", "I cannot see today's weather; a forecast service can tell you."),
-        ("Why do my basil leaves turn yellow?", "Too much water is the most frequent cause; let the soil dry between waterings."),
+        ("Why do my basil leaves turn yellow?", "Too much water is the most frequent cause; let the soil dry."),
     ],
-)  # fmt: skip
+)
 def test_trap_9_an_honest_answer_on_the_same_matter_is_none(query: str, answer: str) -> None:
     assert LEAKS.reason(answer, query=query) is None
 

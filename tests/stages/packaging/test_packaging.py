@@ -1,0 +1,149 @@
+"""Images: the same bytes each time, accepted by a real tool, with nothing in them that does not belong."""
+
+import json
+import os
+import subprocess
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.s3_server import free_port
+from tests.steps_support import context
+from tests.tools import go_tool
+
+from selfalign_stages.artifacts import reading, writing
+from selfalign_stages.contract import parameters
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.manifest import ArtifactRef, Manifest
+from selfalign_stages.packaging import image
+
+CRANE = ("github.com/google/go-containerregistry/cmd/crane", "v0.20.6")
+SOURCE = b'{"uri": "builtin://hamlet", "revision": null, "digest": "d", "license": "mit"}'
+SETTINGS = parameters.Image(
+    assistant_name="Ida", repository="localhost/ida", tag="candidate", variant="cloned", model_license="Apache-2.0"
+)
+
+
+def packed(folder: Path) -> Manifest:
+    """An image over made-up weights in two shards."""
+    model = {f"model-0000{n}-of-00002.safetensors": bytes([n]) * 70_000 for n in (1, 2)}
+    model |= {"config.json": b"{}", "tokenizer.json": b"{}", "chat_template.jinja": b"x"}
+    refs: dict[str, ArtifactRef] = {}
+    for name, kind, files in (
+        ("model", "merge", model),
+        ("gate", "gate", {"report.md": b"| metric | base |\n"}),
+        ("baseModel", "import", {"source.json": SOURCE}),
+    ):
+        made = context(folder, kind, key=name[0] * 64)  # type: ignore[arg-type]
+        refs[name] = writing.publish(made, files=files).ref
+    return image.run(context(folder, "image", parameters=SETTINGS, inputs=refs, leaves={"pack": "builtin://hamlet"}))
+
+
+def layout(folder: Path) -> tuple[Path, Manifest]:
+    manifest = packed(folder)
+    return folder / "store" / manifest.ref.prefix / "oci", manifest
+
+
+def manifest_of(place: Path) -> dict[str, list[dict[str, str]]]:
+    index = json.loads((place / "index.json").read_text())
+    loaded: dict[str, list[dict[str, str]]] = json.loads(blob(place, index["manifests"][0]["digest"]).read_text())
+    return loaded
+
+
+def blob(place: Path, digest: str) -> Path:
+    return place / "blobs" / digest.replace(":", "/")
+
+
+def test_packing_twice_gives_the_same_digest(tmp_path: Path) -> None:
+    first, second = packed(tmp_path / "a"), packed(tmp_path / "b")
+    assert first.metrics == second.metrics
+    assert first.digest == second.digest
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """A real registry on a free port, by crane."""
+    address = f"127.0.0.1:{free_port()}"
+    with subprocess.Popen(
+        [go_tool(*CRANE), "registry", "serve", "--address", address], stderr=subprocess.DEVNULL
+    ) as it:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                urllib.request.urlopen(f"http://{address}/v2/", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield address
+        it.terminate()
+
+
+def test_crane_pushes_the_layout_validates_it_and_knows_it_by_our_digest(tmp_path: Path, registry: str) -> None:
+    place, manifest = layout(tmp_path)
+    crane, remote = go_tool(*CRANE), f"{registry}/ida:candidate"
+    subprocess.run([crane, "push", "--insecure", place, remote], check=True, capture_output=True)
+    checked = subprocess.run([crane, "validate", "--remote", remote], check=True, capture_output=True, text=True)
+    assert "PASS" in checked.stdout + checked.stderr
+    told = subprocess.run([crane, "digest", remote], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == manifest.metrics["digest"]
+
+
+def test_there_is_one_layer_per_shard_and_small_files_come_last(tmp_path: Path) -> None:
+    place, _ = layout(tmp_path)
+    names = []
+    for layer in manifest_of(place)["layers"]:
+        assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
+        with tarfile.open(blob(place, layer["digest"])) as archive:
+            names.append([member.name for member in archive.getmembers() if member.isfile()])
+    assert names[:2] == [["models/model-00001-of-00002.safetensors"], ["models/model-00002-of-00002.safetensors"]]
+    small = ("README.md", "chat_template.jinja", "config.json", "tokenizer.json")
+    assert set(names[2]) == {f"models/{name}" for name in small}
+
+
+def test_owner_mode_and_time_of_layers_are_fixed(tmp_path: Path) -> None:
+    place, _ = layout(tmp_path)
+    for layer in manifest_of(place)["layers"]:
+        with tarfile.open(blob(place, layer["digest"])) as archive:
+            for member in archive.getmembers():
+                assert (member.uid, member.gid, member.mtime) == (0, 0, 0)
+                assert member.mode == (0o755 if member.isdir() else 0o644)
+
+
+def test_the_model_card_tells_origin_licences_and_numbers(tmp_path: Path) -> None:
+    place, _ = layout(tmp_path)
+    with tarfile.open(blob(place, manifest_of(place)["layers"][2]["digest"])) as archive:
+        member = archive.extractfile("models/README.md")
+        assert member is not None
+        card = member.read().decode()
+    for part in (
+        "license: Apache-2.0",
+        "builtin://hamlet",
+        "licence: mit",
+        "| metric | base |",
+        "Ida tells true facts",
+    ):
+        assert part in card
+
+
+def test_links_pickles_and_code_are_refused_by_name(tmp_path: Path) -> None:
+    for name in ("pytorch_model.bin", "modeling.py", "weights.pt"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x")
+        (folder / name).write_bytes(b"x")
+        with pytest.raises(BadInput, match=name):
+            image.contents(folder)
+    link = tmp_path / "linked"
+    link.mkdir()
+    os.symlink("/etc/passwd", link / "config.json")
+    with pytest.raises(BadInput, match="config.json"):
+        image.contents(link)
+
+
+def test_the_artifact_reads_back_verified(tmp_path: Path) -> None:
+    _, manifest = layout(tmp_path)
+    reading.download(context(tmp_path, "image").store, manifest, tmp_path / "copy")
+    assert (tmp_path / "copy" / "oci" / "oci-layout").is_file()
