@@ -60,6 +60,9 @@ class RedTeaming(Placement):
         default=0.7, ge=0, le=1, description="a prompt above this ROUGE-L to a seed or an earlier one is rejected"
     )
     decontaminate: bool = Field(default=True, description="reject prompts too near to an evaluation question")
+    deterministic: bool = Field(
+        default=False, description="equal bytes after a kill and a rerun on the same machine; slower between chunks"
+    )
     sampling: RedTeamingSampling = RedTeamingSampling()
 
 

@@ -30,6 +30,7 @@ class Topics(Model):
     topics_per_type: int = Field(ge=1)
     rounds: int = Field(ge=1)
     sampling: Sampling
+    deterministic: bool = False
 
 
 class Questions(Model):
@@ -37,6 +38,7 @@ class Questions(Model):
 
     questions_per_topic: int = Field(ge=1)
     sampling: Sampling
+    deterministic: bool = False
 
 
 class Instructions(Model):
@@ -48,6 +50,7 @@ class Instructions(Model):
     machine_demos: int = Field(default=2, ge=0)
     dedup_rouge_l: float = Field(ge=0, le=1)
     sampling: Sampling
+    deterministic: bool = False
 
 
 class Prompts(Model):

@@ -134,5 +134,13 @@ def _round(
         max_tokens=settings.sampling.max_tokens,
         ignore_end=True,
     )
-    generation.run(context, engine.get, chunks, request=request, row=row, decoding=decoding)
+    generation.run(
+        context,
+        engine.get,
+        chunks,
+        request=request,
+        row=row,
+        decoding=decoding,
+        deterministic=settings.deterministic,
+    )
     return list(chunks.rows())

@@ -63,7 +63,15 @@ def run(context: StepContext) -> Manifest:
         max_tokens=settings.sampling.max_tokens,
         stop=("\n",),
     )
-    generation.run(context, engine.get, chunks, request=request, row=row, decoding=decoding)
+    generation.run(
+        context,
+        engine.get,
+        chunks,
+        request=request,
+        row=row,
+        decoding=decoding,
+        deterministic=settings.deterministic,
+    )
     return chunks.finish()
 
 

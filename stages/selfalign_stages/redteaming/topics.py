@@ -120,5 +120,13 @@ def _round(
         stop=("\n\n",),
         ignore_end=False,
     )
-    generation.run(context, engine.get, chunks, request=request, row=row, decoding=decoding)
+    generation.run(
+        context,
+        engine.get,
+        chunks,
+        request=request,
+        row=row,
+        decoding=decoding,
+        deterministic=settings.deterministic,
+    )
     return list(chunks.rows())

@@ -1,0 +1,76 @@
+"""One small whole run, by the command that users give, shared by all end-to-end tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "spec.stages.redTeaming.prompts": 120,
+    "spec.stages.redTeaming.topicsPerType": 2,
+    "spec.stages.redTeaming.questionsPerTopic": 3,
+    "spec.stages.redTeaming.deterministic": True,
+    "spec.stages.selfAlign.chunkSize": 24,
+    "spec.stages.selfAlign.deterministic": True,
+    "spec.stages.cloning.generation.chunkSize": 24,
+    "spec.stages.cloning.generation.deterministic": True,
+    "spec.stages.engraving.checkpointSteps": 2,
+    "spec.stages.cloning.training.checkpointSteps": 2,
+    "spec.stages.evaluation.gates": "[]",
+}
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """A folder that runs keep their store in."""
+
+    path: Path
+
+    def start(self, **changes: Any) -> "subprocess.Popen[str]":
+        """Begins `selfalign run` on the quickstart, made small."""
+        command = [sys.executable, "-m", "selfalign_operator", "run", str(ROOT / "examples" / "quickstart.yaml")]
+        command += ["--workdir", str(self.path), "-o", "json"]
+        for field, value in (SMALL | changes).items():
+            command += ["--set", f"{field}={value}"]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "stages"))}
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
+
+    def run(self, **changes: Any) -> dict[str, Any]:
+        """The status of a run that ends by itself, with Ready."""
+        process = self.start(**changes)
+        out, err = process.communicate()
+        assert process.returncode == 0, f"{out[-3000:]}\n{err[-3000:]}"
+        status: dict[str, Any] = json.loads(out)
+        return status
+
+    def kill_after(self, seconds: float) -> bool:
+        """Begins a run and kills it without warning; False if it ended before that."""
+        process = self.start()
+        try:
+            process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            return True
+        return False
+
+
+def steps(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Steps of a status by their key's step name."""
+    return {f"{stage['name']}/{step['name']}": step for stage in status["stages"] for step in stage["steps"]}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workdir, dict[str, Any]]:
+    """The small run, undisturbed."""
+    workdir = Workdir(tmp_path_factory.mktemp("undisturbed"))
+    return workdir, workdir.run()

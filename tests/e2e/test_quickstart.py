@@ -1,0 +1,77 @@
+"""The quickstart as a user runs it: every stage, a second run of hits, an edit, and kills at random moments."""
+
+import json
+import time
+from random import Random
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Workdir, steps
+
+pytestmark = pytest.mark.slow
+
+GENERATION = (
+    "redTeaming/topics",
+    "redTeaming/questions",
+    "redTeaming/instructions",
+    "redTeaming/prompts",
+    "selfAlign/answers",
+    "cloning/answers",
+)
+
+
+def test_a_run_ends_ready_with_an_image_and_every_variant_scored(finished: tuple[Workdir, dict[str, Any]]) -> None:
+    workdir, status = finished
+    ready = next(condition for condition in status["conditions"] if condition["type"] == "Ready")
+    assert ready["status"] == "True"
+    assert status["image"]["digest"].startswith("sha256:")
+    metrics = status["evaluation"]["metrics"]
+    for variant in ("base", "prompted", "engraved", "cloned"):
+        assert 0 <= metrics[f"{variant}.adherence.overall"] <= 1
+    layouts = list((workdir.path / "store" / "cas" / "image").glob("*/oci/index.json"))
+    assert len(layouts) == 1
+    assert json.loads(layouts[0].read_text())["manifests"][0]["digest"] == status["image"]["digest"]
+
+
+def test_the_stages_do_what_the_method_promises(finished: tuple[Workdir, dict[str, Any]]) -> None:
+    metrics = finished[1]["evaluation"]["metrics"]
+    assert metrics["base.adherence.overall"] < 0.3 < 0.6 < metrics["prompted.adherence.overall"]
+    assert metrics["engraved.adherence.overall"] > metrics["base.adherence.overall"] + 0.3
+    assert metrics["cloned.adherence.words"] > 1.2 * metrics["engraved.adherence.words"]
+    assert metrics["engraved.adherence.stops"] > 0.9
+
+
+def test_rejected_rows_are_counted_by_reason(finished: tuple[Workdir, dict[str, Any]]) -> None:
+    for name, step in steps(finished[1]).items():
+        if name in GENERATION:
+            assert step["rows"] == step["kept"] + sum(step.get("rejected", {}).values()), name
+
+
+def test_a_second_run_is_all_hits_and_ends_in_seconds(finished: tuple[Workdir, dict[str, Any]]) -> None:
+    workdir, before = finished
+    started = time.monotonic()
+    again = workdir.run()
+    assert time.monotonic() - started < 30
+    assert {step["cache"] for step in steps(again).values()} == {"Hit"}
+    assert again["image"] == before["image"]
+
+
+def test_an_edit_reruns_only_what_depends_on_it(finished: tuple[Workdir, dict[str, Any]]) -> None:
+    workdir, _ = finished
+    edited = workdir.run(**{"spec.image.tag": "other"})
+    missed = {name for name, step in steps(edited).items() if step["cache"] == "Miss"}
+    assert missed == {"packaging/image"}
+
+
+def test_killed_at_many_random_moments_the_artifacts_are_those_of_an_undisturbed_run(
+    finished: tuple[Workdir, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    disturbed, random, kills = Workdir(tmp_path_factory.mktemp("disturbed")), Random(20230504), 0
+    while kills < 12 and disturbed.kill_after(random.uniform(1, 40)):
+        kills += 1
+    status = disturbed.run()
+    assert kills >= 3
+    expected, found = steps(finished[1]), steps(status)
+    for name in (*GENERATION, "engraving/train", "cloning/train"):
+        assert found[name]["digest"] == expected[name]["digest"], name
+        assert found[name]["rows"] == expected[name]["rows"], name
