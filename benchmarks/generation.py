@@ -1,9 +1,10 @@
-"""Self-align answers on the built-in model: our stage, bare vLLM, and transformers' generate, on the same prompts.
+"""Self-align answers on the built-in model: our stage, bare vLLM, transformers' generate, on the same prompts.
 
     python benchmarks/generation.py [--prompts 512] [--rounds 5]
 
-Each contender runs in a process of its own, interleaved over the rounds; model load is not timed. Prints tokens per
-second (median and spread) and the ratios stage / bare vLLM and vLLM / transformers.
+Each contender runs in a process of its own, interleaved over the rounds; model load is not timed. Prints tokens
+per second (median and spread) and the ratios of stage to bare vLLM, of deterministic mode to stage, and of vLLM to
+transformers.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def texts(made: list[Prompt]) -> list[str]:
     return [rendering.self_align_prompt(prefix, p.text, assistant_name=NAME) for p in made]
 
 
-def stage(count: int) -> tuple[int, float]:
+def stage(count: int, *, deterministic: bool = False) -> tuple[int, float]:
     """Our answers step: chunks, judging, commits and all."""
     from selfalign_stages.answering import self_align
     from selfalign_stages.artifacts.chunks import Chunks
@@ -73,6 +74,7 @@ def stage(count: int) -> tuple[int, float]:
             request=lambda n: Request(rendered[n], seed_for("key", made[n].id, seed=1)),
             row=lambda n, completion: judge(made[n], completion),
             decoding=decoding,
+            deterministic=deterministic,
         )
         chunks.finish()
         seconds = time.monotonic() - started
@@ -119,7 +121,12 @@ def transformers(count: int) -> tuple[int, float]:
     return tokens, time.monotonic() - started
 
 
-CONTENDERS = {"stage": stage, "bare": bare, "transformers": transformers}
+def deterministic(count: int) -> tuple[int, float]:
+    """Our answers step in deterministic mode: each chunk alone, from an empty prefix cache."""
+    return stage(count, deterministic=True)
+
+
+CONTENDERS = {"stage": stage, "bare": bare, "deterministic": deterministic, "transformers": transformers}
 
 
 def main() -> None:
@@ -144,6 +151,7 @@ def main() -> None:
         sys.stdout.write(f"{name:13} {statistics.median(found):8.0f} tokens/s ({min(found):.0f} to {max(found):.0f})\n")
     middle = {name: statistics.median(found) for name, found in rates.items()}
     sys.stdout.write(f"stage / bare vLLM     {middle['stage'] / middle['bare']:.3f}\n")
+    sys.stdout.write(f"deterministic / stage {middle['deterministic'] / middle['stage']:.3f}\n")
     sys.stdout.write(f"vLLM / transformers   {middle['bare'] / middle['transformers']:.1f}\n")
 
 

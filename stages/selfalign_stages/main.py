@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as raised:
         error = _as_stage_error(raised)
         LOG.error("%s: %s", error.reason, error)
-        results.write(result_path, Failure(reason=error.reason, message=str(error)))
+        results.write(result_path, Failure(reason=error.reason, message=str(error), counts=error.counts))
         return int(error.code)
     results.write(result_path, outcome, limited=options.kind != "preflight")
     return ExitCode.PUBLISHED

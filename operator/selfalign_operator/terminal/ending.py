@@ -53,6 +53,8 @@ def failure(status: RunStatus, *, exit_code: int | None, log: Path | None) -> li
 def _remedy(reason: str, exit_code: int | None) -> str:
     if reason == "GateFailed":
         return "read the evaluation above; change the recipe or the gate in spec.stages.evaluation.gates"
+    if reason == "PreflightFailed":
+        return "mend what is named above, then run the same command again; nothing was started"
     if reason == "Suspended":
         return "set spec.suspend to false"
     return REMEDIES.get(exit_code, CRASHED if exit_code is not None else RERUN)

@@ -60,4 +60,5 @@ def _refuse_empty(counts: Counts, *, stage: str, limit: float) -> None:
             f"{stage}: {counts.rows - counts.kept} of {counts.rows} answers were rejected ({counts.rejected}), "
             f"above maxRejectRatio {limit}; look at the rows in the store, then at the pack or the sampling settings",
             reason="AllRejected",
+            counts=counts,
         )

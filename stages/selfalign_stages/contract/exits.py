@@ -11,6 +11,10 @@ Any other exit code is a crash: retried, counted.
 """
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selfalign_stages.contract.manifest import Counts
 
 
 class ExitCode(IntEnum):
@@ -34,9 +38,10 @@ class StageError(Exception):
 
     code = 1
 
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, counts: "Counts | None" = None) -> None:
         super().__init__(message)
         self.reason = reason or type(self).__name__
+        self.counts = counts
 
 
 class BadInput(StageError):

@@ -45,7 +45,9 @@ def run(context: StepContext) -> Manifest:
         drafts += _round(context, engine, pack, settings, known=tasks, number=number, total=wanted)
         tasks, torn = collect(drafts, pack=pack, settings=settings)
     counted = writing.count(tasks)
-    counts = Counts(rows=counted.rows + torn, kept=counted.kept, rejected=counted.rejected | {"cut": torn})
+    counts = Counts(
+        rows=counted.rows + torn, kept=counted.kept, rejected=counted.rejected | ({"cut": torn} if torn else {})
+    )
     return writing.publish(context, files=writing.row_parts(tasks, size=4096), counts=counts)
 
 

@@ -31,7 +31,11 @@ def run(context: StepContext) -> Manifest:
     found = select(questions, instructions, pack=pack, held_out=held_out, settings=settings, seed=context.task.seed)
     counts = writing.count(found)
     if counts.kept == 0:
-        raise BadInput(f"redTeaming: all {counts.rows} prompts were rejected: {counts.rejected}", reason="AllRejected")
+        raise BadInput(
+            f"redTeaming: all {counts.rows} prompts were rejected: {counts.rejected}",
+            reason="AllRejected",
+            counts=counts,
+        )
     context.progress.advance(len(found))
     return writing.publish(context, files=writing.row_parts(found, size=4096), counts=counts)
 

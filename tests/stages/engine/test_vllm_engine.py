@@ -1,0 +1,105 @@
+"""The real engine on the small base model: one load, all that stages rely on."""
+
+from pathlib import Path
+
+import pytest
+from tests.steps_support import context
+
+from selfalign_stages import builtin, chat
+from selfalign_stages.artifacts.chunks import Chunks
+from selfalign_stages.contract.exits import DoesNotFit, Interrupted
+from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.rows import Draft
+from selfalign_stages.engine import generation
+from selfalign_stages.engine.interface import Decoding, Request, seed_for
+from selfalign_stages.engine.vllm_engine import VllmEngine, environment
+from selfalign_stages.pack import rendering, thoughts
+from selfalign_stages.pack.loading import load
+from selfalign_stages.tuning import models
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+MODEL = builtin.folder("models", "hamlet")
+PACK = load("builtin://hamlet")
+GREEDY = Decoding(temperature=0, top_p=1, max_tokens=96, stop=rendering.stop_strings())
+
+
+@pytest.fixture(scope="module")
+def engine() -> VllmEngine:
+    return VllmEngine(MODEL, seed=1)
+
+
+def test_under_principles_the_base_model_thinks_and_answers(engine: VllmEngine) -> None:
+    prefix = rendering.self_align_prefix(PACK, assistant_name="Ida")
+    prompt = rendering.self_align_prompt(prefix, "What colour is a plum?", assistant_name="Ida")
+    ((_, completion),) = engine.stream([Request(prompt, seed=1)], GREEDY)
+    parsed = thoughts.parse(completion.text, pack=PACK, assistant_name="Ida")
+    assert isinstance(parsed, thoughts.ParsedAnswer)
+    assert "purple" in parsed.answer
+    assert completion.finish_reason == "stop"
+    assert not completion.own_end  # it was a stop string
+
+
+def test_completions_of_different_length_all_come_back_by_position(engine: VllmEngine) -> None:
+    prompts = [chat.question(f"What is {n} plus 1?", assistant_name="Ida") for n in range(1, 7)]
+    decoding = Decoding(temperature=1, top_p=1, max_tokens=12, ignore_end=True)
+    found = dict(engine.stream([Request(p, seed=n) for n, p in enumerate(prompts)], decoding))
+    assert sorted(found) == list(range(6))
+    assert {(c.finish_reason, c.tokens) for c in found.values()} == {("length", 12)}
+
+
+def test_trap_13_a_prompt_without_room_for_an_answer_is_handed_back_not_cut(engine: VllmEngine) -> None:
+    ((_, completion),) = engine.stream([Request("word " * 1000, seed=1)], GREEDY)
+    assert (completion.finish_reason, completion.text) == ("abort", "")
+
+
+def test_scores_are_those_of_transformers(engine: VllmEngine) -> None:
+    import torch
+
+    pairs = [(chat.question("Where does an owl live?", assistant_name="Ida"), text) for text in ("An owl.", "river.")]
+    model, tokenizer = models.load_model(MODEL, dtype="float32"), models.load_tokenizer(MODEL)
+    for (prompt, continuation), scored in zip(pairs, engine.score(pairs), strict=True):
+        start, ids = len(tokenizer(prompt)["input_ids"]), tokenizer(prompt + continuation)["input_ids"]
+        with torch.no_grad():
+            rows = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
+        expected = sum(float(rows[place - 1, ids[place]]) for place in range(start, len(ids)))
+        assert scored.logprob == pytest.approx(expected, abs=0.3)  # the engine computes in bfloat16
+        assert scored.tokens == len(ids) - start
+
+
+def test_a_pair_that_does_not_fit_says_so(engine: VllmEngine) -> None:
+    with pytest.raises(DoesNotFit, match="context of 1024"):
+        engine.score([("word " * 1000, " A")])
+
+
+def generate(folder: Path, engine: VllmEngine, *, stop_after: int = 10**9) -> Manifest:
+    count = iter(range(10**6))
+    made = context(folder, "answers", stop_requested=lambda: next(count) >= stop_after)
+    chunks = Chunks(made, Draft, total=30, size=8)
+    generation.run(
+        made,
+        lambda: engine,
+        chunks,
+        request=lambda n: Request(
+            rendering.topic_list(PACK.frames.topics, question_type=PACK.question_types[n % 9].type, topics=["owl"]),
+            seed=seed_for("key", str(n), seed=1),
+        ),
+        row=lambda n, c: Draft(id=str(n), text=c.text, finish_reason=c.finish_reason),
+        decoding=Decoding(temperature=1, top_p=0.98, max_tokens=24, ignore_end=True),
+        deterministic=True,
+    )
+    return chunks.finish()
+
+
+@pytest.mark.parametrize("stop_after", [3, 17, 29])
+def test_deterministic_mode_gives_equal_bytes_after_a_stop_and_a_rerun(
+    stop_after: int, engine: VllmEngine, tmp_path: Path
+) -> None:
+    whole = generate(tmp_path / "whole", engine)
+    with pytest.raises(Interrupted):
+        generate(tmp_path / "stopped", engine, stop_after=stop_after)
+    assert generate(tmp_path / "stopped", engine).digest == whole.digest
+
+
+def test_on_cpu_one_process_is_enough() -> None:
+    assert environment(cpu=True)["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(cpu=False)
