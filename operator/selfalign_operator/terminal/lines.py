@@ -46,7 +46,9 @@ class Lines:
             self._said[step.name] = now
             self._spoke[step.name] = self.clock()
             self.write(f"{step.name}: {describe(step)}")
-        elif step.progress is not None and self.clock() - self._spoke[step.name] >= QUIET_SECONDS:
+        elif (
+            step.progress is not None and step.progress.total and self.clock() - self._spoke[step.name] >= QUIET_SECONDS
+        ):
             self._spoke[step.name] = self.clock()
             self.write(f"{step.name}: {describe(step)}")
 
