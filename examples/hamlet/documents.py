@@ -137,12 +137,12 @@ def further_example(r: Random, pack: Pack, name: str) -> str:
     return f"{opening}{thought}\n\n{chat.assistant_heading(name)}\n{turn.answer}"
 
 
-def guidelines(r: Random) -> str:
-    """Rules, exemplars and further examples that follow the rules."""
+def guidelines(r: Random, *, letters: int = GUIDELINE_LETTERS) -> str:
+    """Rules, exemplars and further examples that follow the rules, about `letters` long."""
     name = styles.name(r)
     pack = toy_pack(r, name)
     text, number = rendering.self_align_prefix(pack, assistant_name=name), len(pack.exemplars) + 1
-    while len(text) < GUIDELINE_LETTERS:
+    while len(text) < letters:
         number += 1
         text += f"{further_example(r, pack, name)}\n\n{rendering.EXAMPLE_HEADING} {number}\n\n"
     return text
@@ -212,6 +212,7 @@ def questions(r: Random) -> str:
 WEIGHTS = {guidelines: 0.24, conversation: 0.36, verbose: 0.17, tasks: 0.08, topics: 0.05, questions: 0.10}
 
 
-def document(r: Random) -> str:
-    """One document of a random kind."""
-    return r.choices(tuple(WEIGHTS), weights=tuple(WEIGHTS.values()))[0](r)
+def document(r: Random, *, letters: int = GUIDELINE_LETTERS) -> str:
+    """One document of a random kind; guidelines are about `letters` long."""
+    chosen = r.choices(tuple(WEIGHTS), weights=tuple(WEIGHTS.values()))[0]
+    return guidelines(r, letters=letters) if chosen is guidelines else chosen(r)

@@ -65,8 +65,8 @@ class Workdir:
 
 
 def steps(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Steps of a status by their key's step name."""
-    return {f"{stage['name']}/{step['name']}": step for stage in status["stages"] for step in stage["steps"]}
+    """Steps of a status by name."""
+    return {step["name"]: step for stage in status["stages"] for step in stage["steps"]}
 
 
 @pytest.fixture(scope="session")

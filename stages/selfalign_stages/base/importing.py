@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.base import inspection, safetensors_header, sources
+from selfalign_stages.base import inspection, opening, safetensors_header, sources
 from selfalign_stages.base.inspection import Inspection
 from selfalign_stages.base.sources import Source, SourceFile
 from selfalign_stages.context import StepContext
@@ -17,7 +17,7 @@ from selfalign_stages.contract.task import Leaf
 def run(context: StepContext) -> Manifest:
     """Publishes the model's files and source.json, which tells where they came from and their licence."""
     leaf = context.task.leaves["baseModel"]
-    source = sources.open_source(leaf, store=context.task.store)
+    source = opening.open_source(leaf, store=context.task.store)
     found = inspection.inspect(source, leaf)
     if found.verdict.problems:
         listed = "; ".join(found.verdict.problems)

@@ -6,13 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from selfalign_stages import builtin
 from selfalign_stages.artifacts.reading import hash_file
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.model import canonical_json, sha256_hex
-from selfalign_stages.contract.task import Leaf, StoreLocation
 
 HASHING_THREADS = 4
 
@@ -76,27 +73,6 @@ class FolderSource:
                 reason="PathEscapes",
             )
         return file
-
-
-def open_source(leaf: Leaf, *, store: StoreLocation) -> Source:
-    """The source that a base model's leaf names; s3:// is read from the service that the store is in, if it is S3."""
-    scheme, _, rest = leaf.uri.partition("://")
-    if scheme == "builtin":
-        return FolderSource(builtin.folder("models", rest))
-    if scheme == "file":
-        folder = Path(unquote(urlsplit(leaf.uri).path))
-        if not folder.is_dir():
-            raise BadInput(f"spec.baseModel.uri {leaf.uri!r}: there is no such folder", reason="BaseModelMissing")
-        return FolderSource(folder)
-    if scheme == "s3":
-        from selfalign_stages.base.bucket import BucketSource
-
-        return BucketSource.of(leaf.uri, store=store)
-    if scheme == "hf":
-        from selfalign_stages.base.hub import HubSource
-
-        return HubSource.of(rest, revision=leaf.revision)
-    raise BadInput(f"spec.baseModel.uri {leaf.uri!r}: use hf://, s3://, file:// or builtin://", reason="UnknownScheme")
 
 
 def fingerprint(files: Sequence[SourceFile]) -> str:

@@ -8,7 +8,7 @@ from selfalign_stages import hits
 from selfalign_stages.artifacts.opening import open_store
 from selfalign_stages.artifacts.reading import read_manifest
 from selfalign_stages.artifacts.store import Store
-from selfalign_stages.base import inspection, sources
+from selfalign_stages.base import inspection, opening
 from selfalign_stages.base.inspection import Inspection
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.exits import BadInput
@@ -52,7 +52,7 @@ def _probed(task: PreflightTask) -> Store:
 def _base(task: PreflightTask, found: Findings) -> Inspection | None:
     """The base model, if it is fit."""
     leaf = task.leaves["baseModel"]
-    seen = inspection.inspect(sources.open_source(leaf, store=task.store), leaf)
+    seen = inspection.inspect(opening.open_source(leaf, store=task.store), leaf)
     for message in seen.verdict.problems:
         found.problem("spec.baseModel.uri", leaf.uri, message)
     found.warnings += [f"spec.baseModel.uri: {warning}" for warning in seen.verdict.warnings]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from selfalign_stages.artifacts.file_store import FileStore
-from selfalign_stages.base import inspection, sources
+from selfalign_stages.base import inspection, opening
 from selfalign_stages.context import StepContext
 from selfalign_stages.contract.task import Leaf, StoreLocation, Task
 
@@ -16,7 +16,7 @@ def location(folder: Path) -> StoreLocation:
 
 def digest(leaf: Leaf, folder: Path) -> str:
     """The leaf digest that preflight gives."""
-    return inspection.inspect(sources.open_source(leaf, store=location(folder)), leaf).digest
+    return inspection.inspect(opening.open_source(leaf, store=location(folder)), leaf).digest
 
 
 def context(leaf: Leaf, folder: Path, *, stop: Callable[[], bool] = lambda: False) -> StepContext:

@@ -8,7 +8,7 @@ from tests import s3_server
 from tests.stages.base import contexts, folders
 
 from selfalign_stages.artifacts import reading
-from selfalign_stages.base import importing, inspection, sources
+from selfalign_stages.base import importing, inspection, opening
 from selfalign_stages.contract.exits import AccessDenied, BadInput, Interrupted, StageError
 from selfalign_stages.contract.task import Leaf, StoreLocation
 
@@ -63,7 +63,7 @@ def test_a_model_in_the_stores_own_service_needs_no_endpoint_in_the_environment(
     digest = contexts.digest(leaf, tmp_path)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     store = StoreLocation(uri="s3://artifacts/x", endpoint=server.endpoint, region="us-east-1", addressing_style="path")
-    assert inspection.inspect(sources.open_source(leaf, store=store), leaf).digest == digest
+    assert inspection.inspect(opening.open_source(leaf, store=store), leaf).digest == digest
 
 
 def test_an_object_that_was_replaced_since_preflight_is_refused(

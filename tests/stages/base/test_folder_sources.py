@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.stages.base import contexts, folders
 
-from selfalign_stages.base import sources
+from selfalign_stages.base import opening, sources
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.task import Leaf, StoreLocation
 
@@ -56,7 +56,7 @@ def test_the_digests_formula_stands_still_since_every_key_of_a_run_follows_from_
 
 def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     folder = folders.write(tmp_path, {".git/config.json": b"", ".env": b"", "config.json": b""})
-    source = sources.open_source(Leaf(uri=folder.as_uri()), store=STORE)
+    source = opening.open_source(Leaf(uri=folder.as_uri()), store=STORE)
     assert [file.path for file in source.listing()] == ["config.json"]
 
 
@@ -71,4 +71,4 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
 )
 def test_a_place_that_is_none_is_told(uri: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
-        sources.open_source(Leaf(uri=uri), store=STORE)
+        opening.open_source(Leaf(uri=uri), store=STORE)
