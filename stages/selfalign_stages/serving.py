@@ -1,5 +1,6 @@
 """Serves /progress and /metrics of a stage process on one port; the operator and a Prometheus scrape read the same."""
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,6 +30,15 @@ class ProgressCollector(Collector):
         return found
 
 
+class QuietServer(ThreadingHTTPServer):
+    """Says nothing of a poller that hangs up before it is answered: that would fill the step's log."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keeps everything but broken connections loud."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def serve(progress: Progress, *, step: str, host: str, port: int) -> ThreadingHTTPServer:
     """Starts answering in a daemon thread; `port` 0 takes a free one."""
     registry = CollectorRegistry()
@@ -53,6 +63,6 @@ def serve(progress: Progress, *, step: str, host: str, port: int) -> ThreadingHT
         def log_message(self, format: str, *args: object) -> None:
             """Keeps polls out of the step's log."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    server = QuietServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

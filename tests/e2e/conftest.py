@@ -21,6 +21,8 @@ SMALL = {
     "spec.stages.selfAlign.deterministic": True,
     "spec.stages.cloning.generation.chunkSize": 24,
     "spec.stages.cloning.generation.deterministic": True,
+    "spec.stages.engraving.epochs": 4,
+    "spec.stages.cloning.training.epochs": 4,
     "spec.stages.engraving.checkpointSteps": 2,
     "spec.stages.cloning.training.checkpointSteps": 2,
     "spec.stages.evaluation.gates": "[]",
