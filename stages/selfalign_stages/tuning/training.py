@@ -50,11 +50,15 @@ def train(
     from transformers import Trainer
 
     output = context.scratch / "trainer"
-    total = steps(len(examples), settings=settings)
+    lengths = [len(example.input_ids) for example in examples]
+    order = batches.schedule(
+        lengths, micro_batch=settings.micro_batch_size, epochs=settings.epochs, seed=context.task.seed
+    )
+    total = max(1, math.ceil(len(order) / settings.global_batch_size))
     trainer = Trainer(
         model=model,
         args=_arguments(output, settings, total=total, seed=context.task.seed),
-        train_dataset=batches.rows(examples),
+        train_dataset=batches.rows([examples[position] for position in order]),
         data_collator=lambda rows: batches.collate(rows, pad=pad),
         callbacks=[_callback(context, checkpoints, total=total)],
     )
@@ -62,19 +66,13 @@ def train(
     result = trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
     if context.stop_requested() and trainer.state.global_step < total:
         raise Interrupted(f"{context.task.id}: stopped at step {trainer.state.global_step} of {total}; saved")
-    lengths = [len(example.input_ids) for example in examples]
     return Curve(
         points=_points(trainer.state.log_history),
         steps=trainer.state.global_step,
-        tokens=int(sum(lengths) * settings.epochs),
+        tokens=sum(lengths[position] for position in order),
         seconds=float(result.metrics["train_runtime"]),
-        padding=_padding(lengths, settings.micro_batch_size),
+        padding=_padding([lengths[position] for position in order], settings.micro_batch_size),
     )
-
-
-def steps(rows: int, *, settings: parameters.Train) -> int:
-    """Optimizer steps of the whole training."""
-    return max(1, math.ceil(math.ceil(rows / settings.global_batch_size) * settings.epochs))
 
 
 def _arguments(output: Path, settings: parameters.Train, *, total: int, seed: int) -> Any:
@@ -102,8 +100,7 @@ def _arguments(output: Path, settings: parameters.Train, *, total: int, seed: in
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=1,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
+        train_sampling_strategy="sequential",
         remove_unused_columns=True,
         report_to="none",
         disable_tqdm=True,
@@ -159,10 +156,6 @@ def _points(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def _padding(lengths: list[int], micro_batch: int) -> float:
-    """Share of padded positions if examples are grouped by length."""
-    ordered = sorted(lengths)
-    padded = sum(
-        max(ordered[i : i + micro_batch]) * len(ordered[i : i + micro_batch])
-        for i in range(0, len(ordered), micro_batch)
-    )
-    return 1 - sum(lengths) / padded
+    """Share of padded positions, batch by batch in training order."""
+    rows = [lengths[i : i + micro_batch] for i in range(0, len(lengths), micro_batch)]
+    return 1 - sum(lengths) / sum(max(row) * len(row) for row in rows)

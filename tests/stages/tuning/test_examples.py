@@ -84,3 +84,20 @@ def test_trap_15_a_batch_that_does_not_divide_is_refused() -> None:
     assert batches.accumulation(global_batch=768, micro_batch=16, world=48) == 1
     with pytest.raises(ValueError, match="768 is no multiple of microBatchSize 16 x 96"):
         batches.accumulation(global_batch=768, micro_batch=16, world=96)
+
+
+@pytest.mark.parametrize("epochs", [1.0, 2.0, 2.5])
+def test_every_epoch_shows_every_example_once_in_an_order_of_its_own(epochs: float) -> None:
+    lengths = [10 + n % 7 for n in range(101)]
+    order = batches.schedule(lengths, micro_batch=4, epochs=epochs, seed=1)
+    assert len(order) == round(101 * epochs)
+    assert sorted(order[:101]) == list(range(101))
+    assert order[:101] != order[101:202]
+    assert order == batches.schedule(lengths, micro_batch=4, epochs=epochs, seed=1)
+
+
+def test_examples_of_like_length_share_a_batch() -> None:
+    lengths = [10 if n % 2 else 100 for n in range(64)]
+    order = batches.schedule(lengths, micro_batch=4, epochs=1, seed=1)
+    mixed = sum(len({lengths[p] for p in order[i : i + 4]}) > 1 for i in range(0, 64, 4))
+    assert mixed <= 2

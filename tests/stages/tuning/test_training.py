@@ -31,7 +31,8 @@ TINY = parameters.Train(
 def answers() -> list[Answer]:
     rows = []
     for number in range(18):
-        prompt = Prompt(id=f"p{number}", instruction=f"What colour is hat {number}?", source="self-instruct")
+        words = " and".join(f" hat {n}" for n in range(number % 5 + 1))  # lengths differ, so that batches are grouped
+        prompt = Prompt(id=f"p{number}", instruction=f"What colour is{words}?", source="self-instruct")
         text = f"Hat {number} is {COLOURS[number % 8]}."
         rows.append(Answer(id=prompt.id, prompt=prompt, answer=text, finish_reason="stop", tokens=6))
     return rows
@@ -58,10 +59,10 @@ def test_a_stopped_training_resumes_to_the_same_weights_and_the_same_curve(tmp_p
     expected = train.run(whole)
 
     asked = iter(range(10**6))
-    stopped = prepared(tmp_path / "stopped", stop_requested=lambda: next(asked) >= 4)
+    stopped = prepared(tmp_path / "stopped", stop_requested=lambda: next(asked) >= 5)
     with pytest.raises(Interrupted, match="saved"):
         train.run(stopped)
-    assert Checkpoints(stopped).steps() == [5]
+    assert len(Checkpoints(stopped).steps()) == 1
     resumed = prepared(tmp_path / "stopped")
     found = train.run(resumed)
 
@@ -86,8 +87,9 @@ def test_the_artifact_holds_adapter_template_end_token_and_curve(trained: tuple[
     config = reading.read_json(made.store, manifest, "adapter_config.json")
     assert config["base_model_name_or_path"] == "base"  # no path of this machine
     losses = [point["loss"] for point in curve(made, manifest)]
-    assert len(losses) == math.ceil(24 / 8) * 3
-    assert losses[-1] < losses[0]
+    assert len(losses) == math.ceil(24 * 3 / 8)
+    half = len(losses) // 2
+    assert sum(losses[-half:]) < sum(losses[:half])
     assert manifest.counts.kept == 18 + 6  # answers and identity rows
 
 
