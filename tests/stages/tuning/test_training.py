@@ -88,8 +88,7 @@ def test_the_artifact_holds_adapter_template_end_token_and_curve(trained: tuple[
     assert config["base_model_name_or_path"] == "base"  # no path of this machine
     losses = [point["loss"] for point in curve(made, manifest)]
     assert len(losses) == math.ceil(24 * 3 / 8)
-    half = len(losses) // 2
-    assert sum(losses[-half:]) < sum(losses[:half])
+    assert sum(losses[-3:]) < sum(losses[:3])  # an epoch has three steps and shows every example once
     assert manifest.counts.kept == 18 + 6  # answers and identity rows
 
 
