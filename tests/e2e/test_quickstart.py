@@ -28,9 +28,9 @@ def test_a_run_ends_ready_with_an_image_and_every_variant_scored(finished: tuple
     metrics = status["evaluation"]["metrics"]
     for variant in ("base", "prompted", "engraved", "cloned"):
         assert 0 <= metrics[f"{variant}.adherence.overall"] <= 1
-    layouts = list((workdir.path / "store" / "cas" / "image").glob("*/oci/index.json"))
-    assert len(layouts) == 1
-    assert json.loads(layouts[0].read_text())["manifests"][0]["digest"] == status["image"]["digest"]
+    layouts = (workdir.path / "store" / "cas" / "image").glob("*/oci/index.json")
+    digests = {json.loads(path.read_text())["manifests"][0]["digest"] for path in layouts}
+    assert status["image"]["digest"] in digests
 
 
 def test_the_stages_do_what_the_method_promises(finished: tuple[Workdir, dict[str, Any]]) -> None:
