@@ -6,6 +6,7 @@ selfalign-stage KIND --task task.json --result result.json [--port N] [--host AD
 import argparse
 import errno
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -66,6 +67,8 @@ def _step(options: argparse.Namespace) -> Model:
     if found := read_manifest(store, ArtifactRef(kind=task.kind, key=task.key)):
         LOG.info("%s: found in the store", task.id)
         return hits.result(found, cache="Hit")
+    if task.kind != "import":
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # GPU pods never wait for a hub: models come from the store
     progress = Progress()
     with (
         _served(progress, task.id, options),

@@ -1,15 +1,17 @@
-"""One small whole run, by the command that users give, shared by all end-to-end tests."""
+"""One small whole run with its artifacts in S3, by the command that users give, shared by all end-to-end tests."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import s3_server
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -31,17 +33,20 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Workdir:
-    """A folder that runs keep their store in."""
+    """A folder that runs keep their store in, or the settings and credentials of a store elsewhere."""
 
     path: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
 
     def start(self, **changes: Any) -> "subprocess.Popen[str]":
         """Begins `selfalign run` on the quickstart, made small."""
         command = [sys.executable, "-m", "selfalign_operator", "run", str(ROOT / "examples" / "quickstart.yaml")]
         command += ["--workdir", str(self.path), "-o", "json"]
-        for field, value in (SMALL | changes).items():
-            command += ["--set", f"{field}={value}"]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "stages"))}
+        for name, value in (SMALL | self.settings | changes).items():
+            command += ["--set", f"{name}={value}"]
+        packages = os.pathsep.join(str(ROOT / part) for part in ("operator", "stages"))
+        environment = os.environ | self.credentials | {"PYTHONPATH": packages}
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
         )
@@ -72,7 +77,27 @@ def steps(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workdir, dict[str, Any]]:
-    """The small run, undisturbed."""
-    workdir = Workdir(tmp_path_factory.mktemp("undisturbed"))
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Server]:
+    """A real S3 server with an empty bucket `runs`."""
+    with s3_server.serve(tmp_path_factory.mktemp("s3") / "buckets") as server:
+        server.make_bucket("runs")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def finished(bucket: s3_server.Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workdir, dict[str, Any]]:
+    """The small run, undisturbed, with its artifacts in S3."""
+    workdir = Workdir(
+        tmp_path_factory.mktemp("undisturbed"),
+        settings={
+            "spec.artifacts.uri": "s3://runs/team-a",
+            "spec.artifacts.endpoint": bucket.endpoint,
+            "spec.artifacts.addressingStyle": "path",
+        },
+        credentials={
+            "AWS_ACCESS_KEY_ID": s3_server.ACCESS,
+            "AWS_SECRET_ACCESS_KEY": s3_server.SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
+    )
     return workdir, workdir.run()

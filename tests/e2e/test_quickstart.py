@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests import s3_server
 from tests.e2e.conftest import Workdir, steps
 
 pytestmark = pytest.mark.slow
@@ -20,15 +21,17 @@ GENERATION = (
 )
 
 
-def test_a_run_ends_ready_with_an_image_and_every_variant_scored(finished: tuple[Workdir, dict[str, Any]]) -> None:
-    workdir, status = finished
+def test_a_run_ends_ready_with_an_image_and_every_variant_scored(
+    finished: tuple[Workdir, dict[str, Any]], bucket: s3_server.Server
+) -> None:
+    _, status = finished
     ready = next(condition for condition in status["conditions"] if condition["type"] == "Ready")
     assert ready["status"] == "True"
     assert status["image"]["digest"].startswith("sha256:")
     metrics = status["evaluation"]["metrics"]
     for variant in ("base", "prompted", "engraved", "cloned"):
         assert 0 <= metrics[f"{variant}.adherence.overall"] <= 1
-    layouts = (workdir.path / "store" / "cas" / "image").glob("*/oci/index.json")
+    layouts = (bucket.root / "runs" / "team-a" / "cas" / "image").glob("*/oci/index.json")
     digests = {json.loads(path.read_text())["manifests"][0]["digest"] for path in layouts}
     assert status["image"]["digest"] in digests
 
@@ -63,7 +66,7 @@ def test_an_edit_reruns_only_what_depends_on_it(finished: tuple[Workdir, dict[st
     assert missed == {"packaging-image"}
 
 
-def test_killed_at_many_random_moments_the_artifacts_are_those_of_an_undisturbed_run(
+def test_killed_at_many_random_moments_the_artifacts_on_disk_are_those_of_an_undisturbed_run_in_s3(
     finished: tuple[Workdir, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     disturbed, random, kills = Workdir(tmp_path_factory.mktemp("disturbed")), Random(20230504), 0
