@@ -39,7 +39,7 @@ fix: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra operator --extra generate-cpu --extra train --group dev \
 		--override requirements.overrides.txt --generate-hashes --no-emit-index-url --no-annotate \
-		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --upgrade --output-file requirements.lock
+		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --output-file requirements.lock
 	printf 'uv\n' | $(BIN)/uv pip compile - --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --output-file requirements.bootstrap.txt
 

@@ -13,10 +13,10 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.local import locations, machine, support
 from selfalign_operator.local.attempts import PROGRAM, Attempts
 from selfalign_operator.local.runner import Runner, interrupts
-from selfalign_operator.local.tasks import Places
 from selfalign_operator.local.workdir import Workdir, locked
 from selfalign_operator.manifest.loading import load
 from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.tasks import Places
 from selfalign_operator.terminal import ending, report
 from selfalign_operator.terminal.bars import Bars
 from selfalign_operator.terminal.display import Display

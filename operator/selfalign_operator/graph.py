@@ -24,7 +24,13 @@ def steps(run: SelfAlignRun) -> tuple[Step, ...]:
         *(_cloning(run) if run.spec.stages.cloning.enabled else ()),
         *_evaluation(run),
         _image(run),
+        *([_push(run, run.spec.image.repository)] if run.spec.image.repository else ()),
     )
+
+
+def goals(run: SelfAlignRun) -> tuple[str, str]:
+    """The steps that a run is done with: its gates, and its image, pushed where it has a repository."""
+    return "evaluation-gate", "packaging-push" if run.spec.image.repository else "packaging-image"
 
 
 def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]:
@@ -205,4 +211,23 @@ def _image(run: SelfAlignRun) -> Step:
         ),
         inputs={"model": variant_models(run)[variant], "gate": "evaluation-gate", BASE: "import"},
         leaves=(PACK,),
+    )
+
+
+def _push(run: SelfAlignRun, repository: str) -> Step:
+    image = run.spec.image
+    return Step(
+        id="packaging-push",
+        stage="packaging",
+        kind="push",
+        parameters=parameters.Push(
+            repository=repository,
+            tag=image.tag,
+            promote_to=image.promote_to,
+            formats=image.formats,
+            base=image.base,
+            served_name=run.spec.assistant_name.lower(),
+            plain_http=image.plain_http,
+        ),
+        inputs={"image": "packaging-image"},
     )

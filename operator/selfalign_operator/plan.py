@@ -57,18 +57,34 @@ class Plan:
 
 
 def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
-    """The plan for a run; `run.status` is the status before, of which only times are read."""
+    """The plan for a run; `run.status` is the status before: times, and results whose processes are gone."""
     view = look(run, observed, now)
-    starts = [attempt.started for attempts in observed.attempts.values() for attempt in attempts]
-    started = run.status.start_time or min([*starts, now])
+    if settled(run, view):
+        return Plan(_stops(view, observed, halted=True), run.status, None, True)
+    started = _began(run, observed, now)
     verdict = outcome.judge(run, view, started=started, now=now)
     stops = _stops(view, observed, halted=verdict.halted)
-    begins = () if verdict.halted else _starts(view, observed)
+    begins = () if verdict.halted else _starts(run, view, observed)
     told = status.build(run, view, verdict, started=started, now=now)
     waits = [step.verdict.wait_until for step in view.steps.values()]
     waits += [view.preflight.wait_until, outcome.deadline(run, started)]
     wake = min((moment for moment in waits if moment is not None and moment > now), default=None)
     return Plan((*stops, *begins), told, None if verdict.halted else wake, verdict.halted)
+
+
+def settled(run: SelfAlignRun, view: View) -> bool:
+    """Whether this generation has ended: well or badly, nothing but an edit begins anything again."""
+    told = run.status
+    asked = told.preflight is not None and told.preflight.key == view.preflight_key
+    return told.completion_time is not None and told.observed_generation == run.metadata.generation and asked
+
+
+def _began(run: SelfAlignRun, observed: Observed, now: datetime) -> datetime:
+    """When this run began: an edit after its end begins it anew."""
+    if run.status.completion_time is not None:
+        return now
+    starts = [attempt.started for attempts in observed.attempts.values() for attempt in attempts]
+    return run.status.start_time or min([*starts, now])
 
 
 def _stops(view: View, observed: Observed, *, halted: bool) -> tuple[Stop, ...]:
@@ -82,29 +98,31 @@ def _stops(view: View, observed: Observed, *, halted: bool) -> tuple[Stop, ...]:
     )
 
 
-def _starts(view: View, observed: Observed) -> tuple[Action, ...]:
+def _starts(run: SelfAlignRun, view: View, observed: Observed) -> tuple[Action, ...]:
     running = observed.running()
     if view.answer is None:
         if PREFLIGHT in running or view.preflight.state not in ("new", "retry"):
             return ()
-        return (StartPreflight(view.preflight_key, _next_attempt(observed, PREFLIGHT)),)
+        told = run.status.preflight
+        return (StartPreflight(view.preflight_key, _next_attempt(observed, PREFLIGHT, told.attempt if told else 0)),)
     ready = [step for id_, step in view.steps.items() if id_ not in running and view.startable(step)]
     room = len(ready) if observed.slots is None else max(observed.slots - len(running), 0)
-    return tuple(_start(view, observed, step.step) for step in ready[:room])
+    return tuple(_start(run, view, observed, step.step) for step in ready[:room])
 
 
-def _start(view: View, observed: Observed, step: Step) -> StartStep:
+def _start(run: SelfAlignRun, view: View, observed: Observed, step: Step) -> StartStep:
     sources = {name: view.steps[source] for name, source in step.inputs.items()}
-    key = view.steps[step.id].key
+    key, told = view.steps[step.id].key, run.status.steps.get(step.id)
     assert key is not None and view.answer is not None, "only steps with a key are startable"
     return StartStep(
         step=step,
         key=key,
-        attempt=_next_attempt(observed, step.id),
+        attempt=_next_attempt(observed, step.id, told.attempt if told else 0),
         inputs={name: ArtifactRef(kind=source.step.kind, key=source.key or "") for name, source in sources.items()},
         leaves={name: view.answer.leaves[name] for name in step.leaves},
     )
 
 
-def _next_attempt(observed: Observed, id_: str) -> int:
-    return max((attempt.number for attempt in observed.of(id_)), default=0) + 1
+def _next_attempt(observed: Observed, id_: str, told: int) -> int:
+    """One more than was ever seen: a Job that is gone lives on in the status, and its name is not used again."""
+    return max([told, *(attempt.number for attempt in observed.of(id_))]) + 1

@@ -1,6 +1,9 @@
 """A stage process: reads its task, returns at once if the artifact exists, else computes and publishes it.
 
 selfalign-stage KIND --task task.json --result result.json [--port N] [--host ADDRESS] [--scratch DIR]
+
+In a pod the task stands in $SELFALIGN_TASK, so that a Job is complete in itself; an index of an Indexed Job is the
+worker's number.
 """
 
 import argparse
@@ -32,6 +35,7 @@ from selfalign_stages.progress import Progress
 
 LOG = logging.getLogger("selfalign")
 
+TASK = "SELFALIGN_TASK"
 Asked = TypeVar("Asked", bound=Model)
 
 
@@ -48,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         LOG.error("%s: %s", error.reason, error)
         results.write(result_path, Failure(reason=error.reason, message=str(error), counts=error.counts))
         return int(error.code)
-    results.write(result_path, outcome, limited=options.kind != "preflight")
+    results.write(result_path, outcome)
     return ExitCode.PUBLISHED
 
 
-def _preflight(task: Path) -> Model:
+def _preflight(task: Path | None) -> Model:
     from selfalign_stages.preflight.check import check
 
     return check(_read(task, PreflightTask))
@@ -61,10 +65,13 @@ def _preflight(task: Path) -> Model:
 def _step(options: argparse.Namespace) -> Model:
     stop_requested = _stop_on_signals()
     task = _read(options.task, Task)
+    if (index := os.environ.get("JOB_COMPLETION_INDEX")) is not None:
+        task = task.model_copy(update={"worker": int(index)})
     if task.kind != options.kind:
         raise BadInput(f"{options.task}: is a task of kind {task.kind}, not {options.kind}", reason="InvalidTask")
     store = open_store(task.store)
-    if found := read_manifest(store, ArtifactRef(kind=task.kind, key=task.key)):
+    found = read_manifest(store, ArtifactRef(kind=task.kind, key=task.key))
+    if found is not None and steps.stands(store, found):
         LOG.info("%s: found in the store", task.id)
         return hits.result(found, cache="Hit")
     if task.kind != "import":
@@ -80,12 +87,12 @@ def _step(options: argparse.Namespace) -> Model:
         return hits.result(steps.load(task.kind)(context), cache="Miss")
 
 
-def _read(path: Path, shape: type[Asked]) -> Asked:
+def _read(path: Path | None, shape: type[Asked]) -> Asked:
     try:
-        return shape.model_validate_json(path.read_bytes())
+        return shape.model_validate_json(path.read_bytes() if path else os.environ.get(TASK, ""))
     except (OSError, ValidationError) as error:
         raise BadInput(
-            f"{path}: is no {shape.__name__} of this version of selfalign: {error}; "
+            f"{path or f'${TASK}'}: is no {shape.__name__} of this version of selfalign: {error}; "
             "operator and stage images must be of one release",
             reason="InvalidTask",
         ) from error
@@ -141,7 +148,7 @@ def _as_stage_error(raised: Exception) -> StageError:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="selfalign-stage", description="Runs one step of a SelfAlignRun.")
     parser.add_argument("kind", choices=[*KINDS, "preflight"], help="step kind, as the task says")
-    parser.add_argument("--task", type=Path, required=True, help="task file, JSON")
+    parser.add_argument("--task", type=Path, help=f"task file, JSON; ${TASK} holds the task where it is missing")
     parser.add_argument("--result", type=Path, help="where the result goes; the termination log in a pod")
     parser.add_argument("--port", type=int, default=0, help="serves /progress and /metrics; 0 serves nothing")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; 0.0.0.0 in a pod")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.task import RESULT_LIMIT_BYTES, Failure, Result
+from selfalign_stages.contract.packing import compressed, packed
+from selfalign_stages.contract.task import RESULT_LIMIT_BYTES, Failure, PreflightResult, Result
 
 TERMINATION_LOG = Path("/dev/termination-log")
 
@@ -16,25 +17,30 @@ def default_path() -> Path | None:
     return TERMINATION_LOG if TERMINATION_LOG.exists() else None
 
 
-def write(path: Path | None, message: Model, *, limited: bool = True) -> None:
+def write(path: Path | None, message: Model) -> None:
     """Writes atomically where a rename is possible, in place into a termination log."""
     if path is None:
         return
-    data = encode(message) if limited else _json(message)
     if path == TERMINATION_LOG:
-        path.write_bytes(data)
+        path.write_bytes(packed(message) if isinstance(message, PreflightResult) else encode(message))
         return
     temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(data)
+    temporary.write_bytes(_json(message) if isinstance(message, PreflightResult) else encode(message))
     os.replace(temporary, path)
 
 
 def encode(message: Model) -> bytes:
-    """JSON of at most RESULT_LIMIT_BYTES. What does not fit is left out, and how much that is stands in its place."""
+    """At most RESULT_LIMIT_BYTES of JSON, compressed if need be (contract.packing).
+
+    What does not fit even so is left out, and how much that is stands in its place.
+    """
     if isinstance(message, Failure):
         return _longest_fit(lambda keep: _cut_message(message, keep), len(message.message))
     if not isinstance(message, Result):
         return _json(message)
+    small = compressed(_json(message))
+    if len(small) <= RESULT_LIMIT_BYTES < len(_json(message)):
+        return small
     reasons, metrics = len(message.counts.rejected), len(message.metrics)
     data = _longest_fit(lambda keep: _cut_metrics(message, keep), metrics)
     if len(data) <= RESULT_LIMIT_BYTES:

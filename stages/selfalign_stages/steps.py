@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
+from selfalign_stages.artifacts.store import Store
 from selfalign_stages.context import StepContext
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.manifest import Manifest
@@ -21,9 +22,17 @@ MODULES: dict[Kind, str] = {
     "score": "evaluation.score",
     "gate": "evaluation.gate",
     "image": "packaging.image",
+    "push": "packaging.push",
 }
 
 
 def load(kind: Kind) -> Callable[[StepContext], Manifest]:
     """The `run` of the step's module."""
     return cast(Callable[[StepContext], Manifest], import_module(f"selfalign_stages.{MODULES[kind]}").run)
+
+
+def stands(store: Store, manifest: Manifest) -> bool:
+    """Whether what a published step did outside the store is still there: a registry may have lost an image."""
+    if manifest.kind != "push":
+        return True
+    return cast(bool, import_module(f"selfalign_stages.{MODULES['push']}").stands(store, manifest))

@@ -57,7 +57,10 @@ class Image(Model):
         default=None, description="cloned if cloning is enabled, else engraved"
     )
     license: str = Field(default="other", min_length=1, max_length=128, description="SPDX expression of the result")
-    push_secret_ref: ObjectRef | None = None
+    push_secret_ref: ObjectRef | None = Field(
+        default=None, description="Secret of type kubernetes.io/dockerconfigjson; on one machine docker login"
+    )
+    plain_http: bool = Field(default=False, description="the registry speaks HTTP without TLS")
 
 
 class Retries(Model):

@@ -60,6 +60,8 @@ class StepStatus(Model):
     seconds: float | None = Field(default=None, description="wall time of the attempt that published the artifact")
     progress: StepProgress | None = None
     digest: str | None = Field(default=None, description="of the artifact's content")
+    job_name: str | None = Field(default=None, description="Job of the newest attempt")
+    gpu_seconds: float | None = Field(default=None, description="seconds times devices, over all attempts")
     message: str | None = None
 
 
@@ -95,8 +97,26 @@ class ImageStatus(Model):
     size: int | None = Field(default=None, description="bytes")
 
 
+class PreflightStatus(Model):
+    """What preflight was asked, by its key, and the digests that it answered with."""
+
+    key: str
+    attempt: int = 0
+    job_name: str | None = None
+    leaves: dict[str, str] = {}
+
+
+class Past(Model):
+    """An earlier generation that ended Ready."""
+
+    generation: int
+    image: str
+    digest: str
+    completion_time: Time
+
+
 class RunStatus(Model):
-    """Everything that is known about a run."""
+    """Everything that is known about a run. Results of steps are kept here, so that Jobs may go."""
 
     observed_generation: int = -1
     phase: str = ""
@@ -105,11 +125,19 @@ class RunStatus(Model):
     start_time: Time | None = None
     completion_time: Time | None = None
     conditions: tuple[Condition, ...] = Field(default=(), json_schema_extra=map_by("type"))
+    preflight: PreflightStatus | None = None
     problems: tuple[Problem, ...] = Field(default=(), description="what preflight refused")
     warnings: tuple[str, ...] = ()
     stages: tuple[StageStatus, ...] = Field(default=(), json_schema_extra=map_by("name"))
     evaluation: EvaluationStatus | None = None
     image: ImageStatus | None = None
+    gpu_hours: float | None = Field(default=None, description="devices times hours, over all attempts")
+    history: tuple[Past, ...] = Field(default=(), description="the last generations that ended Ready, newest first")
+
+    @property
+    def steps(self) -> dict[str, StepStatus]:
+        """All steps by name."""
+        return {step.name: step for stage in self.stages for step in stage.steps}
 
     def condition(self, type_: ConditionType) -> Condition | None:
         """The condition of a type, if it has been set."""

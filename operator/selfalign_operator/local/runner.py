@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 
+from selfalign_operator import tasks
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.local import tasks
 from selfalign_operator.local.attempts import Attempts
 from selfalign_operator.plan import Plan, StartPreflight, StartStep, Stop, plan
 from selfalign_operator.planning.observation import PREFLIGHT

@@ -9,16 +9,13 @@ from selfalign_stages.contract.task import Problem
 
 CREDENTIALS = "credentials come from the environment here"
 CLUSTER_ONLY: dict[str, str] = {
+    "spec.image.pushSecretRef": "credentials are those of docker login here",
     "spec.baseModel.secretRef": CREDENTIALS,
     "spec.artifacts.secretRef": CREDENTIALS,
     "spec.podDefaults": "there are no pods",
     "spec.queueName": "there is no queue",
     "spec.onSpecChange": "a run here has one spec from start to end",
     "spec.budget.gpuHours": "GPU time is not metered here; spec.budget.deadline is heeded",
-    "spec.image.pushSecretRef": "the image is written to the artifact store, not pushed",
-    "spec.image.promoteTo": "the image is written to the artifact store, not pushed",
-    "spec.image.base": "a data image is made here; it is joined with a server image when it is pushed",
-    "spec.image.formats": "a data image (modelcar) is made here",
 } | {
     f"spec.stages.{stage}.{field}": reason
     for stage in (

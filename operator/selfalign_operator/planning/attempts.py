@@ -31,13 +31,13 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime) -> Ve
         return Verdict("new")
     last = attempts[-1]
     if last.running:
-        return Verdict("running", last)
+        return _after_preemption(attempts, last, retries) or Verdict("running", last)
     if last.exit_code == ExitCode.PUBLISHED and last.result is not None:
         return Verdict("done", last)
     if last.exit_code in FINAL:
         return Verdict("failed", last, failure=explain(last))
     if last.exit_code == ExitCode.INTERRUPTED:
-        return _after_preemption(attempts, last, retries)
+        return _after_preemption(attempts, last, retries) or Verdict("retry", last)
     return _after_crash(attempts, last, retries, now)
 
 
@@ -55,10 +55,10 @@ def explain(attempt: Attempt) -> Failure:
     return Failure(reason="Crash", message=f"exit code {code} without a message: see its log")
 
 
-def _after_preemption(attempts: Sequence[Attempt], last: Attempt, retries: Retries) -> Verdict:
-    stops = sum(attempt.exit_code == ExitCode.INTERRUPTED for attempt in attempts)
+def _after_preemption(attempts: Sequence[Attempt], last: Attempt, retries: Retries) -> Verdict | None:
+    stops = sum(attempt.preemptions + (attempt.exit_code == ExitCode.INTERRUPTED) for attempt in attempts)
     if stops <= retries.preemptions:
-        return Verdict("retry", last)
+        return None
     message = f"stopped {stops} times, spec.retries.preemptions allows {retries.preemptions}: raise it to go on"
     return Verdict("failed", last, failure=Failure(reason="TooManyPreemptions", message=message))
 

@@ -12,7 +12,11 @@ PREFLIGHT = "preflight"
 
 @dataclass(frozen=True)
 class Attempt:
-    """One process for one key. It runs while `exit_code` is None."""
+    """One process for one key, or one Job with all of its pods. It runs while `exit_code` is None.
+
+    `generation` is the run's when it was started, `preemptions` are stops that its Job outlived, `held` tells why it
+    cannot begin, `device_seconds` are seconds times devices.
+    """
 
     key: str
     number: int
@@ -23,6 +27,11 @@ class Attempt:
     result: Result | PreflightResult | None = None
     failure: Failure | None = None
     progress: Progress | None = None
+    job: str | None = None
+    generation: int | None = None
+    preemptions: int = 0
+    held: Failure | None = None
+    device_seconds: float = 0
 
     @property
     def running(self) -> bool:
@@ -32,10 +41,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Observed:
-    """One look at the world. `slots` is how many processes there is room for, None where a cluster queues them."""
+    """One look at the world. `slots` is how many processes there is room for, None where a cluster queues them.
+
+    `pack` is the digest of a pack that the operator can see itself: of the ConfigMap, whose content may change.
+    """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     slots: int | None = None
+    pack: str | None = None
 
     def of(self, id_: str) -> tuple[Attempt, ...]:
         """Attempts at a process, oldest first."""

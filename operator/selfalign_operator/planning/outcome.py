@@ -6,6 +6,7 @@ from typing import Literal
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.values import seconds
+from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.view import View
 
 
@@ -32,6 +33,8 @@ def judge(run: SelfAlignRun, view: View, *, started: datetime, now: datetime) ->
         or _gates(view)
         or _suspended(run)
         or _overdue(run, started, now)
+        or _overspent(run, view)
+        or _held(view)
         or _going(view)
     )
 
@@ -43,7 +46,11 @@ def deadline(run: SelfAlignRun, started: datetime) -> datetime | None:
 
 
 def _ready(view: View) -> Outcome | None:
-    return Outcome("ready", "ImagePacked", "all gates passed and the image is packed") if view.complete else None
+    if not view.complete:
+        return None
+    if "packaging-push" in view.steps:
+        return Outcome("ready", "ImagePushed", "all gates passed and the registry has the image")
+    return Outcome("ready", "ImagePacked", "all gates passed and the image is packed")
 
 
 def _refused(view: View) -> Outcome | None:
@@ -81,6 +88,29 @@ def _overdue(run: SelfAlignRun, started: datetime, now: datetime) -> Outcome | N
         return None
     text = f"not done within spec.budget.deadline ({run.spec.budget.deadline}); raise it to go on from what exists"
     return Outcome("failed", "DeadlineExceeded", text)
+
+
+def _overspent(run: SelfAlignRun, view: View) -> Outcome | None:
+    limit, before = run.spec.budget.gpu_hours, run.status.steps
+    if limit is None:
+        return None
+    told = {id_: step.gpu_seconds or 0 for id_, step in before.items()}
+    used = sum(max(step.device_seconds, told.get(id_, 0)) for id_, step in view.steps.items()) / 3600
+    if used < limit:
+        return None
+    text = f"{used:.2f} GPU hours were used, spec.budget.gpuHours allows {limit:g}; raise it to go on from what exists"
+    return Outcome("failed", "GpuBudgetExceeded", text)
+
+
+def _held(view: View) -> Outcome | None:
+    """What keeps a started process from running: no room, no image, no quota."""
+    verdicts = {PREFLIGHT: view.preflight} | {id_: step.verdict for id_, step in view.steps.items()}
+    for id_, verdict in verdicts.items():
+        last = verdict.last
+        if last is not None and last.running and last.held is not None:
+            state = _going(view).state
+            return Outcome(state, last.held.reason, f"{id_}: {last.held.message}")
+    return None
 
 
 def _going(view: View) -> Outcome:

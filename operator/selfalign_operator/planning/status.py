@@ -10,6 +10,8 @@ from selfalign_operator.api.status import (
     ConditionType,
     EvaluationStatus,
     ImageStatus,
+    Past,
+    PreflightStatus,
     RunStatus,
     StageStatus,
     State,
@@ -38,6 +40,7 @@ OTHERWISE: dict[ConditionType, Truth] = {
     "Succeeded": "Unknown",
     "Ready": "False",
 }
+HISTORY = 5
 ABOUT: dict[StageName, Kind] = {
     "import": "import",
     "redTeaming": "prompts",
@@ -52,28 +55,67 @@ ABOUT: dict[StageName, Kind] = {
 
 def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime, now: datetime) -> RunStatus:
     """The whole status; equal input gives an equal status."""
-    steps = [_step(step) for step in view.steps.values()]
+    before = run.status.steps
+    steps = [_step(step, before.get(id_)) for id_, step in view.steps.items()]
     stages = _stages(view, steps)
     over = outcome.state in ("ready", "refused", "failed")
     return RunStatus(
         observed_generation=run.metadata.generation,
-        phase=_phase(outcome),
+        phase=_phase(outcome, stages),
         stage=_current(stages) if outcome.state == "working" else None,
         progress=_percent(view),
         start_time=started,
-        completion_time=(run.status.completion_time or now) if over else None,
+        completion_time=now if over else None,
         conditions=_conditions(run, outcome, now),
+        preflight=_preflight(run, view),
         problems=view.answer.problems if view.answer else (),
         warnings=view.answer.warnings if view.answer else (),
         stages=stages,
         evaluation=_evaluation(view),
         image=_image(view),
+        gpu_hours=_gpu_hours(steps),
+        history=_history(run),
     )
 
 
-def _phase(outcome: Outcome) -> str:
-    fixed = {"ready": "Ready", "refused": "Failed", "failed": "Failed"}
-    return fixed.get(outcome.state, outcome.reason)
+def _preflight(run: SelfAlignRun, view: View) -> PreflightStatus:
+    last, before = view.preflight.last, run.status.preflight
+    kept = before if before is not None and before.key == view.preflight_key else None
+    return PreflightStatus(
+        key=view.preflight_key,
+        attempt=last.number if last is not None else before.attempt if before is not None else 0,
+        job_name=last.job if last is not None else kept.job_name if kept is not None else None,
+        leaves=view.answer.leaves if view.answer is not None else {},
+    )
+
+
+def _history(run: SelfAlignRun) -> tuple[Past, ...]:
+    """What the status before says of its own generation moves here when another one begins."""
+    told = run.status
+    if not told.ready or told.image is None or told.completion_time is None:
+        return told.history
+    if told.observed_generation == run.metadata.generation:
+        return told.history
+    past = Past(
+        generation=told.observed_generation,
+        image=told.image.reference,
+        digest=told.image.digest,
+        completion_time=told.completion_time,
+    )
+    return (past, *told.history)[:HISTORY]
+
+
+def _gpu_hours(steps: Sequence[StepStatus]) -> float | None:
+    used = sum(step.gpu_seconds or 0 for step in steps)
+    return round(used / 3600, 2) if used else None
+
+
+def _phase(outcome: Outcome, stages: Sequence[StageStatus]) -> str:
+    if outcome.state == "working":
+        stage = _current(stages) or "packaging"
+        return stage[0].upper() + stage[1:]
+    fixed = {"preparing": "Preflight", "suspended": "Suspended", "ready": "Ready"}
+    return fixed.get(outcome.state, "Failed")
 
 
 def _current(stages: Sequence[StageStatus]) -> StageName | None:
@@ -109,17 +151,18 @@ def _conditions(run: SelfAlignRun, outcome: Outcome, now: datetime) -> tuple[Con
     return tuple(found)
 
 
-def _step(view: StepView) -> StepStatus:
+def _step(view: StepView, before: StepStatus | None) -> StepStatus:
     last, result = view.verdict.last, view.result
-    hit = result is not None and view.verdict.state != "done"
+    if last is None and result is not None and before is not None and before.key == view.key:
+        return before.model_copy(update={"state": "Succeeded", "cache": result.cache, "digest": result.digest})
     counts = _counts(view)
     return StepStatus(
         name=view.step.id,
         kind=view.step.kind,
         key=view.key,
         state=_state(view),
-        cache=None if result is None else "Hit" if hit else result.cache,
-        attempt=last.number if last is not None else 0,
+        cache=result.cache if result is not None else None,
+        attempt=last.number if last is not None else before.attempt if before is not None else 0,
         rows=counts.rows if counts is not None else None,
         kept=counts.kept if counts is not None else None,
         rejected=counts.rejected if counts is not None else {},
@@ -128,8 +171,17 @@ def _step(view: StepView) -> StepStatus:
         seconds=_seconds(view),
         progress=_progress(view),
         digest=result.digest if result is not None else None,
-        message=view.verdict.failure.message if view.verdict.failure is not None else None,
+        job_name=last.job if last is not None else None,
+        gpu_seconds=max(view.device_seconds, before.gpu_seconds or 0 if before is not None else 0) or None,
+        message=_message(view),
     )
+
+
+def _message(view: StepView) -> str | None:
+    """Why it failed, or why it cannot begin."""
+    last = view.verdict.last
+    told = view.verdict.failure or (last.held if last is not None and last.running else None)
+    return told.message if told is not None else None
 
 
 def _counts(view: StepView) -> Counts | None:
@@ -229,7 +281,7 @@ def _evaluation(view: View) -> EvaluationStatus | None:
 
 
 def _image(view: View) -> ImageStatus | None:
-    result = view.steps["packaging-image"].result
+    result = view.steps[view.goals[-1]].result
     if result is None or not view.gate_passed:
         return None
     size = result.metrics.get("size")

@@ -26,6 +26,7 @@ Kind = Literal[
     "score",
     "gate",
     "image",
+    "push",
 ]
 StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning", "evaluation", "packaging"]
 
@@ -53,6 +54,7 @@ KINDS: dict[Kind, KindInfo] = {
     "score": KindInfo(1, parameters.Score, seeded=True, needs="gpu"),
     "gate": KindInfo(1, parameters.Gate, seeded=True, needs="cpu"),
     "image": KindInfo(1, parameters.Image, seeded=False, needs="cpu"),
+    "push": KindInfo(1, parameters.Push, seeded=False, needs="cpu"),
 }
 
 

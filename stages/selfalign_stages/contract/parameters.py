@@ -139,3 +139,15 @@ class Image(Model):
     tag: str
     variant: Literal["engraved", "cloned"]
     model_license: str
+
+
+class Push(Model):
+    """Takes the packed image to a registry. `base` is the image with a server that format server joins."""
+
+    repository: str
+    tag: str
+    promote_to: str | None = None
+    formats: tuple[Literal["server", "modelcar"], ...]
+    base: str | None = None
+    served_name: str
+    plain_http: bool = False

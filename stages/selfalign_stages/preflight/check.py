@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from selfalign_stages import hits
+from selfalign_stages import hits, steps
 from selfalign_stages.artifacts.opening import open_store
 from selfalign_stages.artifacts.reading import read_manifest
 from selfalign_stages.artifacts.store import Store
@@ -16,7 +16,7 @@ from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result
 from selfalign_stages.pack.loading import load
-from selfalign_stages.preflight import budget, machine, suite_files
+from selfalign_stages.preflight import budget, machine, registry, suite_files
 from selfalign_stages.preflight.findings import Findings
 
 LOOKUP_THREADS = 8
@@ -34,6 +34,7 @@ def check(task: PreflightTask) -> PreflightResult:
         leaves |= {"pack": pack.digest} | suite_files.digests(task, pack, found)
     done = _done(store, task, leaves) if store and leaves.keys() == task.leaves.keys() else {}
     left = [step for step in task.steps if step.id not in done]
+    registry.look(left, found)
     if left and base:
         machine.look(task.store, left, model_bytes=base.bytes, found=found)
     found.raise_unavailable()
@@ -65,7 +66,7 @@ def _done(store: Store, task: PreflightTask, leaves: Mapping[str, str]) -> dict[
 
     def look(step: Step) -> Result | None:
         manifest = read_manifest(store, ArtifactRef(kind=step.kind, key=keys[step.id]))
-        return hits.result(manifest, cache="Hit") if manifest else None
+        return hits.result(manifest, cache="Hit") if manifest and steps.stands(store, manifest) else None
 
     with ThreadPoolExecutor(LOOKUP_THREADS) as pool:
         results = pool.map(look, task.steps)

@@ -2,18 +2,24 @@
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from selfalign_stages import results
+from selfalign_stages.contract import packing
 from selfalign_stages.contract.manifest import Counts
-from selfalign_stages.contract.task import RESULT_LIMIT_BYTES, Failure, Result
+from selfalign_stages.contract.packing import plain
+from selfalign_stages.contract.task import RESULT_LIMIT_BYTES, Failure, PreflightResult, Problem, Result
 
 
 def result(*, metrics: int = 0, reasons: int = 0) -> Result:
     rejected = {f"reason-{number:04d}": number + 1 for number in range(reasons)}
     counts = Counts(rows=sum(rejected.values()), kept=0, rejected=rejected)
-    values: dict[str, float | int | str | bool] = {f"suite.metric-{number:04d}": 0.5 for number in range(metrics)}
+    random = Random(1)
+    values: dict[str, float | int | str | bool] = {f"suite.metric-{n:04d}": random.random() for n in range(metrics)}
     return Result(key="k" * 64, cache="Miss", digest="sha256:" + "d" * 64, counts=counts, metrics=values)
 
 
@@ -23,7 +29,7 @@ def test_a_result_fits_and_still_reads_as_one(metrics: int, reasons: int) -> Non
     whole = result(metrics=metrics, reasons=reasons)
     data = results.encode(whole)
     assert len(data) <= RESULT_LIMIT_BYTES
-    read = Result.model_validate_json(data)
+    read = Result.model_validate_json(plain(data))
     left_out = read.metrics.get("metricsLeftOut", 0)
     assert isinstance(left_out, int)
     assert len(read.metrics) - ("metricsLeftOut" in read.metrics) + left_out == metrics
@@ -36,7 +42,13 @@ def test_a_result_that_fits_is_whole() -> None:
 
 def test_as_many_metrics_are_kept_as_fit() -> None:
     data = results.encode(result(metrics=1000))
-    assert RESULT_LIMIT_BYTES - len(data) < len('"suite.metric-0000":0.5,')
+    assert RESULT_LIMIT_BYTES - len(data) < len('"suite.metric-0000":0.12345678901234567,') + 2
+
+
+def test_a_result_is_compressed_before_anything_is_left_out() -> None:
+    whole = result(metrics=140)
+    assert len(whole.model_dump_json()) > RESULT_LIMIT_BYTES
+    assert Result.model_validate_json(plain(results.encode(whole))) == whole
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "\n", "\U0001f9ed"])
@@ -51,10 +63,45 @@ def test_a_short_failure_is_whole() -> None:
     assert Failure.model_validate_json(results.encode(failure)) == failure
 
 
-def test_a_preflight_result_is_not_cut(tmp_path: Path) -> None:
+def answer(*, problems: int, letters: int = 80) -> PreflightResult:
+    random = Random(2)
+    return PreflightResult(
+        leaves={name: f"sha256:{random.randbytes(32).hex()}" for name in ("baseModel", "pack", "suite:hhh")},
+        found={
+            f"step-{n}": result(metrics=9).model_copy(update={"key": random.randbytes(32).hex()}) for n in range(18)
+        },
+        problems=tuple(
+            Problem(field=f"spec.field{n}", message=random.randbytes(letters // 2).hex()) for n in range(problems)
+        ),
+    )
+
+
+def test_an_answer_for_every_step_of_a_run_fits_a_termination_message() -> None:
+    data = packing.packed(answer(problems=0))
+    read = packing.read_answer(data)
+    assert len(data) <= RESULT_LIMIT_BYTES and read is not None
+    assert {id_: found.key for id_, found in read.found.items()} == {
+        id_: found.key for id_, found in answer(problems=0).found.items()
+    }
+
+
+def test_problems_that_do_not_fit_are_counted() -> None:
+    data = packing.packed(answer(problems=90))
+    read = packing.read_answer(data)
+    assert len(data) <= RESULT_LIMIT_BYTES and read is not None
+    assert 0 < len(read.problems) < 90
+    assert read.problems[-1].message.startswith(f"{90 - len(read.problems) + 1} more problems")
+
+
+@given(st.binary(max_size=200))
+def test_any_message_reads_as_an_answer_or_as_none(data: bytes) -> None:
+    assert packing.read_answer(packing.PACKED + data) is None
+
+
+def test_a_local_preflight_answer_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    results.write(path, result(metrics=1000), limited=False)
-    assert len(json.loads(path.read_bytes())["metrics"]) == 1000
+    results.write(path, answer(problems=90))
+    assert PreflightResult.model_validate_json(path.read_bytes()) == answer(problems=90)
 
 
 def test_a_result_replaces_an_older_one_whole(tmp_path: Path) -> None:

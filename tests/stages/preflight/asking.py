@@ -7,7 +7,8 @@ from typing import Any
 from tests.operator import builders
 from tests.stages.base import folders
 
-from selfalign_operator.local import locations, tasks
+from selfalign_operator import tasks
+from selfalign_operator.local import locations
 from selfalign_stages import builtin
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract import graph

@@ -1,0 +1,1 @@
+"""Builds the Job of one attempt at a step, or at preflight, by pure functions alone."""

@@ -1,0 +1,115 @@
+"""The Job of one attempt at a step or at preflight. Pure: equal input, equal Job.
+
+A Job is created once and never edited. Crashes end it, and the plan starts the next attempt as a new Job; preemptions
+do not (exit code 75, or a pod that was disrupted): its pods are replaced, one at a time, and are counted by the plan.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from selfalign_operator import tasks
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.jobs.identity import GENERATION, KEY, Identity, job_name, labels, owner
+from selfalign_operator.jobs.overlay import overlaid
+from selfalign_operator.jobs.placement import Placed, place
+from selfalign_operator.jobs.places import places
+from selfalign_operator.jobs.pod import CONTAINER, Content, template
+from selfalign_operator.plan import StartPreflight, StartStep
+from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_stages.contract.exits import ExitCode
+from selfalign_stages.contract.graph import Kind
+from selfalign_stages.contract.model import Model
+
+QUEUE = "kueue.x-k8s.io/queue-name"
+FINAL = [int(code) for code in (ExitCode.BAD_INPUT, ExitCode.ACCESS_DENIED, ExitCode.DOES_NOT_FIT)]
+GRACE_SECONDS: dict[Kind, int] = {"train": 300}
+"""Covers a checkpoint and its upload; every other kind loses a chunk at most."""
+SMALL = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Container images by what they hold: cpu, generate, train."""
+
+    names: Mapping[str, str]
+    pull_policy: str = "IfNotPresent"
+
+
+def preflight_job(run: SelfAlignRun, action: StartPreflight, *, images: Images, pack: str | None) -> dict[str, Any]:
+    """One small pod that mounts whatever later pods mount, so that what is missing shows before any of them."""
+    task = tasks.preflight(run, places(run))
+    content = Content(arguments=(PREFLIGHT,), task=_json(task), pack=pack, base=True, push=True)
+    placed = Placed(image="cpu", resources=SMALL, template={})
+    which = Identity(PREFLIGHT, action.key, action.attempt)
+    return _job(run, which, PREFLIGHT, placed, content, images)
+
+
+def step_job(run: SelfAlignRun, action: StartStep, *, images: Images, pack: str | None) -> dict[str, Any]:
+    """One attempt at a step."""
+    step, placed = action.step, place(run, action.step)
+    task = tasks.step(run, action, places(run)).model_copy(update={"workers": placed.workers})
+    content = Content(
+        arguments=(step.kind,),
+        task=_json(task),
+        pack=pack if "pack" in step.leaves else None,
+        base=step.kind == "import",
+        push=step.kind == "push",
+        grace_seconds=GRACE_SECONDS.get(step.kind, 120),
+    )
+    return _job(run, Identity(step.id, action.key, action.attempt), step.stage, placed, content, images)
+
+
+def _job(
+    run: SelfAlignRun, which: Identity, stage: str, placed: Placed, content: Content, images: Images
+) -> dict[str, Any]:
+    marks = labels(run, which, stage=stage)
+    pod = {"spec": template(run, placed, content, image=images.names[placed.image], pull_policy=images.pull_policy)}
+    for over in (run.spec.pod_defaults.template or {}, placed.template):
+        pod = overlaid(pod, over)
+    pod = overlaid(pod, {"metadata": {"labels": marks}})
+    queue = {QUEUE: run.spec.queue_name} if run.spec.queue_name else {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name(run, which),
+            "namespace": run.metadata.namespace,
+            "labels": marks | queue,
+            "annotations": {KEY: which.key, GENERATION: str(run.metadata.generation)},
+            "ownerReferences": [owner(run)],
+        },
+        "spec": _completion(run, placed) | {"podFailurePolicy": _failure_policy(), "template": pod},
+    }
+
+
+def _completion(run: SelfAlignRun, placed: Placed) -> dict[str, Any]:
+    """Sharded steps are Indexed: the index is the worker's number, and one worker's crash does not end the others."""
+    common: dict[str, Any] = {"podReplacementPolicy": "Failed"}
+    if placed.workers == 1:
+        return common | {"backoffLimit": 0}
+    return common | {
+        "completionMode": "Indexed",
+        "completions": placed.workers,
+        "parallelism": placed.workers,
+        "backoffLimitPerIndex": run.spec.retries.per_stage,
+    }
+
+
+def _failure_policy() -> dict[str, Any]:
+    """The exit-code table of contract.exits, as the Job controller carries it out with the operator up or down."""
+
+    def on_codes(*codes: int) -> dict[str, Any]:
+        return {"containerName": CONTAINER, "operator": "In", "values": list(codes)}
+
+    return {
+        "rules": [
+            {"action": "FailJob", "onExitCodes": on_codes(*FINAL)},
+            {"action": "Ignore", "onExitCodes": on_codes(ExitCode.INTERRUPTED)},
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    }
+
+
+def _json(task: Model) -> str:
+    return task.model_dump_json(by_alias=True, exclude_none=True)
