@@ -1,0 +1,179 @@
+"""Jobs: what their pods run, ask for and may see, and how their end is read."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.operator.builders import leaf_digests, run
+
+from selfalign_operator import graph
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.jobs import identity
+from selfalign_operator.jobs.job import Images, preflight_job, step_job
+from selfalign_operator.jobs.overlay import overlaid
+from selfalign_operator.plan import StartPreflight, StartStep
+from selfalign_stages.contract.graph import keys
+from selfalign_stages.contract.task import PreflightTask, Task
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+IMAGES = Images({"cpu": "local.test/cpu:1", "generate": "local.test/generate:1", "train": "local.test/train:1"})
+STORE = {"uri": "s3://runs/a", "endpoint": "http://s3:9000", "secretRef": {"name": "s3"}}
+
+
+def on_cluster(**spec: Any) -> SelfAlignRun:
+    made = run(artifacts=STORE, **spec)
+    return made.model_copy(update={"metadata": made.metadata.model_copy(update={"uid": "u-1", "namespace": "team"})})
+
+
+def job_of(id_: str, *, attempt: int = 1, pack: str | None = None, **spec: Any) -> dict[str, Any]:
+    one = on_cluster(**spec)
+    step = next(step for step in graph.steps(one) if step.id == id_)
+    key = keys(graph.steps(one), leaves=leaf_digests_of(one), seed=one.spec.seed)[id_]
+    action = StartStep(step, key, attempt, {}, {name: "sha256:x" for name in step.leaves})
+    return step_job(one, action, images=IMAGES, pack=pack)
+
+
+def leaf_digests_of(one: SelfAlignRun) -> dict[str, str]:
+    named = one.spec.principles.config_map_ref
+    return leaf_digests(one) if named is None else {name: "d" for name in graph.leaves(one, pack_uri="file:///p")}
+
+
+def pod_of(job: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = job["spec"]["template"]["spec"]
+    return spec
+
+
+def stage_of(job: dict[str, Any]) -> dict[str, Any]:
+    container: dict[str, Any] = pod_of(job)["containers"][0]
+    return container
+
+
+def test_the_same_attempt_is_the_same_job() -> None:
+    assert job_of("selfalign-answers") == job_of("selfalign-answers")
+
+
+def test_names_differ_by_run_key_and_attempt_and_are_short_enough_for_a_host_name() -> None:
+    names = {
+        job_of("redteaming-instructions")["metadata"]["name"],
+        job_of("redteaming-instructions", attempt=2)["metadata"]["name"],
+        job_of("redteaming-instructions", seed=7)["metadata"]["name"],
+    }
+    assert len(names) == 3
+    assert all(len(f"{name}-9999") <= 63 for name in names)
+
+
+def test_a_pod_passes_pod_security_restricted() -> None:
+    pod, stage = pod_of(job_of("import")), stage_of(job_of("import"))
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert stage["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_a_pod_is_told_its_whole_task() -> None:
+    environment = {entry["name"]: entry["value"] for entry in stage_of(job_of("selfalign-answers"))["env"]}
+    task = Task.model_validate_json(environment["SELFALIGN_TASK"])
+    assert task.id == "selfalign-answers" and task.store.uri == "s3://runs/a" and task.key
+
+
+def test_credentials_are_mounted_and_never_copied() -> None:
+    sources = stage_of(job_of("import", baseModel={"uri": "s3://m/x", "secretRef": {"name": "models"}}))["envFrom"]
+    assert sources == [{"secretRef": {"name": "s3"}}, {"prefix": "BASE_MODEL_", "secretRef": {"name": "models"}}]
+    assert stage_of(job_of("selfalign-answers"))["envFrom"] == [{"secretRef": {"name": "s3"}}]
+
+
+def test_only_steps_that_need_a_device_ask_for_one() -> None:
+    gpu = {"resources": {"limits": {"nvidia.com/gpu": 2, "memory": "8Gi"}}}
+    stages = {"redTeaming": gpu, "engraving": gpu, "packaging": gpu}
+    limits = {
+        id_: stage_of(job_of(id_, stages=stages)).get("resources", {}).get("limits", {})
+        for id_ in (
+            "redteaming-instructions",
+            "redteaming-prompts",
+            "engraving-train",
+            "engraving-merge",
+            "packaging-image",
+        )
+    }
+    assert {id_ for id_, limit in limits.items() if "nvidia.com/gpu" in limit} == {
+        "redteaming-instructions",
+        "engraving-train",
+    }
+    assert {limit["memory"] for limit in limits.values()} == {"8Gi"}
+
+
+def test_a_sharded_step_is_an_indexed_job_whose_workers_fail_alone() -> None:
+    spec = job_of("selfalign-answers", stages={"selfAlign": {"workers": 4}}, retries={"perStage": 2})["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
+    assert spec["backoffLimitPerIndex"] == 2 and "backoffLimit" not in spec
+
+
+def test_merging_prompts_is_one_pod_however_many_workers_generate() -> None:
+    assert "completions" not in job_of("redteaming-prompts", stages={"redTeaming": {"workers": 4}})["spec"]
+
+
+def test_the_failure_policy_is_the_exit_code_table() -> None:
+    rules = job_of("import")["spec"]["podFailurePolicy"]["rules"]
+    assert [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in rules] == [
+        ("FailJob", [42, 43, 44]),
+        ("Ignore", [75]),
+        ("Ignore", None),
+    ]
+
+
+def test_templates_lie_over_ours_and_never_hide_whose_pod_it_is() -> None:
+    defaults = {"template": {"spec": {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "gpu"}]}}}
+    stage = {
+        "template": {
+            "metadata": {"labels": {"team": "x", identity.STEP: "forged"}},
+            "spec": {
+                "nodeSelector": {"disk": "ssd"},
+                "containers": [{"name": "stage", "env": [{"name": "A", "value": "1"}]}],
+            },
+        }
+    }
+    job = job_of("selfalign-answers", podDefaults=defaults, stages={"selfAlign": stage})
+    assert pod_of(job)["nodeSelector"] == {"pool": "a", "disk": "ssd"}
+    assert pod_of(job)["tolerations"] == [{"key": "gpu"}]
+    assert {"name": "A", "value": "1"} in stage_of(job)["env"] and len(stage_of(job)["env"]) > 1
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert labels["team"] == "x" and labels[identity.STEP] == "selfalign-answers"
+
+
+def test_a_null_in_a_template_removes_a_field() -> None:
+    assert overlaid({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
+
+
+def test_moving_a_stage_changes_no_key() -> None:
+    moved = {"selfAlign": {"workers": 3, "template": {"spec": {"nodeSelector": {"a": "b"}}}}}
+    assert (
+        job_of("selfalign-answers")["metadata"]["annotations"]
+        == job_of("selfalign-answers", stages=moved)["metadata"]["annotations"]
+    )
+
+
+def test_a_queue_is_a_label_of_the_job() -> None:
+    job = job_of("import", queueName="team-a")
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert job["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+
+
+def test_preflight_mounts_whatever_later_pods_mount() -> None:
+    one = on_cluster(
+        principles={"configMapRef": {"name": "mine"}},
+        image={"repository": "reg.test/ida", "pushSecretRef": {"name": "push"}},
+        baseModel={"uri": "pvc://claim/models/x"},
+    )
+    job = preflight_job(one, StartPreflight("k" * 64, 1), images=IMAGES, pack="trial-pack-1")
+    task = json.loads(next(e["value"] for e in stage_of(job)["env"] if e["name"] == "SELFALIGN_TASK"))
+    volumes = {volume["name"]: volume for volume in pod_of(job)["volumes"]}
+    assert volumes["pack"]["configMap"] == {"name": "trial-pack-1"}
+    assert volumes["docker"]["secret"]["secretName"] == "push"
+    assert volumes["base-model"]["persistentVolumeClaim"]["claimName"] == "claim"
+    asked = PreflightTask.model_validate(task)
+    assert asked.leaves["baseModel"].uri == "file:///mnt/base-model/models/x"
+    assert asked.leaves["pack"].uri == "file:///etc/selfalign/pack"
