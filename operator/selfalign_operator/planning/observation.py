@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from selfalign_stages.contract.task import Failure, PreflightResult, Progress, Result
+from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Progress, Result
 
 PREFLIGHT = "preflight"
 """Id of the process that resolves leaves; every other process id is a step's."""
@@ -44,11 +44,13 @@ class Observed:
     """One look at the world. `slots` is how many processes there is room for, None where a cluster queues them.
 
     `pack` is the digest of a pack that the operator can see itself: of the ConfigMap, whose content may change.
+    `problems` are those that it found without a process.
     """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     slots: int | None = None
     pack: str | None = None
+    problems: tuple[Problem, ...] = ()
 
     def of(self, id_: str) -> tuple[Attempt, ...]:
         """Attempts at a process, oldest first."""

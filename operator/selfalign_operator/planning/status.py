@@ -22,6 +22,7 @@ from selfalign_operator.planning.outcome import Outcome
 from selfalign_operator.planning.view import StepView, View
 from selfalign_stages.contract.graph import Kind, StageName
 from selfalign_stages.contract.manifest import Counts
+from selfalign_stages.contract.task import Problem
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -66,7 +67,7 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
         progress=_percent(view),
         start_time=started,
         completion_time=now if over else None,
-        conditions=_conditions(run, outcome, now),
+        conditions=_conditions(run.metadata.generation, run.status, outcome, now),
         preflight=_preflight(run, view),
         problems=view.answer.problems if view.answer else (),
         warnings=view.answer.warnings if view.answer else (),
@@ -129,11 +130,25 @@ def _percent(view: View) -> str | None:
     return f"{100 * sum(step.done for step in counted) // max(len(counted), 1)}%"
 
 
-def _conditions(run: SelfAlignRun, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
+def unreadable(generation: int, before: RunStatus, problems: Sequence[Problem], now: datetime) -> RunStatus:
+    """The status of a run whose spec an older API server let through, or a newer one."""
+    text = "\n".join(f"{problem.field}: {problem.message}" for problem in problems)
+    outcome = Outcome("refused", "InvalidSpec", text)
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": "Failed",
+            "conditions": _conditions(generation, before, outcome, now),
+            "problems": tuple(problems),
+        }
+    )
+
+
+def _conditions(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
     found = []
     for type_, truths in CONDITIONS.items():
         truth = truths.get(outcome.state, OTHERWISE[type_])
-        before = run.status.condition(type_)
+        before = told.condition(type_)
         kept = before.last_transition_time if before is not None and before.status == truth else now
         reason, message = outcome.reason, outcome.message
         if type_ == "Accepted" and truth == "True":
@@ -144,7 +159,7 @@ def _conditions(run: SelfAlignRun, outcome: Outcome, now: datetime) -> tuple[Con
                 status=truth,
                 reason=reason,
                 message=message,
-                observed_generation=run.metadata.generation,
+                observed_generation=generation,
                 last_transition_time=kept,
             )
         )

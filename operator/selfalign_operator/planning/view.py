@@ -68,6 +68,8 @@ def look(run: SelfAlignRun, observed: Observed, now: datetime) -> View:
     preflight = judge(_for_key(run, observed, PREFLIGHT, key), retries=run.spec.retries, now=now)
     answer = preflight.last.result if preflight.state == "done" and preflight.last is not None else None
     fresh = answer if isinstance(answer, PreflightResult) else memory.answer(run.status, key)
+    if observed.problems:
+        fresh = PreflightResult(problems=observed.problems)
     accepted = fresh is not None and not fresh.problems
     found = keys(steps, leaves=fresh.leaves, seed=run.spec.seed) if fresh is not None and accepted else {}
     verdicts = {

@@ -3,7 +3,7 @@
 boto3's upload_file cannot make conditional writes, so the last call of a multipart upload carries the condition here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +25,8 @@ UPLOAD_THREADS = 4
 PROBE = "probe/selfalign"
 
 
-def connect(location: StoreLocation) -> "S3Client":
-    """A client with credentials from the environment and checksums that third-party servers accept."""
+def connect(location: StoreLocation, credentials: Mapping[str, Any]) -> "S3Client":
+    """A client with checksums that third-party servers accept; without credentials those of the environment."""
     import boto3
     from botocore.config import Config
 
@@ -40,7 +40,7 @@ def connect(location: StoreLocation) -> "S3Client":
         read_timeout=60,
         max_pool_connections=16,
     )
-    client = boto3.session.Session().client(
+    client = boto3.session.Session(**credentials).client(
         "s3",
         endpoint_url=location.endpoint,
         region_name=location.region or ("us-east-1" if location.endpoint else None),
@@ -53,11 +53,11 @@ def connect(location: StoreLocation) -> "S3Client":
 class S3Store:
     """Objects as keys below a bucket's prefix."""
 
-    def __init__(self, location: StoreLocation) -> None:
+    def __init__(self, location: StoreLocation, *, credentials: Mapping[str, Any] | None = None) -> None:
         parts = urlsplit(location.uri)
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
         self.endpoint = location.endpoint or "AWS"
-        self._client = connect(location)
+        self._client = connect(location, credentials or {})
         self._encryption = _encryption(location)
 
     def open(self, name: str) -> BinaryIO:

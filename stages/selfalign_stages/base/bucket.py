@@ -1,6 +1,5 @@
 """s3:// base models, through the same client as s3:// artifact stores."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Self
 from selfalign_stages.artifacts import s3_errors
 from selfalign_stages.artifacts.reading import copy_hashing
 from selfalign_stages.artifacts.s3_store import S3Store
+from selfalign_stages.base import environment
 from selfalign_stages.base.sources import SourceFile
 from selfalign_stages.contract.exits import BadInput, StageError
 from selfalign_stages.contract.task import StoreLocation
@@ -25,11 +25,12 @@ class BucketSource:
     @classmethod
     def of(cls, uri: str, *, store: StoreLocation) -> Self:
         """The source at s3://bucket/prefix: in the artifact store's service, or where the environment says."""
-        elsewhere = StoreLocation(
-            uri=uri, endpoint=os.environ.get("AWS_ENDPOINT_URL"), region=os.environ.get("AWS_REGION")
-        )
-        same = store.model_copy(update={"uri": uri})
-        return cls(store=S3Store(same if store.uri.startswith("s3://") else elsewhere), uri=uri)
+        endpoint = environment.setting("AWS_ENDPOINT_URL")
+        elsewhere = StoreLocation(uri=uri, endpoint=endpoint, region=environment.setting("AWS_REGION"))
+        own = environment.own_credentials()
+        same = store.uri.startswith("s3://") and not (own and endpoint)
+        location = store.model_copy(update={"uri": uri}) if same else elsewhere
+        return cls(store=S3Store(location, credentials=own), uri=uri)
 
     def listing(self) -> list[SourceFile]:
         """See Source."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from selfalign_stages.base import hub_errors
+from selfalign_stages.base.environment import setting
 from selfalign_stages.base.sources import SourceFile, is_sha256
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.model import sha256_hex
@@ -44,7 +45,7 @@ class HubSource:
         from huggingface_hub import HfApi
 
         with self._mapped():
-            api = HfApi(endpoint=_endpoint())
+            api = HfApi(endpoint=_endpoint(), token=setting("HF_TOKEN"))
             info = api.model_info(self.repository, revision=self.revision, files_metadata=True)
         return sorted((_file(sibling) for sibling in info.siblings or []), key=lambda file: file.path)
 
@@ -72,7 +73,14 @@ class HubSource:
         from huggingface_hub import hf_hub_download
 
         with self._mapped():
-            got = hf_hub_download(self.repository, path, revision=self.revision, local_dir=folder, endpoint=_endpoint())
+            got = hf_hub_download(
+                self.repository,
+                path,
+                revision=self.revision,
+                local_dir=folder,
+                endpoint=_endpoint(),
+                token=setting("HF_TOKEN"),
+            )
         return Path(got)
 
     @contextmanager
@@ -83,7 +91,7 @@ class HubSource:
 
 def _endpoint() -> str | None:
     """Read here, since the library reads it only once, when it is imported."""
-    return os.environ.get("HF_ENDPOINT")
+    return setting("HF_ENDPOINT")
 
 
 def _file(sibling: Any) -> SourceFile:

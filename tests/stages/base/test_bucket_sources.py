@@ -107,3 +107,13 @@ def test_wrong_credentials_name_the_base_models_secret(
     told = refusal(leaf, tmp_path)
     assert isinstance(told, AccessDenied)
     assert "spec.baseModel.secretRef" in str(told)
+
+
+def test_base_models_may_have_credentials_of_their_own(leaf: Leaf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the artifact store")
+    store = StoreLocation(uri="s3://artifacts")
+    with pytest.raises(AccessDenied):
+        opening.open_source(leaf, store=store.model_copy(update={"uri": "file:///store"})).listing()
+    monkeypatch.setenv("BASE_MODEL_AWS_ACCESS_KEY_ID", s3_server.ACCESS)
+    monkeypatch.setenv("BASE_MODEL_AWS_SECRET_ACCESS_KEY", s3_server.SECRET)
+    assert {file.path for file in opening.open_source(leaf, store=store).listing()} == set(FILES)

@@ -1,0 +1,67 @@
+"""What is wrong with a run before any of its pods exists: combinations, and Jobs that the API server would refuse."""
+
+from collections.abc import Iterator
+
+from selfalign_operator import graph
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.cluster.api import Api, Refused
+from selfalign_operator.jobs.job import Images, preflight_job, step_job
+from selfalign_operator.manifest import combinations
+from selfalign_operator.plan import StartPreflight, StartStep
+from selfalign_stages.contract.graph import Step
+from selfalign_stages.contract.task import Problem
+
+PROBE = "0" * 64
+"""In place of a key: a dry run leaves nothing behind."""
+
+
+def problems(api: Api, run: SelfAlignRun, *, images: Images, pack_exists: bool) -> list[Problem]:
+    """All that the manifest and the API server can tell now."""
+    found = [*combinations.problems(run, unknown=set()), *_unfit(run, pack_exists=pack_exists)]
+    if found:
+        return found
+    pack = "pack" if run.spec.principles.config_map_ref else None
+    jobs = [("spec.podDefaults.template", preflight_job(run, StartPreflight(PROBE, 1), images=images, pack=pack))]
+    for step in graph.steps(run):
+        start = StartStep(step, PROBE, 1, {}, {name: "" for name in step.leaves})
+        jobs.append((_template_field(step), step_job(run, start, images=images, pack=pack)))
+    told: dict[str, Problem] = {}
+    for field, job in jobs:
+        try:
+            api.create(job, dry_run=True)
+        except Refused as refused:
+            if refused.code not in (400, 403, 422):
+                raise
+            text = f"the API server refuses its Jobs: {refused}"
+            told.setdefault(
+                str(refused).partition("is invalid:")[2] or str(refused), Problem(field=field, message=text)
+            )
+    return list(told.values())
+
+
+def _unfit(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[Problem]:
+    """What only a cluster minds."""
+    store, named = run.spec.artifacts, run.spec.principles.config_map_ref
+    if store is None:
+        yield Problem(field="spec.artifacts", message="is missing: pods share artifacts through S3, give its uri")
+    elif not store.uri.startswith("s3://"):
+        text = "pods on several nodes cannot share a folder: use s3://BUCKET/PREFIX"
+        yield Problem(field="spec.artifacts.uri", value=store.uri, message=text)
+    if run.spec.base_model.uri.startswith("file://"):
+        text = "a file:// model lies on one machine: use s3://, hf://, builtin:// or pvc://CLAIM/FOLDER"
+        yield Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=text)
+    if run.spec.principles.uri is not None:
+        text = "a file:// pack lies on one machine: put its files into a ConfigMap and name it in configMapRef"
+        yield Problem(field="spec.principles.uri", value=run.spec.principles.uri, message=text)
+    if named is not None and not pack_exists:
+        text = f"there is no ConfigMap {named.name} in namespace {run.metadata.namespace}: create it"
+        yield Problem(field="spec.principles.configMapRef.name", value=named.name, message=text)
+    if run.spec.image.repository is None:
+        text = "is missing: a cluster pulls the image from a registry, give REGISTRY/PATH"
+        yield Problem(field="spec.image.repository", message=text)
+
+
+def _template_field(step: Step) -> str:
+    inner = {"verbose-answers": ".generation", "train": ".training", "merge": ".training"}
+    stage = f"{step.stage}{inner.get(step.kind, '')}" if step.stage == "cloning" else step.stage
+    return "spec.podDefaults.template" if stage == "import" else f"spec.stages.{stage}"

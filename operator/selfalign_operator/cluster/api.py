@@ -1,0 +1,155 @@
+"""The few requests that the operator makes of an API server. Besides kopf's watches nothing else talks to one."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+
+from selfalign_operator.api.run import GROUP, VERSION
+from selfalign_operator.crd import PLURAL
+
+Object = dict[str, Any]
+FIELD_MANAGER = "selfalign-operator"
+APPLY = "application/apply-patch+yaml"
+TIMEOUT_SECONDS = 30
+
+
+class Refused(Exception):
+    """The API server's answer was an error. `code` is the HTTP status, 0 where there was no answer at all."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Api:
+    """Blocking, one connection pool; called from threads."""
+
+    def __init__(self, connection: client.ApiClient) -> None:
+        self._connection = connection
+
+    def run(self, namespace: str, name: str) -> Object:
+        """A SelfAlignRun as it is now."""
+        return self._ask("GET", _run_path(namespace, name))
+
+    def runs(self, namespace: str | None) -> list[Object]:
+        """All runs of a namespace, or of the cluster."""
+        within = f"/namespaces/{namespace}" if namespace else ""
+        return self._items(f"/apis/{GROUP}/{VERSION}{within}/{PLURAL}")
+
+    def jobs(self, namespace: str, selector: str) -> list[Object]:
+        """Jobs by label selector."""
+        return self._items(f"/apis/batch/v1/namespaces/{namespace}/jobs", labelSelector=selector)
+
+    def pods(self, namespace: str, selector: str) -> list[Object]:
+        """Pods by label selector."""
+        return self._items(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
+
+    def config_map(self, namespace: str, name: str) -> Object | None:
+        """A ConfigMap, None if there is none."""
+        try:
+            return self._ask("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        except Refused as refused:
+            if refused.code == 404:
+                return None
+            raise
+
+    def warnings_about(self, namespace: str, uid: str) -> list[str]:
+        """Messages of the warning Events about an object, oldest first."""
+        path, about = f"/api/v1/namespaces/{namespace}/events", f"involvedObject.uid={uid},type=Warning"
+        events = self._items(path, fieldSelector=about)
+        return [event.get("message", "") for event in sorted(events, key=lambda e: str(e.get("lastTimestamp")))]
+
+    def create(self, body: Object, *, dry_run: bool = False) -> Object:
+        """Creates a namespaced object of one of our kinds."""
+        kind, namespace = body["kind"], body["metadata"]["namespace"]
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        return self._ask("POST", f"{COLLECTIONS[kind].format(namespace)}", query=query, body=body)
+
+    def job(self, namespace: str, name: str) -> Object:
+        """A Job as it is now."""
+        return self._ask("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}")
+
+    def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
+        """Deletes exactly this Job; it stays, marked, until its pods are gone."""
+        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        try:
+            self._ask("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", body=body)
+        except Refused as refused:
+            if refused.code not in (404, 409):  # gone, or another one of that name: both are what was wanted
+                raise
+
+    def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Object:
+        """Makes the status exactly this; fields that we do not name any more are removed."""
+        metadata = {"name": name, "namespace": namespace}
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "SelfAlignRun",
+            "metadata": metadata,
+            "status": dict(status),
+        }
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return self._ask("PATCH", f"{_run_path(namespace, name)}/status", query=query, body=body, content=APPLY)
+
+    def _items(self, path: str, **query: str) -> list[Object]:
+        items: list[Object] = self._ask("GET", path, query=query)["items"]
+        return items
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content: str = "application/json",
+    ) -> Object:
+        headers = {"Accept": "application/json"} | ({"Content-Type": content} if body is not None else {})
+        try:
+            answer = self._connection.call_api(
+                path,
+                method,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=TIMEOUT_SECONDS,
+            )
+        except client.ApiException as error:
+            raise Refused(error.status or 0, _message(error)) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Refused(0, f"no answer from the API server: {error}") from error
+        loaded: Object = json.loads(answer.data)
+        return loaded
+
+
+COLLECTIONS = {
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Event": "/api/v1/namespaces/{}/events",
+}
+
+
+def connect() -> Api:
+    """By the pod's service account, or by kubeconfig outside a cluster."""
+    try:
+        config.load_incluster_config()
+    except ConfigException:
+        config.load_kube_config()
+    return Api(client.ApiClient())
+
+
+def _run_path(namespace: str, name: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+
+
+def _message(error: client.ApiException) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)

@@ -1,0 +1,145 @@
+"""One look at one run: read, plan, carry out, and at last one write of the status. Level-triggered.
+
+Whatever is interrupted is planned again from what is there: names of Jobs follow from the plan, so that creating one
+twice is refused by the API server, and a second look at an unchanged world writes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import aiohttp
+from pydantic import ValidationError
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.status import RunStatus
+from selfalign_operator.cluster import acceptance, events, polling, world
+from selfalign_operator.cluster.api import Api, Refused
+from selfalign_operator.cluster.world import World
+from selfalign_operator.jobs import snapshot
+from selfalign_operator.jobs.identity import ATTEMPT, STEP
+from selfalign_operator.jobs.job import Images, preflight_job, step_job
+from selfalign_operator.manifest import wording
+from selfalign_operator.plan import Action, Plan, StartPreflight, Stop, plan
+from selfalign_operator.planning.observation import Observed
+from selfalign_operator.planning.status import unreadable
+
+LOG = logging.getLogger(__name__)
+RESYNC_SECONDS, POLL_SECONDS = 600.0, 15.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Looks at runs; `images` are what stage pods run."""
+
+    api: Api
+    images: Images
+    http: aiohttp.ClientSession
+    clock: Callable[[], datetime] = _now
+
+    async def look(self, key: tuple[str, str]) -> float | None:
+        """Brings a run one look further; seconds until the next look, None if it is gone."""
+        try:
+            body = await asyncio.to_thread(self.api.run, *key)
+        except Refused as refused:
+            if refused.code == 404:
+                return None
+            raise
+        if body["metadata"].get("deletionTimestamp"):
+            return None
+        try:
+            return await self._look(SelfAlignRun.model_validate(body))
+        except ValidationError as error:
+            await asyncio.to_thread(self._refuse, body, error)
+            return None
+
+    async def _look(self, run: SelfAlignRun) -> float:
+        seen = await asyncio.to_thread(world.look, self.api, run)
+        progress = await polling.poll(self.http, seen.pods)
+        now = self.clock()
+        observed = seen.observed(progress=progress, now=now)
+        observed = await asyncio.to_thread(world.explain, self.api, seen, observed)
+        planned = plan(run, observed, now)
+        if any(isinstance(action, StartPreflight) for action in planned.actions):
+            observed = await asyncio.to_thread(self._accept, run, seen, observed)
+            planned = plan(run, observed, now)
+        if planned.actions:
+            await asyncio.to_thread(self._carry_out, run, seen, planned.actions)
+            seen = await asyncio.to_thread(world.look, self.api, run)
+            observed = replace(seen.observed(progress=progress, now=now), problems=observed.problems)
+            planned = plan(run, observed, now)
+        await asyncio.to_thread(self._tell, run, planned.status, now)
+        return self._again(planned, observed, now)
+
+    def _refuse(self, body: world.Object, error: ValidationError) -> None:
+        """Tells what is wrong with a spec that the schema on this cluster let through."""
+        metadata = body["metadata"]
+        found = [wording.problem(one, body) for one in wording.innermost(error.errors())]
+        before = RunStatus.model_validate(body.get("status") or {})
+        told = unreadable(metadata["generation"], before, found, self.clock())
+        if told.plain() != before.plain():
+            self.api.apply_status(metadata["namespace"], metadata["name"], told.plain())
+
+    def _accept(self, run: SelfAlignRun, seen: World, observed: Observed) -> Observed:
+        found = acceptance.problems(self.api, run, images=self.images, pack_exists=seen.pack is not None)
+        return replace(observed, problems=tuple(found))
+
+    def _carry_out(self, run: SelfAlignRun, seen: World, actions: tuple[Action, ...]) -> None:
+        pack = None
+        if seen.pack is not None:
+            pack = snapshot.name(run, snapshot.digest(seen.pack))
+            if any(isinstance(action, StartPreflight) for action in actions):
+                self._create(run, snapshot.snapshot(run, seen.pack))
+        for action in actions:
+            if isinstance(action, Stop):
+                self._stop(seen, action)
+            elif isinstance(action, StartPreflight):
+                self._create(run, preflight_job(run, action, images=self.images, pack=pack))
+            else:
+                self._create(run, step_job(run, action, images=self.images, pack=pack))
+
+    def _create(self, run: SelfAlignRun, body: world.Object) -> None:
+        """Creates it; that it exists already is what was wanted, as its name has the run's uid in it."""
+        try:
+            self.api.create(body)
+        except Refused as refused:
+            if refused.code != 409:
+                raise
+            LOG.info("%s/%s: %s exists", run.metadata.namespace, run.metadata.name, body["metadata"]["name"])
+
+    def _stop(self, seen: World, action: Stop) -> None:
+        for job in seen.jobs.values():
+            if seen_as(job) == (action.id, action.attempt):
+                self.api.delete_job(job["metadata"]["namespace"], job["metadata"]["name"], uid=job["metadata"]["uid"])
+
+    def _tell(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> None:
+        """Events first: if the status is not written, the next look tells the same again under the same names."""
+        if status.plain() == run.status.plain():
+            return
+        for transition in events.transitions(run.status, status):
+            self._create(run, events.event(run, transition, now))
+        try:
+            self.api.apply_status(run.metadata.namespace, run.metadata.name, status.plain())
+        except Refused as refused:
+            if refused.code != 404:
+                raise
+
+    def _again(self, planned: Plan, observed: Observed, now: datetime) -> float:
+        waits = [RESYNC_SECONDS]
+        if planned.wake is not None:
+            waits.append(max((planned.wake - now).total_seconds(), 0.0))
+        if observed.running():
+            waits.append(POLL_SECONDS)
+        return min(waits)
+
+
+def seen_as(job: world.Object) -> tuple[str, int]:
+    """Step and attempt of a Job."""
+    labels = job["metadata"]["labels"]
+    return labels[STEP], int(labels[ATTEMPT])

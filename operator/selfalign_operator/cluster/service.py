@@ -1,0 +1,122 @@
+"""The operator's process: kopf watches, handlers pull triggers, the reconciler looks.
+
+Handlers see every event of runs, their Jobs and pods, and packs; they only say which run to look at. kopf stores
+nothing on any object: there is no change handler, daemon or timer, so no annotation and no finalizer either.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import kopf
+
+from selfalign_operator.api.run import GROUP, VERSION
+from selfalign_operator.cluster.api import connect
+from selfalign_operator.cluster.reconcile import Reconciler
+from selfalign_operator.cluster.triggers import Triggers
+from selfalign_operator.crd import PLURAL
+from selfalign_operator.jobs.identity import RUN, SELECTOR
+from selfalign_operator.jobs.job import Images
+
+PACK_SELECTOR = f"{GROUP}/pack=true"
+"""ConfigMaps with this label are watched, so that an edit of a pack retrains at once; others at the next resync."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the chart gives by environment. No namespaces means the whole cluster."""
+
+    images: Images
+    namespaces: tuple[str, ...] = ()
+    health_port: int = 8081
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Settings":
+        """KeyError names what is missing."""
+        names = {name: environment[f"SELFALIGN_IMAGE_{name.upper()}"] for name in ("cpu", "generate", "train")}
+        policy = environment.get("SELFALIGN_IMAGE_PULL_POLICY", "IfNotPresent")
+        namespaces = tuple(filter(None, environment.get("SELFALIGN_NAMESPACES", "").split(",")))
+        return cls(Images(names, policy), namespaces, int(environment.get("SELFALIGN_HEALTH_PORT", "8081")))
+
+
+def registry(triggers: Triggers) -> kopf.OperatorRegistry:
+    """Handlers that only pull triggers."""
+    found = kopf.OperatorRegistry()
+    readers: dict[tuple[str, str], set[str]] = {}  # runs by the pack that they name
+
+    def pull(namespace: str | None, name: str | None) -> None:
+        if namespace and name:
+            triggers.pull((namespace, name))
+
+    @kopf.on.login(registry=found)
+    def login(**given: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
+    async def on_run(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
+        pack = spec.get("principles", {}).get("configMapRef", {}).get("name")
+        if pack and namespace:
+            readers.setdefault((namespace, pack), set()).add(name)
+        pull(namespace, name)
+
+    @kopf.on.event("", "v1", "configmaps", registry=found)
+    async def on_pack(namespace: str | None, name: str, **_: Any) -> None:
+        for run in readers.get((namespace or "", name), ()):
+            pull(namespace, run)
+
+    @kopf.on.event("batch", "v1", "jobs", registry=found)
+    @kopf.on.event("", "v1", "pods", registry=found)
+    async def on_child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+        pull(namespace, labels.get(RUN))
+
+    return found
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Watches that notice when they have gone silent, and see only what is ours."""
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 5
+    settings.watching.label_selectors["batch", "v1", "jobs"] = SELECTOR
+    settings.watching.label_selectors["", "v1", "pods"] = SELECTOR
+    settings.watching.label_selectors["", "v1", "configmaps"] = PACK_SELECTOR
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
+    """Runs until it is asked to stop."""
+    async with aiohttp.ClientSession() as http:
+        reconciler = Reconciler(api=await asyncio.to_thread(connect), images=settings.images, http=http)
+        triggers = Triggers(reconciler.look)
+        options = kopf.OperatorSettings()
+        configure(options)
+        try:
+            await kopf.operator(
+                registry=registry(triggers),
+                settings=options,
+                clusterwide=not settings.namespaces,
+                namespaces=settings.namespaces,
+                standalone=True,
+                liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+                stop_flag=stop,
+            )
+        finally:
+            await triggers.close()
+
+
+def main() -> None:
+    """Starts by the environment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(Settings.of(os.environ)))
+
+
+if __name__ == "__main__":
+    main()

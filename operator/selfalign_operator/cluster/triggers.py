@@ -1,0 +1,65 @@
+"""Which runs are to be looked at: each by one coroutine at a time, again if something happened meanwhile.
+
+The shape is that of a controller's work queue: keys instead of events, so that a burst about one run is one look.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+LOG = logging.getLogger(__name__)
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 300.0
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Triggers:
+    """`look` gets (namespace, name) and returns in how many seconds to look again, or None to wait for an event."""
+
+    look: Callable[[Key], Coroutine[Any, Any, float | None]]
+    _dirty: set[Key] = field(default_factory=set)
+    _working: dict[Key, "asyncio.Task[None]"] = field(default_factory=dict)
+    _timers: dict[Key, asyncio.TimerHandle] = field(default_factory=dict)
+    _failures: dict[Key, int] = field(default_factory=dict)
+
+    def pull(self, key: Key) -> None:
+        """Looks at a run as soon as nobody does."""
+        self._dirty.add(key)
+        if key not in self._working:
+            self._working[key] = asyncio.get_running_loop().create_task(self._work(key))
+
+    async def close(self) -> None:
+        """Lets looks that are under way end and begins no other."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._dirty.clear()
+        await asyncio.gather(*self._working.values(), return_exceptions=True)
+
+    async def _work(self, key: Key) -> None:
+        try:
+            while key in self._dirty:
+                self._dirty.discard(key)
+                self._again(key, await self._look(key))
+        finally:
+            del self._working[key]
+
+    async def _look(self, key: Key) -> float | None:
+        try:
+            again: float | None = await self.look(key)
+            self._failures.pop(key, None)
+            return again
+        except Exception:
+            failed = self._failures[key] = self._failures.get(key, 0) + 1
+            delay = min(FIRST_RETRY_SECONDS * 2.0 ** (failed - 1), LONGEST_RETRY_SECONDS)
+            LOG.exception("%s/%s: looks again in %.0f s", *key, delay)
+            return delay
+
+    def _again(self, key: Key, seconds: float | None) -> None:
+        before = self._timers.pop(key, None)
+        if before is not None:
+            before.cancel()
+        if seconds is not None:
+            self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.pull, key)

@@ -1,0 +1,59 @@
+"""The operator as a process of its own, so that it can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.cluster.control_plane import Cluster
+from tests.s3_server import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class OperatorProcess:
+    """Starts, kills and ends one operator after the other; all write one log."""
+
+    cluster: Cluster
+    namespace: str
+    environment: dict[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def log(self) -> Path:
+        """What all of them said."""
+        return self.cluster.state / f"operator-{self.namespace}.log"
+
+    def start(self) -> None:
+        """Begins one that sees only its namespace."""
+        given = {
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "stages")),
+            "SELFALIGN_NAMESPACES": self.namespace,
+            "SELFALIGN_HEALTH_PORT": str(free_port()),
+            **{f"SELFALIGN_IMAGE_{name}": f"local.test/{name.lower()}:1" for name in ("CPU", "GENERATE", "TRAIN")},
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "selfalign_operator.cluster.service"],
+                env=os.environ | given | self.environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """Without warning."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As a rollout ends it."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(30)
+            self.process = None

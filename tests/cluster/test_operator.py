@@ -1,0 +1,227 @@
+"""The operator against a real API server and Job controller: what it writes, and what it does not."""
+
+from collections import Counter
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.conftest import Namespace
+from tests.cluster.control_plane import wait_for
+from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.pretend_node import Ending, pretend_node, publish
+
+from selfalign_operator import graph
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.jobs.identity import STEP
+
+pytestmark = pytest.mark.slow
+
+
+def steps_of(namespace: Namespace, **spec: Any) -> set[str]:
+    """Every process of a run."""
+    return {"preflight", *(step.id for step in graph.steps(SelfAlignRun.model_validate(namespace.manifest(**spec))))}
+
+
+def started(namespace: Namespace) -> Counter[str]:
+    """Jobs by step."""
+    return Counter(job["metadata"]["labels"][STEP] for job in namespace.jobs())
+
+
+def test_a_run_becomes_ready_with_one_job_for_every_step(namespace: Namespace, operator: OperatorProcess) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    assert started(namespace) == dict.fromkeys(steps_of(namespace), 1)
+    status = namespace.status()
+    assert status["phase"] == "Ready" and status["image"]["reference"] == "reg.test/ida@sha256:abc"
+    assert {stage["state"] for stage in status["stages"]} == {"Succeeded"}
+    columns = namespace.cluster.kubectl("-n", namespace.name, "get", "sar").splitlines()
+    assert columns[0].split()[:5] == ["NAME", "PHASE", "STAGE", "PROGRESS", "IMAGE"]
+
+
+def test_nothing_is_written_on_users_objects_or_jobs_but_ours(namespace: Namespace, operator: OperatorProcess) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    metadata = namespace.get("sar", "trial")["metadata"]
+    assert "finalizers" not in metadata
+    assert set(metadata.get("annotations", {})) == {"kubectl.kubernetes.io/last-applied-configuration"}
+    for job in namespace.jobs():
+        assert all("kopf" not in name for name in job["metadata"].get("annotations", {}))
+
+
+def test_a_second_look_writes_nothing(namespace: Namespace, operator: OperatorProcess) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    before = namespace.get("sar", "trial")["metadata"]["resourceVersion"]
+    operator.stop()
+    operator.start()
+    namespace.apply("other")  # once this one has preflight's Job, the new operator has seen both
+    wait_for("the other run is seen", lambda: namespace.status("other").get("phase") == "Preflight")
+    assert namespace.get("sar", "trial")["metadata"]["resourceVersion"] == before
+
+
+def test_killed_at_ten_moments_it_makes_the_same_jobs(namespace: Namespace, operator: OperatorProcess) -> None:
+    random, kills = Random(20230504), 0
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        while kills < 10 and not _ready(namespace):
+            seen, more = len(namespace.jobs()), random.randint(0, 2)
+            wait_for("more Jobs", partial(_more_jobs, namespace, seen + more))
+            operator.kill()
+            kills += 1
+            operator.start()
+        namespace.wait("Ready", "True")
+    assert kills >= 5
+    assert started(namespace) == dict.fromkeys(steps_of(namespace), 1)
+
+
+def _more_jobs(namespace: Namespace, than: int) -> bool:
+    return len(namespace.jobs()) > than or _ready(namespace)
+
+
+def _ready(namespace: Namespace) -> bool:
+    return namespace.condition("Ready").get("status") == "True"
+
+
+def test_a_final_exit_code_stalls_the_run_with_its_words(namespace: Namespace, operator: OperatorProcess) -> None:
+    def script(step: str, pod: dict[str, Any]) -> Ending:
+        if step == "import":
+            return 42, '{"reason": "PickledWeights", "message": "model.bin is a pickle: convert it"}'
+        return publish(step, pod)
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply()
+        namespace.wait("Stalled", "True")
+    stalled = namespace.condition("Stalled")
+    assert stalled["reason"] == "PickledWeights" and "convert it" in stalled["message"]
+    assert started(namespace) == {"preflight": 1, "import": 1}
+    reasons = {event["reason"] for event in namespace.get("events")["items"]}
+    assert {"StepStarted", "StepFailed", "PickledWeights"} <= reasons
+
+
+def test_a_crash_is_retried_as_a_new_job_and_the_run_goes_on(namespace: Namespace, operator: OperatorProcess) -> None:
+    crashed = set()
+
+    def script(step: str, pod: dict[str, Any]) -> Ending:
+        if step == "engraving-train" and step not in crashed:
+            crashed.add(step)
+            return 1, "out of luck"
+        return publish(step, pod)
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    assert started(namespace)["engraving-train"] == 2
+    stage = next(stage for stage in namespace.status()["stages"] if stage["name"] == "engraving")
+    assert next(step for step in stage["steps"] if step["name"] == "engraving-train")["attempt"] == 2
+
+
+def test_suspending_ends_pods_and_resuming_goes_on(namespace: Namespace, operator: OperatorProcess) -> None:
+    held = {"redteaming-instructions"}
+
+    def script(step: str, pod: dict[str, Any]) -> Ending | None:
+        return None if step in held else publish(step, pod)
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply()
+        wait_for("instructions run", lambda: started(namespace)["redteaming-instructions"] == 1)
+        namespace.apply(suspend=True)
+        wait_for("it is suspended", lambda: namespace.status().get("phase") == "Suspended")
+        wait_for("its Job is gone", lambda: started(namespace)["redteaming-instructions"] == 0)
+        held.clear()
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    step = next(
+        s for stage in namespace.status()["stages"] for s in stage["steps"] if s["name"] == "redteaming-instructions"
+    )
+    assert step["attempt"] == 2
+
+
+def test_moving_a_stage_reruns_nothing_and_a_new_seed_reruns_what_is_seeded(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+        before = started(namespace)
+        namespace.apply(podDefaults={"template": {"spec": {"nodeSelector": {"pool": "a"}}}})
+        wait_for("the edit is seen", lambda: namespace.status()["observedGeneration"] == 2)
+        namespace.wait("Ready", "True")
+        assert started(namespace) == before
+        namespace.apply(seed=7)
+        wait_for("the edit is seen", lambda: namespace.status()["observedGeneration"] == 3)
+        namespace.wait("Ready", "True")
+    again = {step for step, number in started(namespace).items() if number == 2}
+    assert "import" not in again and {"redteaming-topics", "engraving-train", "packaging-push"} <= again
+    assert namespace.status()["history"][0]["generation"] == 2
+
+
+def test_jobs_that_are_gone_are_not_made_again_for_a_run_that_is_done(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+        namespace.cluster.kubectl("-n", namespace.name, "delete", "jobs", "--all")
+        operator.stop()
+        operator.start()
+        namespace.apply("other")
+        namespace.wait("Ready", "True", name="other")
+    assert {job["metadata"]["labels"]["selfalign.dev/run"] for job in namespace.jobs()} == {"other"}
+    assert namespace.condition("Ready")["status"] == "True"
+
+
+def test_deleting_a_run_deletes_its_jobs_with_the_operator_down(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+        operator.stop()
+        namespace.cluster.kubectl("-n", namespace.name, "delete", "sar", "trial", "--timeout=20s")
+        wait_for("the Jobs are gone", lambda: not namespace.jobs())
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"artifacts": {"uri": "file:///store"}}, "spec.artifacts.uri"),
+        ({"image": {}}, "spec.image.repository"),
+        ({"principles": {"configMapRef": {"name": "nobody"}}}, "spec.principles.configMapRef.name"),
+        ({"podDefaults": {"template": {"spec": {"restartPolicy": "Sometimes"}}}}, "spec.podDefaults.template"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_told_before_any_pod(
+    namespace: Namespace, operator: OperatorProcess, spec: dict[str, Any], field: str
+) -> None:
+    namespace.apply(**spec)
+    namespace.wait("Accepted", "False", seconds=60)
+    assert field in namespace.condition("Accepted")["message"]
+    assert namespace.jobs() == []
+
+
+def test_an_edit_of_a_pack_is_another_pack_and_reverting_it_is_the_old_one(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    def pack(text: str) -> None:
+        metadata = {"name": "mine", "namespace": namespace.name, "labels": {"selfalign.dev/pack": "true"}}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"principles.yaml": text}}
+        namespace.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(body))
+
+    def mounted() -> set[str]:
+        volumes = [v for job in namespace.jobs() for v in job["spec"]["template"]["spec"]["volumes"]]
+        return {volume["configMap"]["name"] for volume in volumes if volume["name"] == "pack"}
+
+    pack("one")
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply(principles={"configMapRef": {"name": "mine"}})
+        namespace.wait("Ready", "True")
+        assert len(mounted()) == 1
+        pack("two")
+        wait_for("a second preflight", lambda: started(namespace)["preflight"] == 2)
+        namespace.wait("Ready", "True")
+        assert len(mounted()) == 2
