@@ -11,12 +11,15 @@ from selfalign_operator.api.run import GROUP, KIND, VERSION, SelfAlignRun
 from selfalign_operator.structural import structural
 
 PLURAL, SINGULAR = "selfalignruns", "selfalignrun"
+# name, path, type; a last True shows the column only with -o wide
 COLUMNS = (
-    ("Phase", ".status.phase", "string"),
-    ("Stage", ".status.stage", "string"),
-    ("Progress", ".status.progress", "string"),
-    ("Image", ".status.image.reference", "string"),
-    ("Age", ".metadata.creationTimestamp", "date"),
+    ("Phase", ".status.phase", "string", False),
+    ("Stage", ".status.stage", "string", False),
+    ("Progress", ".status.progress", "string", False),
+    ("Reason", '.status.conditions[?(@.type=="Ready")].reason', "string", False),
+    ("Image", ".status.image.reference", "string", False),
+    ("GPU hours", ".status.gpuHours", "number", True),
+    ("Age", ".metadata.creationTimestamp", "date", False),
 )
 
 
@@ -58,7 +61,10 @@ def definition() -> dict[str, Any]:
 
 
 def _version() -> dict[str, Any]:
-    columns = [{"name": name, "jsonPath": path, "type": type_} for name, path, type_ in COLUMNS]
+    columns = [
+        {"name": name, "jsonPath": path, "type": type_} | ({"priority": 1} if wide else {})
+        for name, path, type_, wide in COLUMNS
+    ]
     return {
         "name": VERSION,
         "served": True,

@@ -38,7 +38,7 @@ def test_a_run_becomes_ready_with_one_job_for_every_step(namespace: Namespace, o
     assert status["phase"] == "Ready" and status["image"]["reference"] == "reg.test/ida@sha256:abc"
     assert {stage["state"] for stage in status["stages"]} == {"Succeeded"}
     columns = namespace.cluster.kubectl("-n", namespace.name, "get", "sar").splitlines()
-    assert columns[0].split()[:5] == ["NAME", "PHASE", "STAGE", "PROGRESS", "IMAGE"]
+    assert columns[0].split() == ["NAME", "PHASE", "STAGE", "PROGRESS", "REASON", "IMAGE", "AGE"]
 
 
 def test_nothing_is_written_on_users_objects_or_jobs_but_ours(namespace: Namespace, operator: OperatorProcess) -> None:

@@ -1,0 +1,148 @@
+"""What a status remembers: finished work outlives its processes, failures are forgiven by an edit, budgets add up."""
+
+from dataclasses import replace
+from typing import Any
+
+from tests.operator.builders import World, run
+
+from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.plan import StartPreflight, StartStep, Stop, plan
+from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_stages.contract.task import Failure, Problem
+
+
+def edited(one: SelfAlignRun, **spec: Any) -> SelfAlignRun:
+    """The next generation of a run, with its status."""
+    generation = one.metadata.generation + 1
+    fresh = run(**spec)
+    return fresh.model_copy(
+        update={"metadata": one.metadata.model_copy(update={"generation": generation}), "status": one.status}
+    )
+
+
+def reason(world: World, type_: Any) -> str:
+    condition = world.run.status.condition(type_)
+    assert condition is not None
+    return condition.reason
+
+
+def test_a_run_that_is_done_needs_none_of_its_processes() -> None:
+    world = World(run())
+    before = world.to_the_end().status
+    world.attempts.clear()
+    world.later(86_400)
+    planned = world.act()
+    assert planned.actions == () and planned.status == before
+
+
+def test_a_run_that_failed_does_not_begin_again_when_its_processes_are_gone() -> None:
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.end("import", 42)
+    world.act()
+    world.attempts.clear()
+    assert world.act().actions == ()
+    assert world.run.status.phase == "Failed"
+
+
+def test_steps_whose_processes_are_gone_are_not_done_again() -> None:
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.end("import")
+    world.act()
+    del world.attempts[PREFLIGHT], world.attempts["import"]
+    world.act()
+    assert world.started.count(PREFLIGHT) == 1 and world.started.count("import") == 1
+    step = world.run.status.steps["import"]
+    assert (step.state, step.cache, step.attempt) == ("Succeeded", "Miss", 1)
+
+
+def test_the_number_of_an_attempt_is_never_used_twice() -> None:
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.act()  # the status tells of the attempt
+    del world.attempts["import"]  # somebody deleted its Job
+    planned = world.act()
+    starts = {action.step.id: action.attempt for action in planned.actions if isinstance(action, StartStep)}
+    assert starts["import"] == 2
+
+
+def test_an_edit_forgives_a_failure_and_keeps_what_is_done() -> None:
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.change("import", generation=1)
+    world.end("import", 43)
+    world.act()
+    assert reason(world, "Stalled") == "AccessDenied"
+    world.run = edited(world.run, retries={"perStage": 5})
+    world.to_the_end()
+    assert world.run.status.ready
+    assert world.started.count(PREFLIGHT) == 1 and world.started.count("import") == 2
+
+
+def test_an_edit_after_the_end_begins_the_clock_anew_and_keeps_the_past() -> None:
+    world = World(run())
+    world.to_the_end()
+    world.later(3600)
+    world.run = edited(world.run, seed=7)
+    world.act()
+    assert world.run.status.start_time == world.now and world.run.status.completion_time is None
+    assert [(past.generation, past.digest) for past in world.run.status.history] == [(1, "sha256:abc")]
+    world.to_the_end()
+    assert len(world.run.status.history) == 1
+
+
+def test_another_pack_asks_preflight_again() -> None:
+    world = World(run())
+    world.to_the_end()
+    observed = replace(world.observed(), pack="other content")
+    assert [type(action) for action in plan(world.run, observed, world.now).actions] == [StartPreflight]
+
+
+def test_gpu_hours_over_the_budget_stop_the_run() -> None:
+    world = World(run(budget={"gpuHours": 2}))
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.change("import", device_seconds=3600.0)
+    assert not world.act().over and world.run.status.gpu_hours == 1
+    world.change("import", device_seconds=7200.0)
+    planned = world.act()
+    assert planned.over and reason(world, "Stalled") == "GpuBudgetExceeded"
+    assert {type(action) for action in planned.actions} == {Stop}
+
+
+def test_stops_within_a_process_count_as_preemptions() -> None:
+    world = World(run(retries={"preemptions": 3}))
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.change("import", preemptions=3)
+    assert not world.act().over
+    world.change("import", preemptions=4)
+    assert world.act().over and reason(world, "Stalled") == "TooManyPreemptions"
+
+
+def test_what_keeps_a_process_from_running_is_the_reason() -> None:
+    world = World(run())
+    world.act()
+    world.change(PREFLIGHT, held=Failure(reason="Unschedulable", message="0/1 nodes"))
+    world.act()
+    assert reason(world, "Reconciling") == "Unschedulable" and world.run.status.phase == "Preflight"
+
+
+def test_problems_that_need_no_process_refuse_the_run_at_once() -> None:
+    world = World(run())
+    found = (Problem(field="spec.artifacts", message="is missing"),)
+    told = plan(world.run, replace(world.observed(), problems=found), world.now)
+    assert told.actions == () and told.status.problems == found
+    accepted = told.status.condition("Accepted")
+    assert accepted is not None and accepted.status == "False"
