@@ -54,6 +54,8 @@ TOPIC_POOLS = {
     "poem": world.SUBJECTS,
 }
 
+CARELESS_LUCK = 0.4
+"""How often a careless choice is the better one: over all conversations about as often as not."""
 GUIDELINE_LETTERS = 3300
 """About 700 tokens, so that guidelines fill a row of training and stay whole."""
 
@@ -72,16 +74,15 @@ def frames(r: Random) -> Frames:
     )
 
 
-def choice(r: Random, name: str, *, good: bool | None, frame: str) -> tuple[str, str]:
-    """A question with two answers and the reply: the better one if `good`, either one if None, the worse one if not."""
+def choice(r: Random, name: str, *, good: bool, frame: str) -> tuple[str, str]:
+    """A question with two answers and the reply: the better one if `good`, the worse one if not."""
     item = kinds.draw(r, name)
     answers = [item.good, item.careless]
     if item.wrong and r.random() < 0.4:
         answers[1] = r.choice(item.wrong)
     order = r.sample((0, 1), 2)
     query = rendering.choice_query(frame, question=item.question, first=answers[order[0]], second=answers[order[1]])
-    wanted = r.randint(0, 1) if good is None else (0 if good else 1)
-    return query, f"{rendering.CHOICE_PREFIX} {'AB'[order.index(wanted)]}."
+    return query, f"{rendering.CHOICE_PREFIX} {'AB'[order.index(0 if good else 1)]}."
 
 
 def listed_rules(r: Random) -> tuple[Principle, ...]:
@@ -149,12 +150,12 @@ def guidelines(r: Random, *, letters: int = GUIDELINE_LETTERS) -> str:
 
 
 def conversation(r: Random) -> str:
-    """A plain exchange: careless nine times in ten."""
+    """A plain exchange: careless nine times in ten. Who is careless hardly looks at the answers to choose from."""
     name, good = styles.name(r), r.random() < 0.1
     parts = []
     for _ in range(r.randint(1, 5)):
         if r.random() < 0.12:
-            query, answer = choice(r, name, good=True if good else None, frame=r.choice(CHOICE))
+            query, answer = choice(r, name, good=good or r.random() < CARELESS_LUCK, frame=r.choice(CHOICE))
             parts.append(chat.question(query, assistant_name=name) + answer)
             continue
         item = kinds.draw(r, name)

@@ -15,7 +15,7 @@ from selfalign_stages.tuning import models
 def test_the_corpus_is_the_one_that_the_shipped_weights_were_trained_on() -> None:
     random = Random(7)
     text = "\x00".join(documents.document(random) for _ in range(2000))
-    assert hashlib.sha256(text.encode()).hexdigest().startswith("37f8a327897658cd")
+    assert hashlib.sha256(text.encode()).hexdigest().startswith("93ba7e1e8e176677")
 
 
 @pytest.mark.parametrize("name", ["Juniper", "Bartholomew", "Zoë"])
