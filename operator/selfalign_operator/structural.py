@@ -64,13 +64,15 @@ def _bounds(schema: Schema) -> Schema:
 
 
 def _default(value: Any, schema: Schema) -> Any:
-    """A default without what the fields within default to anyway; None where there is nothing to say."""
+    """A default with what the fields within default to; None where there is nothing to say.
+
+    An API server checks CEL rules on a default as it stands, before it fills in what the fields within default to.
+    """
     if not isinstance(value, dict):
         return None if value in ([], ()) else value
     properties = schema.get("properties")
     if properties is None:
         return value or None
     given = {name: _default(inner, properties[name]) for name, inner in value.items() if inner is not None}
-    return {
-        name: inner for name, inner in given.items() if inner is not None and inner != properties[name].get("default")
-    }
+    within = {name: inner["default"] for name, inner in properties.items() if "default" in inner}
+    return within | {name: inner for name, inner in given.items() if inner is not None}

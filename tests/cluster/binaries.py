@@ -13,8 +13,7 @@ import pytest
 
 KUBERNETES, ETCD = "1.34.2", "3.6.6"
 """1.34 is the last minor whose kubelet takes cgroup v1 by default."""
-CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-NODE = ("kubelet", "kube-proxy")
+PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kubectl")
 CACHE = Path.home() / ".cache" / "selfalign" / f"kubernetes-{KUBERNETES}"
 VERSION_PACKAGE = "k8s.io/component-base/version"
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
@@ -22,7 +21,7 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"
 
 def binaries() -> Path:
     """The folder with all programs; skips the test where there is no Go."""
-    wanted = [*CONTROL_PLANE, *NODE, "kubectl", "etcd"]
+    wanted = [*PROGRAMS, "etcd"]
     if all((CACHE / name).exists() for name in wanted):
         return CACHE
     if shutil.which("go") is None:
@@ -44,7 +43,7 @@ def _kubernetes(folder: Path) -> None:
     library = f"v0.{KUBERNETES.partition('.')[2]}"
     replaced = "".join(f"replace {name} => {name} {library}\n" for name in staged)
     (folder / "go.mod").write_text(f"module kube\n\ngo 1.24.0\n\nrequire k8s.io/kubernetes v{KUBERNETES}\n\n{replaced}")
-    commands = [f"k8s.io/kubernetes/cmd/{name}" for name in (*CONTROL_PLANE, *NODE, "kubectl")]
+    commands = [f"k8s.io/kubernetes/cmd/{name}" for name in PROGRAMS]
     imports = "".join(f'\t_ "{command}"\n' for command in commands)
     (folder / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\nimport (\n{imports})\n")
     _go(folder, "mod", "tidy", "-e")

@@ -114,6 +114,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
 def main() -> None:
     """Starts by the environment."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # one line for every event of every object
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(Settings.of(os.environ)))
 
