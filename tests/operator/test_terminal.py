@@ -94,6 +94,15 @@ def test_success_tells_where_things_are_and_what_comes_next() -> None:
     assert "/w/store/cas/image/" in told and "crane push" in told
 
 
+def test_an_image_that_was_pushed_is_told_by_digest_and_not_to_be_pushed_again() -> None:
+    status = World(run()).to_the_end().status
+    assert status.image is not None
+    pushed = status.image.model_copy(update={"reference": "reg.test/ida@sha256:abc"})
+    status = status.model_copy(update={"image": pushed})
+    told = "\n".join(ending.success(status, store=StoreLocation(uri="file:///w/store"), image_key="k" * 64))
+    assert "reg.test/ida@sha256:abc" in told and told.count("sha256:abc") == 1 and "crane push" not in told
+
+
 def test_a_log_is_cut_to_its_last_useful_lines(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     frames = 'Traceback (most recent call last):\n  File "x.py", line 1, in y\n    z()\n'

@@ -27,6 +27,8 @@ def success(status: RunStatus, *, store: StoreLocation, image_key: str | None) -
     if image is None:
         return []
     size = f" ({numbers.size(image.size)})" if image.size else ""
+    if "@" in image.reference:
+        return [f"image      {image.reference}{size}, pushed", f"artifacts  {store.uri}"]
     lines = [f"image      {image.reference}@{image.digest}{size}", f"artifacts  {store.uri}"]
     if store.uri.startswith("file://") and image_key:
         layout = Path(unquote(store.uri.removeprefix("file://"))) / "cas" / "image" / image_key / "oci"
