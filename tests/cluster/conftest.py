@@ -89,3 +89,9 @@ def operator(cluster: Cluster, namespace: Namespace) -> Iterator[OperatorProcess
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="module")
+def schema_namespace(cluster: Cluster) -> Namespace:
+    """A namespace for tests that create nothing."""
+    return Namespace(cluster, "default")
