@@ -55,7 +55,7 @@ class Values(Model):
     image_pull_secrets: tuple[dict[str, str], ...] = ()
     crds: Definitions = Definitions()
     scope: Literal["cluster", "namespaced"] = Field(default="cluster", description="namespaced: by Roles alone")
-    watch_namespaces: tuple[str, ...] = Field(default=(), description="namespaced: the release's own where empty")
+    watch_namespaces: tuple[str, ...] = Field(default=(), description="namespaced: besides the release's own")
     service_account: ServiceAccount = ServiceAccount()
     resources: dict[str, Any] = {
         "requests": {"cpu": "50m", "memory": "192Mi"},

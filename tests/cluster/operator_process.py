@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +20,10 @@ class OperatorProcess:
 
     cluster: Cluster
     namespace: str
+    identity: str = "operator-0"
     environment: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
+    port: int = field(default_factory=free_port)
 
     @property
     def log(self) -> Path:
@@ -33,7 +36,9 @@ class OperatorProcess:
             "KUBECONFIG": str(self.cluster.kubeconfig),
             "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "stages")),
             "SELFALIGN_NAMESPACES": self.namespace,
-            "SELFALIGN_HEALTH_PORT": str(free_port()),
+            "SELFALIGN_NAMESPACE": self.namespace,
+            "SELFALIGN_IDENTITY": self.identity,
+            "SELFALIGN_HEALTH_PORT": str(self.port),
             **{f"SELFALIGN_IMAGE_{name}": f"local.test/{name.lower()}:1" for name in ("CPU", "GENERATE", "TRAIN")},
         }
         with self.log.open("ab") as log:
@@ -43,6 +48,11 @@ class OperatorProcess:
                 stdout=log,
                 stderr=log,
             )
+
+    def ask(self, path: str) -> str:
+        """What it answers on its port."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
 
     def kill(self) -> None:
         """Without warning."""

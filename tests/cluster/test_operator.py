@@ -225,3 +225,39 @@ def test_an_edit_of_a_pack_is_another_pack_and_reverting_it_is_the_old_one(
         wait_for("a second preflight", lambda: started(namespace)["preflight"] == 2)
         namespace.wait("Ready", "True")
         assert len(mounted()) == 2
+
+
+def test_a_second_operator_takes_over_within_twenty_seconds_and_makes_no_job_twice(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    def script(step: str, pod: dict[str, Any]) -> Ending | None:
+        return None if step == "import" and operator.process is not None else publish(step, pod)
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply()
+        wait_for("the import runs", lambda: started(namespace)["import"] == 1)
+        second = OperatorProcess(namespace.cluster, namespace.name, identity="operator-1")
+        second.start()
+        try:
+            wait_for("the second one waits", lambda: _holder(namespace) == "operator-0")
+            operator.kill()
+            wait_for("the second one leads", lambda: _holder(namespace) == "operator-1", seconds=25)
+            namespace.wait("Ready", "True")
+        finally:
+            second.stop()
+    assert started(namespace) == dict.fromkeys(steps_of(namespace), 1)
+
+
+def _holder(namespace: Namespace) -> str:
+    leases = namespace.get("leases")["items"]
+    return next((lease["spec"]["holderIdentity"] for lease in leases), "")
+
+
+def test_the_operator_answers_probes_and_scrapes(namespace: Namespace, operator: OperatorProcess) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    assert "watches heard" in operator.ask("/healthz")
+    metrics = operator.ask("/metrics")
+    assert 'selfalign_jobs_created_total{step="import"} 1.0' in metrics
+    assert 'selfalign_steps_total{state="Succeeded",step="packaging-push"} 1.0' in metrics

@@ -30,7 +30,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "selfalign.namespaces" -}}
 {{- if eq .Values.scope "namespaced" -}}
-{{- default (list .Release.Namespace) .Values.watchNamespaces | join "," -}}
+{{- append .Values.watchNamespaces .Release.Namespace | uniq | join "," -}}
 {{- end -}}
 {{- end -}}
 
@@ -57,4 +57,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, list, watch, create, update]
 {{- end -}}

@@ -1,7 +1,7 @@
 """The few requests that the operator makes of an API server. Besides kopf's watches nothing else talks to one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3
@@ -26,10 +26,14 @@ class Refused(Exception):
 
 
 class Api:
-    """Blocking, one connection pool; called from threads."""
+    """Blocking, one connection pool; called from threads. Writes only while `may_write` says so."""
 
-    def __init__(self, connection: client.ApiClient) -> None:
-        self._connection = connection
+    def __init__(self, connection: client.ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
+        self._connection, self._may_write = connection, may_write
+
+    def fenced(self, may_write: Callable[[], bool]) -> "Api":
+        """The same, for somebody who may have to stop writing at any moment."""
+        return Api(self._connection, may_write)
 
     def run(self, namespace: str, name: str) -> Object:
         """A SelfAlignRun as it is now."""
@@ -56,6 +60,24 @@ class Api:
             if refused.code == 404:
                 return None
             raise
+
+    def lease(self, namespace: str, name: str) -> Object | None:
+        """A Lease, None if there is none."""
+        try:
+            return self._ask("GET", f"{_LEASES.format(namespace)}/{name}")
+        except Refused as refused:
+            if refused.code == 404:
+                return None
+            raise
+
+    def create_lease(self, body: Object) -> None:
+        """Refused if somebody was faster."""
+        self._ask("POST", _LEASES.format(body["metadata"]["namespace"]), body=body)
+
+    def replace_lease(self, body: Object) -> None:
+        """Refused if it is not any more what was read."""
+        metadata = body["metadata"]
+        self._ask("PUT", f"{_LEASES.format(metadata['namespace'])}/{metadata['name']}", body=body)
 
     def warnings_about(self, namespace: str, uid: str) -> list[str]:
         """Messages of the warning Events about an object, oldest first."""
@@ -107,6 +129,8 @@ class Api:
         body: Object | None = None,
         content: str = "application/json",
     ) -> Object:
+        if method != "GET" and not self._may_write():
+            raise Refused(0, "another operator leads now: nothing was written")
         headers = {"Accept": "application/json"} | ({"Content-Type": content} if body is not None else {})
         try:
             answer = self._connection.call_api(
@@ -133,6 +157,9 @@ COLLECTIONS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Event": "/api/v1/namespaces/{}/events",
 }
+
+
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
 
 def connect() -> Api:

@@ -17,6 +17,7 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.cluster import acceptance, events, polling, world
 from selfalign_operator.cluster.api import Api, Refused
+from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.world import World
 from selfalign_operator.jobs import snapshot
 from selfalign_operator.jobs.identity import ATTEMPT, STEP
@@ -41,6 +42,7 @@ class Reconciler:
     api: Api
     images: Images
     http: aiohttp.ClientSession
+    health: Health
     clock: Callable[[], datetime] = _now
 
     async def look(self, key: tuple[str, str]) -> float | None:
@@ -108,6 +110,8 @@ class Reconciler:
         """Creates it; that it exists already is what was wanted, as its name has the run's uid in it."""
         try:
             self.api.create(body)
+            if body["kind"] == "Job":
+                self.health.jobs.labels(body["metadata"]["labels"][STEP]).inc()
         except Refused as refused:
             if refused.code != 409:
                 raise
@@ -124,6 +128,10 @@ class Reconciler:
             return
         for transition in events.transitions(run.status, status):
             self._create(run, events.event(run, transition, now))
+        for name, step in status.steps.items():
+            before = run.status.steps.get(name)
+            if step.state in ("Succeeded", "Failed") and (before is None or before.state != step.state):
+                self.health.ended.labels(name, step.state).inc()
         try:
             self.api.apply_status(run.metadata.namespace, run.metadata.name, status.plain())
         except Refused as refused:

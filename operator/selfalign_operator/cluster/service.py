@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +18,16 @@ import aiohttp
 import kopf
 
 from selfalign_operator.api.run import GROUP, VERSION
-from selfalign_operator.cluster.api import connect
+from selfalign_operator.cluster.api import Refused, connect
+from selfalign_operator.cluster.health import Health
+from selfalign_operator.cluster.leadership import RENEWS_SECONDS, Leadership
 from selfalign_operator.cluster.reconcile import Reconciler
 from selfalign_operator.cluster.triggers import Triggers
 from selfalign_operator.crd import PLURAL
 from selfalign_operator.jobs.identity import RUN, SELECTOR
 from selfalign_operator.jobs.job import Images
 
+LOG = logging.getLogger(__name__)
 PACK_SELECTOR = f"{GROUP}/pack=true"
 """ConfigMaps with this label are watched, so that an edit of a pack retrains at once; others at the next resync."""
 
@@ -34,6 +39,9 @@ class Settings:
     images: Images
     namespaces: tuple[str, ...] = ()
     health_port: int = 8081
+    namespace: str = "default"
+    name: str = "selfalign-operator"
+    identity: str = "operator"
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Settings":
@@ -41,15 +49,25 @@ class Settings:
         names = {name: environment[f"SELFALIGN_IMAGE_{name.upper()}"] for name in ("cpu", "generate", "train")}
         policy = environment.get("SELFALIGN_IMAGE_PULL_POLICY", "IfNotPresent")
         namespaces = tuple(filter(None, environment.get("SELFALIGN_NAMESPACES", "").split(",")))
-        return cls(Images(names, policy), namespaces, int(environment.get("SELFALIGN_HEALTH_PORT", "8081")))
+        own = environment.get("SELFALIGN_NAMESPACE", "default")
+        return cls(
+            Images(names, policy),
+            tuple(dict.fromkeys((*namespaces, own))) if namespaces else (),  # our Lease is watched, too
+            int(environment.get("SELFALIGN_HEALTH_PORT", "8081")),
+            own,
+            environment.get("SELFALIGN_NAME", "selfalign-operator"),
+            # a pod's name: a container that is restarted in its pod leads on at once
+            environment.get("SELFALIGN_IDENTITY") or socket.gethostname(),
+        )
 
 
-def registry(triggers: Triggers) -> kopf.OperatorRegistry:
+def registry(triggers: Triggers, health: Health) -> kopf.OperatorRegistry:
     """Handlers that only pull triggers."""
     found = kopf.OperatorRegistry()
     readers: dict[tuple[str, str], set[str]] = {}  # runs by the pack that they name
 
     def pull(namespace: str | None, name: str | None) -> None:
+        health.heard()
         if namespace and name:
             triggers.pull((namespace, name))
 
@@ -74,10 +92,14 @@ def registry(triggers: Triggers) -> kopf.OperatorRegistry:
     async def on_child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
         pull(namespace, labels.get(RUN))
 
+    @kopf.on.event("coordination.k8s.io", "v1", "leases", registry=found)
+    async def on_lease(**_: Any) -> None:
+        health.heard()
+
     return found
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
+def configure(settings: kopf.OperatorSettings, *, lease: str) -> None:
     """Watches that notice when they have gone silent, and see only what is ours."""
     settings.scanning.disabled = True
     settings.peering.standalone = True
@@ -88,27 +110,59 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.label_selectors["batch", "v1", "jobs"] = SELECTOR
     settings.watching.label_selectors["", "v1", "pods"] = SELECTOR
     settings.watching.label_selectors["", "v1", "configmaps"] = PACK_SELECTOR
+    settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = f"metadata.name={lease}"
 
 
-async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
-    """Runs until it is asked to stop."""
+async def serve(settings: Settings) -> None:
+    """Runs until SIGTERM, SIGINT, or until another operator has taken over."""
+    api, health, over = await asyncio.to_thread(connect), Health(), asyncio.Event()
+    leadership = Leadership(api, settings.namespace, settings.name, settings.identity)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
     async with aiohttp.ClientSession() as http:
-        reconciler = Reconciler(api=await asyncio.to_thread(connect), images=settings.images, http=http)
-        triggers = Triggers(reconciler.look)
+        reconciler = Reconciler(
+            api=api.fenced(lambda: leadership.held), images=settings.images, http=http, health=health
+        )
+        triggers = Triggers(reconciler.look, health)
+        answering = await health.serve(settings.health_port)
         options = kopf.OperatorSettings()
-        configure(options)
+        configure(options, lease=settings.name)
+        leading = asyncio.create_task(_lead(leadership, triggers, health, over))
         try:
             await kopf.operator(
-                registry=registry(triggers),
+                registry=registry(triggers, health),
                 settings=options,
                 clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
+                namespaces=[*settings.namespaces],
                 standalone=True,
-                liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
-                stop_flag=stop,
+                stop_flag=over,
             )
         finally:
+            over.set()
             await triggers.close()
+            await leading
+            await answering.cleanup()
+
+
+async def _lead(leadership: Leadership, triggers: Triggers, health: Health, over: asyncio.Event) -> None:
+    """Keeps the Lease or waits for it; an operator that loses it ends, so that it begins anew with nothing in mind."""
+    led = False
+    while not over.is_set():
+        leads = await asyncio.to_thread(leadership.turn)
+        if leads and not led:
+            LOG.info("%s leads", leadership.identity)
+            triggers.open()
+        if led and not leads:
+            LOG.error("%s has lost the lead and ends", leadership.identity)
+            over.set()
+        led = leads
+        health.leads.set(leads)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), RENEWS_SECONDS)
+    if led:
+        with contextlib.suppress(Refused):
+            await asyncio.to_thread(leadership.release)
 
 
 def main() -> None:

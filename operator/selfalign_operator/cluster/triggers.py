@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfalign_operator.cluster.health import Health
+
 LOG = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 300.0
 
@@ -20,19 +22,28 @@ class Triggers:
     """`look` gets (namespace, name) and returns in how many seconds to look again, or None to wait for an event."""
 
     look: Callable[[Key], Coroutine[Any, Any, float | None]]
+    health: Health
+    _opened: bool = False
     _dirty: set[Key] = field(default_factory=set)
     _working: dict[Key, "asyncio.Task[None]"] = field(default_factory=dict)
     _timers: dict[Key, asyncio.TimerHandle] = field(default_factory=dict)
     _failures: dict[Key, int] = field(default_factory=dict)
 
     def pull(self, key: Key) -> None:
-        """Looks at a run as soon as nobody does."""
+        """Looks at a run as soon as nobody does, and as soon as we lead."""
         self._dirty.add(key)
-        if key not in self._working:
+        if self._opened and key not in self._working:
             self._working[key] = asyncio.get_running_loop().create_task(self._work(key))
+
+    def open(self) -> None:
+        """Begins with all that was pulled so far."""
+        self._opened = True
+        for key in tuple(self._dirty):
+            self.pull(key)
 
     async def close(self) -> None:
         """Lets looks that are under way end and begins no other."""
+        self._opened = False
         for timer in self._timers.values():
             timer.cancel()
         self._dirty.clear()
@@ -48,10 +59,12 @@ class Triggers:
 
     async def _look(self, key: Key) -> float | None:
         try:
-            again: float | None = await self.look(key)
+            with self.health.looks.time():
+                again: float | None = await self.look(key)
             self._failures.pop(key, None)
             return again
         except Exception:
+            self.health.failures.inc()
             failed = self._failures[key] = self._failures.get(key, 0) + 1
             delay = min(FIRST_RETRY_SECONDS * 2.0 ** (failed - 1), LONGEST_RETRY_SECONDS)
             LOG.exception("%s/%s: looks again in %.0f s", *key, delay)

@@ -1,0 +1,56 @@
+"""What a probe and a scrape see of the operator: /healthz and /metrics on one port."""
+
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+STALE_SECONDS = 90.0
+"""kopf renews a silent watch after 70 s; where even that does not help, the process has to go."""
+
+
+class Health:
+    """Numbers of one operator."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._clock, self._heard = clock, clock()
+        self.looks = Histogram("selfalign_reconcile_seconds", "Time of one look at one run", registry=self.registry)
+        self.failures = Counter("selfalign_reconcile_failures_total", "Looks that broke off", registry=self.registry)
+        self.jobs = Counter("selfalign_jobs_created_total", "Jobs created", ["step"], registry=self.registry)
+        self.ended = Counter("selfalign_steps_total", "Steps that ended", ["step", "state"], registry=self.registry)
+        self.runs = Gauge("selfalign_runs", "Runs by phase", ["phase"], registry=self.registry)
+        self.leads = Gauge("selfalign_leader", "1 while this operator acts", registry=self.registry)
+        age = Gauge("selfalign_watch_age_seconds", "Time since the watches were last heard", registry=self.registry)
+        age.set_function(self.watch_age)
+
+    def heard(self) -> None:
+        """A watch brought something."""
+        self._heard = self._clock()
+
+    def watch_age(self) -> float:
+        """Seconds since then."""
+        return self._clock() - self._heard
+
+    @property
+    def alive(self) -> bool:
+        """Whether the watches still bring anything: our own Lease is renewed and watched, so that they should."""
+        return self.watch_age() < STALE_SECONDS
+
+    async def serve(self, port: int) -> web.AppRunner:
+        """Begins to answer; the caller cleans up."""
+        application = web.Application()
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "0.0.0.0", port).start()
+        return runner
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        age = f"watches heard {self.watch_age():.0f} s ago\n"
+        return web.Response(text=age, status=200 if self.alive else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
