@@ -28,3 +28,11 @@ def go_tool(module: str, version: str) -> Path:
             (place / module.rpartition("/")[2]).replace(target)
             place.rmdir()
     return target
+
+
+def run_tool(program: Path, *arguments: str, check: bool = True) -> str:
+    """What a program prints; with its errors where it may fail."""
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{program.name} {' '.join(arguments)}: {done.stdout}{done.stderr}")
+    return done.stdout if check else done.stdout + done.stderr

@@ -261,3 +261,13 @@ def test_the_operator_answers_probes_and_scrapes(namespace: Namespace, operator:
     metrics = operator.ask("/metrics")
     assert 'selfalign_jobs_created_total{step="import"} 1.0' in metrics
     assert 'selfalign_steps_total{state="Succeeded",step="packaging-push"} 1.0' in metrics
+
+
+def test_a_quota_that_leaves_no_room_is_the_reason_within_a_minute(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    namespace.cluster.kubectl("-n", namespace.name, "create", "quota", "none", "--hard=pods=0")
+    namespace.apply()
+    wait_for("the quota is told", lambda: namespace.condition("Reconciling").get("reason") == "QuotaExceeded")
+    assert "exceeded quota: none" in namespace.condition("Reconciling")["message"]
+    assert namespace.status()["phase"] == "Preflight"

@@ -91,8 +91,8 @@ def test_device_seconds_count_every_pod_until_it_ends() -> None:
 )
 def test_a_pod_that_cannot_begin_tells_why_after_a_while(status: dict[str, Any], reason: str) -> None:
     stuck = pod(phase="Pending", **status)
-    assert read(observed_job(), stuck, now=NOW + timedelta(seconds=19)).held is None
-    assert read(observed_job(), stuck, now=NOW + timedelta(seconds=20)).held.reason == reason
+    assert read(observed_job(), stuck, now=NOW + timedelta(seconds=9)).held is None
+    assert read(observed_job(), stuck, now=NOW + timedelta(seconds=10)).held.reason == reason
 
 
 def test_a_job_without_pods_tells_so_after_a_while() -> None:

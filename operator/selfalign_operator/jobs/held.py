@@ -8,7 +8,7 @@ from selfalign_stages.contract.task import Failure
 
 Object = Mapping[str, Any]
 
-PATIENCE = timedelta(seconds=20)
+PATIENCE = timedelta(seconds=10)
 """A pod may well be unscheduled, or without its image, for this long."""
 WAITS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
 REMEDIES = {

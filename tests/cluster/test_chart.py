@@ -1,0 +1,116 @@
+"""The chart: rendered by helm, taken by a real API server, and enough rights for the operator, no more."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.conftest import ROOT, Namespace
+from tests.cluster.control_plane import Cluster
+from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.pretend_node import pretend_node, publish
+from tests.tools import go_tool, run_tool
+
+pytestmark = pytest.mark.slow
+
+CHART = ROOT / "charts" / "selfalign-operator"
+HELM = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
+
+
+def helm(*arguments: str, check: bool = True) -> str:
+    """What helm prints."""
+    return run_tool(go_tool(*HELM), *arguments, check=check)
+
+
+def rendered(*settings: str, namespace: str = "default") -> list[dict[str, Any]]:
+    """The chart's objects."""
+    text = helm("template", "trial", str(CHART), "--namespace", namespace, *settings)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("--set", "scope=namespaced"),
+        ("--set", "scope=namespaced,watchNamespaces={team-a,team-b}"),
+        ("--set", "networkPolicy.enabled=true,userRoles=false,crds.enabled=false"),
+        ("--set", "priorityClassName=high,nodeSelector.pool=a,imagePullSecrets[0].name=pull"),
+    ],
+)
+def test_every_object_is_taken_by_the_api_server(schema_namespace: Namespace, settings: tuple[str, ...]) -> None:
+    assert "0 chart(s) failed" in helm("lint", str(CHART), *settings)
+    for document in rendered(*settings):
+        namespace = document["metadata"].get("namespace", "default")
+        if namespace in ("default", None):
+            body = yaml.safe_dump(document)
+            schema_namespace.cluster.kubectl(
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--dry-run=server",
+                "--validate=strict",
+                "-f",
+                "-",
+                text=body,
+            )
+
+
+def test_a_value_that_does_not_exist_is_refused() -> None:
+    told = helm("template", "trial", str(CHART), "--set", "image.tag=1", check=False)
+    assert "image" in told and "values don't meet the specifications" in told
+
+
+def test_the_definition_is_kept_when_the_chart_is_uninstalled() -> None:
+    (definition,) = (one for one in rendered() if one["kind"] == "CustomResourceDefinition")
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_operator_may_read_no_secret_and_run_nothing_in_pods() -> None:
+    rules = [rule for one in rendered() if "Role" in one["kind"] for rule in one.get("rules", ())]
+    asked = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    assert not {resource for resource, _ in asked} & {"secrets", "pods/exec", "*"}
+    assert ("pods", "create") not in asked and not {verb for _, verb in asked} & {"*", "escalate", "impersonate"}
+
+
+def test_the_operators_pod_passes_pod_security_restricted(namespace: Namespace) -> None:
+    namespace.cluster.kubectl("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted")
+    namespace.cluster.kubectl("-n", namespace.name, "create", "serviceaccount", "trial")
+    (deployment,) = (one for one in rendered() if one["kind"] == "Deployment")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator", "namespace": namespace.name}}
+    body = yaml.safe_dump(pod | {"spec": deployment["spec"]["template"]["spec"]})
+    assert "created" in namespace.cluster.kubectl("create", "--dry-run=server", "-f", "-", text=body)
+
+
+@pytest.fixture
+def with_the_charts_rights(namespace: Namespace, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator that signs in as the chart's service account, in a namespaced installation."""
+    for document in rendered("--set", "scope=namespaced,crds.enabled=false", namespace=namespace.name):
+        if document["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
+            document["metadata"].setdefault("namespace", namespace.name)
+            namespace.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(document))
+    process = OperatorProcess(namespace.cluster, namespace.name)
+    process.environment["KUBECONFIG"] = str(_kubeconfig(namespace.cluster, namespace.name, tmp_path))
+    process.start()
+    yield process
+    process.stop()
+
+
+def _kubeconfig(cluster: Cluster, namespace: str, folder: Path) -> Path:
+    token = cluster.kubectl("-n", namespace, "create", "token", "trial").strip()
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"] = [{"name": "admin", "user": {"token": token}}]
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_the_charts_rights_are_enough_for_a_whole_run(
+    namespace: Namespace, with_the_charts_rights: OperatorProcess
+) -> None:
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    assert "forbidden" not in with_the_charts_rights.log.read_text()
