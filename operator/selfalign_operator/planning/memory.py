@@ -1,16 +1,20 @@
 """What a run's status remembers, so that a step is done once even when the Job that did it is gone. Pure."""
 
+from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus, StepStatus
 from selfalign_stages.contract.manifest import Counts
 from selfalign_stages.contract.task import PreflightResult, Result
 
 
-def answer(status: RunStatus, key: str) -> PreflightResult | None:
-    """Preflight's answer for a key, if the status holds one."""
-    asked = status.preflight
-    if asked is None or asked.key != key or not (asked.leaves or status.problems):
+def answer(run: SelfAlignRun, key: str) -> PreflightResult | None:
+    """Preflight's answer for a key, if the status holds one; a refusal holds for its own generation alone."""
+    status, asked = run.status, run.status.preflight
+    if asked is None or asked.key != key:
         return None
-    return PreflightResult(leaves=asked.leaves, problems=status.problems, warnings=status.warnings)
+    if status.problems:
+        same = status.observed_generation == run.metadata.generation
+        return PreflightResult(leaves=asked.leaves, problems=status.problems) if same else None
+    return PreflightResult(leaves=asked.leaves, warnings=status.warnings) if asked.leaves else None
 
 
 def results(status: RunStatus) -> dict[str, Result]:

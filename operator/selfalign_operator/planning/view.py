@@ -67,7 +67,7 @@ def look(run: SelfAlignRun, observed: Observed, now: datetime) -> View:
     key = preflight_key(run, steps, pack=observed.pack)
     preflight = judge(_for_key(run, observed, PREFLIGHT, key), retries=run.spec.retries, now=now)
     answer = preflight.last.result if preflight.state == "done" and preflight.last is not None else None
-    fresh = answer if isinstance(answer, PreflightResult) else memory.answer(run.status, key)
+    fresh = answer if isinstance(answer, PreflightResult) else memory.answer(run, key)
     if observed.problems:
         fresh = PreflightResult(problems=observed.problems)
     accepted = fresh is not None and not fresh.problems
@@ -109,14 +109,19 @@ def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | Non
 
 
 def _for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str | None) -> tuple[Attempt, ...]:
-    """Attempts that count: an edit of the spec forgives what failed before it."""
+    """Attempts that count: an edit of the spec forgives what failed or was refused before it."""
     generation = run.metadata.generation
     return tuple(
         attempt
         for attempt in observed.of(id_)
-        if attempt.key == key
-        and (attempt.running or attempt.result is not None or attempt.generation in (None, generation))
+        if attempt.key == key and (attempt.running or _stands(attempt) or attempt.generation in (None, generation))
     )
+
+
+def _stands(attempt: Attempt) -> bool:
+    """Whether what it found holds for later generations as well."""
+    found = attempt.result
+    return found is not None and not (isinstance(found, PreflightResult) and found.problems)
 
 
 def _result(known: Iterable[Mapping[str, Result]], id_: str, key: str | None, verdict: Verdict) -> Result | None:
