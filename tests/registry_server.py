@@ -1,16 +1,13 @@
 """A real OCI registry (distribution) over a temporary folder, open or behind a password."""
 
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.s3_server import free_port
-from tests.tools import go_tool
+from tests.tools import go_tool, wait_for_answer
 
 MODULE, VERSION = "github.com/distribution/distribution/v3/cmd/registry", "v3.0.0"
 USER, PASSWORD = "pusher", "selfalign-tests"
@@ -40,22 +37,8 @@ def serve(root: Path, *, host: str = "127.0.0.1", password: bool = False) -> Ite
         command = [str(go_tool(MODULE, VERSION)), "serve", str(root.parent / "registry.yaml")]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            _wait(f"http://{address}/v2/", process)
+            wait_for_answer(f"http://{address}/v2/", process)
             yield Server(host=address, root=root)
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + 20
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()
-            return  # it answers, if only that we are not signed in
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the registry did not come up at {url}")

@@ -3,15 +3,12 @@
 import os
 import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.tools import go_tool
+from tests.tools import go_tool, wait_for_answer
 
 MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
 ACCESS, SECRET = "selfalign-tests", "selfalign-tests-secret"
@@ -55,20 +52,8 @@ def serve(root: Path) -> Iterator[Server]:
     with (root.parent / "versitygw.log").open("w") as log:
         process = subprocess.Popen([*command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ))
         try:
-            _wait(f"http://127.0.0.1:{port}", process)
+            wait_for_answer(f"http://127.0.0.1:{port}", process)
             yield Server(endpoint=f"http://127.0.0.1:{port}", root=root)
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + 20
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=1)
-        except urllib.error.HTTPError:
-            return  # it answers, if only that we are not signed in
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"versitygw did not come up at {url}")

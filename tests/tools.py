@@ -4,6 +4,9 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,18 @@ def run_tool(program: Path, *arguments: str, check: bool = True) -> str:
     if check and done.returncode != 0:
         raise AssertionError(f"{program.name} {' '.join(arguments)}: {done.stdout}{done.stderr}")
     return done.stdout if check else done.stdout + done.stderr
+
+
+def wait_for_answer(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Waits until a server answers, if only that we are not signed in."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"nothing answers at {url}; its log stands beside its folder")
