@@ -24,8 +24,8 @@ from selfalign_operator.jobs.identity import ATTEMPT, STEP
 from selfalign_operator.jobs.job import Images, preflight_job, step_job
 from selfalign_operator.manifest import wording
 from selfalign_operator.plan import Action, Plan, StartPreflight, Stop, plan
+from selfalign_operator.planning.conditions import unreadable
 from selfalign_operator.planning.observation import Observed
-from selfalign_operator.planning.status import unreadable
 
 LOG = logging.getLogger(__name__)
 RESYNC_SECONDS, POLL_SECONDS = 600.0, 15.0

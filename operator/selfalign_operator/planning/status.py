@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import (
-    Condition,
-    ConditionType,
     EvaluationStatus,
     ImageStatus,
     Past,
@@ -18,29 +15,12 @@ from selfalign_operator.api.status import (
     StepProgress,
     StepStatus,
 )
+from selfalign_operator.planning import conditions
 from selfalign_operator.planning.outcome import Outcome
 from selfalign_operator.planning.view import StepView, View
 from selfalign_stages.contract.graph import Kind, StageName
 from selfalign_stages.contract.manifest import Counts
-from selfalign_stages.contract.task import Problem
 
-Truth = Literal["True", "False", "Unknown"]
-
-# type: truth by outcome
-CONDITIONS: dict[ConditionType, dict[str, Truth]] = {
-    "Accepted": {"preparing": "Unknown", "refused": "False"},
-    "Reconciling": {"preparing": "True", "working": "True"},
-    "Stalled": {"refused": "True", "failed": "True"},
-    "Succeeded": {"ready": "True", "refused": "False", "failed": "False"},
-    "Ready": {"ready": "True"},
-}
-OTHERWISE: dict[ConditionType, Truth] = {
-    "Accepted": "True",
-    "Reconciling": "False",
-    "Stalled": "False",
-    "Succeeded": "Unknown",
-    "Ready": "False",
-}
 HISTORY = 5
 ABOUT: dict[StageName, Kind] = {
     "import": "import",
@@ -67,7 +47,7 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
         progress=_percent(view),
         start_time=started,
         completion_time=now if over else None,
-        conditions=_conditions(run.metadata.generation, run.status, outcome, now),
+        conditions=conditions.build(run.metadata.generation, run.status, outcome, now),
         preflight=_preflight(run, view),
         problems=view.answer.problems if view.answer else (),
         warnings=view.answer.warnings if view.answer else (),
@@ -128,42 +108,6 @@ def _percent(view: View) -> str | None:
         return None
     counted = [step for step in view.steps.values() if step.done or step.needed]
     return f"{100 * sum(step.done for step in counted) // max(len(counted), 1)}%"
-
-
-def unreadable(generation: int, before: RunStatus, problems: Sequence[Problem], now: datetime) -> RunStatus:
-    """The status of a run whose spec an older API server let through, or a newer one."""
-    text = "\n".join(f"{problem.field}: {problem.message}" for problem in problems)
-    outcome = Outcome("refused", "InvalidSpec", text)
-    return before.model_copy(
-        update={
-            "observed_generation": generation,
-            "phase": "Failed",
-            "conditions": _conditions(generation, before, outcome, now),
-            "problems": tuple(problems),
-        }
-    )
-
-
-def _conditions(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
-    found = []
-    for type_, truths in CONDITIONS.items():
-        truth = truths.get(outcome.state, OTHERWISE[type_])
-        before = told.condition(type_)
-        kept = before.last_transition_time if before is not None and before.status == truth else now
-        reason, message = outcome.reason, outcome.message
-        if type_ == "Accepted" and truth == "True":
-            reason, message = "PreflightPassed", ""
-        found.append(
-            Condition(
-                type=type_,
-                status=truth,
-                reason=reason,
-                message=message,
-                observed_generation=generation,
-                last_transition_time=kept,
-            )
-        )
-    return tuple(found)
 
 
 def _step(view: StepView, before: StepStatus | None) -> StepStatus:

@@ -1,0 +1,64 @@
+"""The conditions of a run, as kstatus and people read them. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from selfalign_operator.api.status import Condition, ConditionType, RunStatus
+from selfalign_operator.planning.outcome import Outcome
+from selfalign_stages.contract.task import Problem
+
+Truth = Literal["True", "False", "Unknown"]
+
+# type: truth by outcome
+CONDITIONS: dict[ConditionType, dict[str, Truth]] = {
+    "Accepted": {"preparing": "Unknown", "refused": "False"},
+    "Reconciling": {"preparing": "True", "working": "True"},
+    "Stalled": {"refused": "True", "failed": "True"},
+    "Succeeded": {"ready": "True", "refused": "False", "failed": "False"},
+    "Ready": {"ready": "True"},
+}
+OTHERWISE: dict[ConditionType, Truth] = {
+    "Accepted": "True",
+    "Reconciling": "False",
+    "Stalled": "False",
+    "Succeeded": "Unknown",
+    "Ready": "False",
+}
+
+
+def build(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
+    """All conditions of an outcome; `told` is the status before, whose transition times stay where nothing changed."""
+    found = []
+    for type_, truths in CONDITIONS.items():
+        truth = truths.get(outcome.state, OTHERWISE[type_])
+        before = told.condition(type_)
+        kept = before.last_transition_time if before is not None and before.status == truth else now
+        reason, message = outcome.reason, outcome.message
+        if type_ == "Accepted" and truth == "True":
+            reason, message = "PreflightPassed", ""
+        found.append(
+            Condition(
+                type=type_,
+                status=truth,
+                reason=reason,
+                message=message,
+                observed_generation=generation,
+                last_transition_time=kept,
+            )
+        )
+    return tuple(found)
+
+
+def unreadable(generation: int, before: RunStatus, problems: Sequence[Problem], now: datetime) -> RunStatus:
+    """The status of a run whose spec an older API server let through, or a newer one."""
+    text = "\n".join(f"{problem.field}: {problem.message}" for problem in problems)
+    outcome = Outcome("refused", "InvalidSpec", text)
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": "Failed",
+            "conditions": build(generation, before, outcome, now),
+            "problems": tuple(problems),
+        }
+    )
