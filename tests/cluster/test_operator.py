@@ -1,5 +1,6 @@
 """The operator against a real API server and Job controller: what it writes, and what it does not."""
 
+import time
 from collections import Counter
 from functools import partial
 from random import Random
@@ -271,3 +272,16 @@ def test_a_quota_that_leaves_no_room_is_the_reason_within_a_minute(
     wait_for("the quota is told", lambda: namespace.condition("Reconciling").get("reason") == "QuotaExceeded")
     assert "exceeded quota: none" in namespace.condition("Reconciling")["message"]
     assert namespace.status()["phase"] == "Preflight"
+
+
+def test_a_step_that_runs_for_long_is_not_told_again_and_again(namespace: Namespace, operator: OperatorProcess) -> None:
+    def script(step: str, pod: dict[str, Any]) -> Ending | None:
+        return None if step.startswith("redteaming") else publish(step, pod)
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply(stages={"redTeaming": {"resources": {"limits": {"nvidia.com/gpu": 1}}}})
+        wait_for("devices are counted", lambda: namespace.status().get("gpuHours") is not None)
+        seen, until = set(), time.monotonic() + 6
+        while time.monotonic() < until:
+            seen.add(namespace.get("sar", "trial")["metadata"]["resourceVersion"])
+    assert len(seen) <= 2

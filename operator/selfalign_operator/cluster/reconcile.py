@@ -7,8 +7,9 @@ twice is refused by the API server, and a second look at an unchanged world writ
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 from pydantic import ValidationError
@@ -44,6 +45,7 @@ class Reconciler:
     http: aiohttp.ClientSession
     health: Health
     clock: Callable[[], datetime] = _now
+    told: dict[str, datetime] = field(default_factory=dict)
 
     async def look(self, key: tuple[str, str]) -> float | None:
         """Brings a run one look further; seconds until the next look, None if it is gone."""
@@ -124,7 +126,7 @@ class Reconciler:
 
     def _tell(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> None:
         """Events first: if the status is not written, the next look tells the same again under the same names."""
-        if status.plain() == run.status.plain():
+        if status.plain() == run.status.plain() or not self._due(run, status):
             return
         for transition in events.transitions(run.status, status):
             self._create(run, events.event(run, transition, now))
@@ -138,6 +140,18 @@ class Reconciler:
             if refused.code != 404:
                 raise
 
+    def _due(self, run: SelfAlignRun, status: RunStatus) -> bool:
+        """Whether to write it now: what changes all the time, such as progress, is written every POLL_SECONDS at most.
+
+        Our own write is an event as well, and would be answered by the next one without end.
+        """
+        uid, moment = run.metadata.uid or "", self.clock()
+        last = self.told.get(uid)
+        if _lasting(status) == _lasting(run.status) and last and moment - last < timedelta(seconds=POLL_SECONDS):
+            return False
+        self.told[uid] = moment
+        return True
+
     def _again(self, planned: Plan, observed: Observed, now: datetime) -> float:
         waits = [RESYNC_SECONDS]
         if planned.wake is not None:
@@ -145,6 +159,16 @@ class Reconciler:
         if observed.running():
             waits.append(POLL_SECONDS)
         return min(waits)
+
+
+def _lasting(status: RunStatus) -> dict[str, Any]:
+    """A status without what changes by itself while steps run."""
+    volatile = {"progress": None, "gpu_seconds": None}
+    stages = tuple(
+        stage.model_copy(update={"steps": tuple(step.model_copy(update=volatile) for step in stage.steps)})
+        for stage in status.stages
+    )
+    return status.model_copy(update={"stages": stages, "gpu_hours": None}).plain()
 
 
 def seen_as(job: world.Object) -> tuple[str, int]:
