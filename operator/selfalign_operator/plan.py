@@ -5,12 +5,12 @@ were carried out needs none of them again.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.planning import outcome, status
-from selfalign_operator.planning.observation import PREFLIGHT, Observed
+from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.view import View, look
 from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.manifest import ArtifactRef
@@ -43,7 +43,15 @@ class Stop:
     attempt: int
 
 
-Action = StartPreflight | StartStep | Stop
+@dataclass(frozen=True)
+class Remove:
+    """Forget a process that ended; its result stays in the status."""
+
+    id: str
+    attempt: int
+
+
+Action = StartPreflight | StartStep | Stop | Remove
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,13 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
     """The plan for a run; `run.status` is the status before: times, and results whose processes are gone."""
     view = look(run, observed, now)
     if settled(run, view):
-        return Plan(_stops(view, observed, halted=True), run.status, None, True)
+        expiry = _expiry(run)
+        removes = _removes(observed) if expiry is not None and now >= expiry else ()
+        stops = _stops(run, view, observed, halted=True)
+        return Plan((*stops, *removes), run.status, expiry if expiry is not None and now < expiry else None, True)
     started = _began(run, observed, now)
     verdict = outcome.judge(run, view, started=started, now=now)
-    stops = _stops(view, observed, halted=verdict.halted)
+    stops = _stops(run, view, observed, halted=verdict.halted)
     begins = () if verdict.halted else _starts(run, view, observed)
     told = status.build(run, view, verdict, started=started, now=now)
     waits = [step.verdict.wait_until for step in view.steps.values()]
@@ -87,15 +98,35 @@ def _began(run: SelfAlignRun, observed: Observed, now: datetime) -> datetime:
     return run.status.start_time or min([*starts, now])
 
 
-def _stops(view: View, observed: Observed, *, halted: bool) -> tuple[Stop, ...]:
+def _expiry(run: SelfAlignRun) -> datetime | None:
+    """When the processes of a run that has ended are no longer kept for people to look at."""
+    ended, seconds = run.status.completion_time, run.spec.ttl_seconds_after_finished
+    return ended + timedelta(seconds=seconds) if ended is not None and seconds is not None else None
+
+
+def _removes(observed: Observed) -> tuple[Remove, ...]:
+    return tuple(
+        Remove(id_, attempt.number)
+        for id_, attempts in sorted(observed.attempts.items())
+        for attempt in attempts
+        if not attempt.running and attempt.job is not None and not attempt.stopping
+    )
+
+
+def _stops(run: SelfAlignRun, view: View, observed: Observed, *, halted: bool) -> tuple[Stop, ...]:
     wanted = {PREFLIGHT: view.preflight_key} | {
         id_: step.key for id_, step in view.steps.items() if step.needed and step.key is not None
     }
     return tuple(
         Stop(id_, attempt.number)
         for id_, attempt in observed.running().items()
-        if not attempt.stopping and (halted or wanted.get(id_) != attempt.key)
+        if not attempt.stopping and (halted or wanted.get(id_) != attempt.key or _outdated(run, attempt))
     )
+
+
+def _outdated(run: SelfAlignRun, attempt: Attempt) -> bool:
+    """Whether an edit is to stop even what still fits."""
+    return run.spec.on_spec_change == "Restart" and attempt.generation not in (None, run.metadata.generation)
 
 
 def _starts(run: SelfAlignRun, view: View, observed: Observed) -> tuple[Action, ...]:

@@ -69,7 +69,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A control plane with our CRD, without a node."""
     with control_plane(tmp_path_factory.mktemp("cluster")) as made:
         made.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/selfalign-operator/files/crd.yaml"))
-        made.kubectl("wait", "--for=condition=Established", "crd/selfalignruns.selfalign.dev")
+        wait_for("runs are served", lambda: "No resources" in made.kubectl("get", "selfalignruns", check=False))
         yield made
 
 

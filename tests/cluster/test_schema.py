@@ -104,3 +104,11 @@ def test_a_name_that_is_too_long_for_its_jobs_is_refused(schema_namespace: Names
     body = yaml.safe_dump(schema_namespace.manifest("x" * 60))
     told = schema_namespace.cluster.kubectl("create", "--dry-run=server", "-f", "-", text=body, check=False)
     assert "metadata.name" in told
+
+
+def test_reject_lets_nobody_edit_what_a_run_is_made_from(namespace: Namespace) -> None:
+    namespace.apply(onSpecChange="Reject")
+    namespace.apply(onSpecChange="Reject", suspend=True, retries={"perStage": 5})
+    body = yaml.safe_dump(namespace.manifest(onSpecChange="Reject", seed=7))
+    told = namespace.cluster.kubectl("apply", "-f", "-", text=body, check=False)
+    assert "onSpecChange is Reject" in told

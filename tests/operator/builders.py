@@ -7,7 +7,7 @@ from typing import Any
 
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.plan import Plan, StartPreflight, StartStep, Stop, plan
+from selfalign_operator.plan import Plan, Remove, StartPreflight, StartStep, Stop, plan
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_stages.contract.task import PreflightResult, Result
 
@@ -63,6 +63,9 @@ class World:
         for action in current.actions:
             if isinstance(action, Stop):
                 self.change(action.id, stopping=True)
+                continue
+            if isinstance(action, Remove):
+                self.attempts[action.id] = [a for a in self.attempts[action.id] if a.number != action.attempt]
                 continue
             id_ = PREFLIGHT if isinstance(action, StartPreflight) else action.step.id
             attempt = Attempt(key=action.key, number=action.attempt, started=self.now)

@@ -170,3 +170,26 @@ def test_problems_that_need_no_process_refuse_the_run_at_once() -> None:
     assert told.actions == () and told.status.problems == found
     accepted = told.status.condition("Accepted")
     assert accepted is not None and accepted.status == "False"
+
+
+def test_processes_of_a_run_that_ended_are_removed_when_their_time_is_over() -> None:
+    world = World(run(ttlSecondsAfterFinished=600))
+    world.to_the_end()
+    for id_ in world.attempts:
+        world.change(id_, job=f"job-{id_}")
+    plan_before = world.act()
+    assert plan_before.actions == () and plan_before.wake is not None
+    world.now = plan_before.wake
+    world.act()
+    assert not any(world.attempts.values())
+    assert world.act().actions == () and world.run.status.ready
+
+
+def test_restart_stops_even_what_still_fits() -> None:
+    world = World(run(onSpecChange="Restart"))
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.change("import", generation=1)
+    world.run = edited(world.run, onSpecChange="Restart", retries={"perStage": 9})
+    assert [type(action) for action in world.act().actions] == [Stop]

@@ -79,6 +79,10 @@ class Budget(Model):
     deadline: Duration | None = Field(default=None, description="wall time since the run began")
 
 
+MADE_FROM = ("baseModel", "principles", "assistantName", "seed", "stages", "image")
+SAME = " && ".join(f"self.{name} == oldSelf.{name}" for name in MADE_FROM)
+
+
 class Spec(Model):
     """What is wanted."""
 
@@ -86,7 +90,11 @@ class Spec(Model):
         (
             "!has(self.image.variant) || self.image.variant != 'cloned' || self.stages.cloning.enabled",
             "image.variant cloned needs stages.cloning.enabled",
-        )
+        ),
+        (
+            f"oldSelf.onSpecChange != 'Reject' || ({SAME})",
+            "onSpecChange is Reject: what the run is made from cannot be edited; apply it under another name",
+        ),
     )
 
     suspend: bool = Field(default=False, description="stop what runs, start nothing; what is published stays")
@@ -107,7 +115,12 @@ class Spec(Model):
     budget: Budget = Budget()
     on_spec_change: Literal["Reconcile", "Restart", "Reject"] = Field(
         default="Reconcile",
-        description="Reconcile keeps what still fits, Restart stops all steps, Reject changes nothing",
+        description="Reconcile keeps what still fits, Restart stops all running steps, "
+        "Reject lets nobody edit what the run is made from",
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="when Jobs are removed after the run's end; they stay with the run where it is missing",
     )
 
 

@@ -24,7 +24,7 @@ from selfalign_operator.jobs import snapshot
 from selfalign_operator.jobs.identity import ATTEMPT, STEP
 from selfalign_operator.jobs.job import Images, preflight_job, step_job
 from selfalign_operator.manifest import wording
-from selfalign_operator.plan import Action, Plan, StartPreflight, Stop, plan
+from selfalign_operator.plan import Action, Plan, Remove, StartPreflight, Stop, plan
 from selfalign_operator.planning.conditions import unreadable
 from selfalign_operator.planning.observation import Observed
 
@@ -101,8 +101,8 @@ class Reconciler:
             if any(isinstance(action, StartPreflight) for action in actions):
                 self._create(run, snapshot.snapshot(run, seen.pack))
         for action in actions:
-            if isinstance(action, Stop):
-                self._stop(seen, action)
+            if isinstance(action, Stop | Remove):
+                self._delete(seen, action)
             elif isinstance(action, StartPreflight):
                 self._create(run, preflight_job(run, action, images=self.images, pack=pack))
             else:
@@ -119,7 +119,7 @@ class Reconciler:
                 raise
             LOG.info("%s/%s: %s exists", run.metadata.namespace, run.metadata.name, body["metadata"]["name"])
 
-    def _stop(self, seen: World, action: Stop) -> None:
+    def _delete(self, seen: World, action: Stop | Remove) -> None:
         for job in seen.jobs.values():
             if seen_as(job) == (action.id, action.attempt):
                 self.api.delete_job(job["metadata"]["namespace"], job["metadata"]["name"], uid=job["metadata"]["uid"])

@@ -12,7 +12,7 @@ from selfalign_operator import tasks
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.local.attempts import Attempts
-from selfalign_operator.plan import Plan, StartPreflight, StartStep, Stop, plan
+from selfalign_operator.plan import Action, Plan, Remove, StartPreflight, Stop, plan
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.terminal.display import Display
 
@@ -86,7 +86,9 @@ class Runner:
         self.display.show(current.status)
         return current
 
-    def _act(self, action: StartPreflight | StartStep | Stop, now: datetime) -> None:
+    def _act(self, action: Action, now: datetime) -> None:
+        if isinstance(action, Remove):
+            return  # processes here leave nothing but logs
         if isinstance(action, Stop):
             self.attempts.stop(action.id)
             return

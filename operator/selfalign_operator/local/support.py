@@ -14,6 +14,7 @@ CLUSTER_ONLY: dict[str, str] = {
     "spec.artifacts.secretRef": CREDENTIALS,
     "spec.podDefaults": "there are no pods",
     "spec.queueName": "there is no queue",
+    "spec.ttlSecondsAfterFinished": "there are no Jobs",
     "spec.onSpecChange": "a run here has one spec from start to end",
     "spec.budget.gpuHours": "GPU time is not metered here; spec.budget.deadline is heeded",
 } | {
