@@ -45,7 +45,7 @@ class Reconciler:
     http: aiohttp.ClientSession
     health: Health
     clock: Callable[[], datetime] = _now
-    told: dict[str, datetime] = field(default_factory=dict)
+    told: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     async def look(self, key: tuple[str, str]) -> float | None:
         """Brings a run one look further; seconds until the next look, None if it is gone."""
@@ -53,17 +53,18 @@ class Reconciler:
             body = await asyncio.to_thread(self.api.run, *key)
         except Refused as refused:
             if refused.code == 404:
+                self.told.pop(key, None)
                 return None
             raise
         if body["metadata"].get("deletionTimestamp"):
             return None
-        try:
-            return await self._look(SelfAlignRun.model_validate(body))
-        except ValidationError as error:
-            await asyncio.to_thread(self._refuse, body, error)
+        run = read(body)
+        if isinstance(run, ValidationError):
+            await asyncio.to_thread(self._refuse, body, run)
             return None
+        return await self._look(run)
 
-    async def _look(self, run: SelfAlignRun) -> float:
+    async def _look(self, run: SelfAlignRun) -> float | None:
         seen = await asyncio.to_thread(world.look, self.api, run)
         progress = await polling.poll(self.http, seen.pods)
         now = self.clock()
@@ -79,15 +80,14 @@ class Reconciler:
             observed = replace(seen.observed(progress=progress, now=now), problems=observed.problems)
             planned = plan(run, observed, now)
         await asyncio.to_thread(self._tell, run, planned.status, now)
-        return self._again(planned, observed, now)
+        return _again(run, planned, observed, now)
 
     def _refuse(self, body: world.Object, error: ValidationError) -> None:
         """Tells what is wrong with a spec that the schema on this cluster let through."""
         metadata = body["metadata"]
         found = [wording.problem(one, body) for one in wording.innermost(error.errors())]
-        before = RunStatus.model_validate(body.get("status") or {})
-        told = unreadable(metadata["generation"], before, found, self.clock())
-        if told.plain() != before.plain():
+        told = unreadable(metadata["generation"], _status(body), found, self.clock())
+        if told.plain() != body.get("status"):
             self.api.apply_status(metadata["namespace"], metadata["name"], told.plain())
 
     def _accept(self, run: SelfAlignRun, seen: World, observed: Observed) -> Observed:
@@ -145,20 +145,39 @@ class Reconciler:
 
         Our own write is an event as well, and would be answered by the next one without end.
         """
-        uid, moment = run.metadata.uid or "", self.clock()
-        last = self.told.get(uid)
+        key, moment = (run.metadata.namespace, run.metadata.name), self.clock()
+        last = self.told.get(key)
         if _lasting(status) == _lasting(run.status) and last and moment - last < timedelta(seconds=POLL_SECONDS):
             return False
-        self.told[uid] = moment
+        self.told[key] = moment
         return True
 
-    def _again(self, planned: Plan, observed: Observed, now: datetime) -> float:
-        waits = [RESYNC_SECONDS]
-        if planned.wake is not None:
-            waits.append(max((planned.wake - now).total_seconds(), 0.0))
-        if observed.running():
-            waits.append(POLL_SECONDS)
-        return min(waits)
+
+def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) -> float | None:
+    """When to look again although nothing happened; never at a run that only an edit of it can begin anew."""
+    waits = [] if planned.over and run.spec.principles.config_map_ref is None else [RESYNC_SECONDS]
+    if planned.wake is not None:
+        waits.append(max((planned.wake - now).total_seconds(), 0.0))
+    if observed.running():
+        waits.append(POLL_SECONDS)
+    return min(waits, default=None)
+
+
+def read(body: world.Object) -> SelfAlignRun | ValidationError:
+    """The run; with an empty status where another version wrote one that we cannot read: the store knows what is done."""
+    for found in (body, {**body, "status": {}}):
+        try:
+            return SelfAlignRun.model_validate(found)
+        except ValidationError as error:
+            refused = error
+    return refused
+
+
+def _status(body: world.Object) -> RunStatus:
+    try:
+        return RunStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        return RunStatus()
 
 
 def _lasting(status: RunStatus) -> dict[str, Any]:
