@@ -164,7 +164,7 @@ def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) 
 
 
 def read(body: world.Object) -> SelfAlignRun | ValidationError:
-    """The run; with an empty status where another version wrote one that we cannot read: the store knows what is done."""
+    """The run; with an empty status where another version wrote one that we cannot read: the store knows enough."""
     for found in (body, {**body, "status": {}}):
         try:
             return SelfAlignRun.model_validate(found)
