@@ -36,12 +36,19 @@ fix: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+	--python-platform x86_64-manylinux_2_28 --python-version 3.11
+IMAGE_LOCK := $(COMPILE) pyproject.toml --override requirements.overrides.txt --constraint
+
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra operator --extra generate-cpu --extra train --group dev \
-		--override requirements.overrides.txt --generate-hashes --no-emit-index-url --no-annotate \
-		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --output-file requirements.lock
-	printf 'uv\n' | $(BIN)/uv pip compile - --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		--python-platform x86_64-manylinux_2_28 --python-version 3.11 --output-file requirements.bootstrap.txt
+	$(COMPILE) pyproject.toml --extra cli --extra operator --extra stages --extra generate-cpu --extra train --group dev \
+		--override requirements.overrides.txt --output-file requirements.lock
+	printf 'uv\nhatchling\neditables\n' | $(COMPILE) - --output-file requirements.bootstrap.txt
+	$(IMAGE_LOCK) requirements.lock --extra operator --output-file images/locks/operator.txt
+	$(IMAGE_LOCK) requirements.lock --extra stages --output-file images/locks/cpu.txt
+	$(IMAGE_LOCK) requirements.lock --extra stages --extra train --output-file images/locks/train.txt
+	$(IMAGE_LOCK) images/locks/train.txt --extra stages --extra train --extra generate --output-file images/locks/generate.txt
+	$(IMAGE_LOCK) requirements.lock --extra stages --extra train --extra generate-cpu --output-file images/locks/generate-cpu.txt
 
 clean:
 	rm -rf $(VENV) .selfalign

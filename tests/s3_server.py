@@ -44,16 +44,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(root: Path) -> Iterator[Server]:
+def serve(root: Path, *, host: str = "127.0.0.1") -> Iterator[Server]:
     """Runs the server until the block ends."""
     root.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = [str(go_tool(MODULE, VERSION)), "--port", f"127.0.0.1:{port}", "--access", ACCESS, "--secret", SECRET]
+    address = f"{host}:{free_port()}"
+    command = [str(go_tool(MODULE, VERSION)), "--port", address, "--access", ACCESS, "--secret", SECRET]
     with (root.parent / "versitygw.log").open("w") as log:
         process = subprocess.Popen([*command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ))
         try:
-            wait_for_answer(f"http://127.0.0.1:{port}", process)
-            yield Server(endpoint=f"http://127.0.0.1:{port}", root=root)
+            wait_for_answer(f"http://{address}", process)
+            yield Server(endpoint=f"http://{address}", root=root)
         finally:
             process.terminate()
             process.wait(10)

@@ -13,7 +13,7 @@ import pytest
 
 KUBERNETES, ETCD = "1.34.2", "3.6.6"
 """1.34 is the last minor whose kubelet takes cgroup v1 by default."""
-PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kubectl")
+PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 CACHE = Path.home() / ".cache" / "selfalign" / f"kubernetes-{KUBERNETES}"
 VERSION_PACKAGE = "k8s.io/component-base/version"
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}

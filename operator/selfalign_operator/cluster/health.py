@@ -15,7 +15,7 @@ class Health:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
-        self._clock, self._heard = clock, clock()
+        self._clock, self._heard, self.ready = clock, clock(), False
         self.looks = Histogram("selfalign_reconcile_seconds", "Time of one look at one run", registry=self.registry)
         self.failures = Counter("selfalign_reconcile_failures_total", "Looks that broke off", registry=self.registry)
         self.jobs = Counter("selfalign_jobs_created_total", "Jobs created", ["step"], registry=self.registry)
@@ -26,8 +26,8 @@ class Health:
         age.set_function(self.watch_age)
 
     def heard(self) -> None:
-        """A watch brought something."""
-        self._heard = self._clock()
+        """A watch brought something; the first time says that the operator is at work."""
+        self._heard, self.ready = self._clock(), True
 
     def watch_age(self) -> float:
         """Seconds since then."""
@@ -42,6 +42,7 @@ class Health:
         """Begins to answer; the caller cleans up."""
         application = web.Application()
         application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
@@ -51,6 +52,9 @@ class Health:
     async def _healthz(self, _: web.Request) -> web.Response:
         age = f"watches heard {self.watch_age():.0f} s ago\n"
         return web.Response(text=age, status=200 if self.alive else 503)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return web.Response(text="watches\n" if self.ready else "no watch yet\n", status=200 if self.ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -6,13 +6,14 @@ nothing on any object: there is no change handler, daemon or timer, so no annota
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -73,7 +74,8 @@ def registry(triggers: Triggers, health: Health) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=found)
     def login(**given: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+        account = kopf.login_with_service_account(**given)
+        return dataclasses.replace(account, server=_server()) if account else kopf.login_with_kubeconfig(**given)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
     async def on_run(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
@@ -113,6 +115,12 @@ def configure(settings: kopf.OperatorSettings, *, lease: str) -> None:
     settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = f"metadata.name={lease}"
 
 
+def _server() -> str:
+    """The API server by the address that every pod is given: kopf's own default needs cluster DNS."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
 async def serve(settings: Settings) -> None:
     """Runs until SIGTERM, SIGINT, or until another operator has taken over."""
     api, health, over = await asyncio.to_thread(connect), Health(), asyncio.Event()
@@ -136,6 +144,7 @@ async def serve(settings: Settings) -> None:
                 clusterwide=not settings.namespaces,
                 namespaces=[*settings.namespaces],
                 standalone=True,
+                identity=cast(Any, settings.identity),  # kopf's own asks for the user's name, which a pod's uid lacks
                 stop_flag=over,
             )
         finally:

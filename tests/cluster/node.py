@@ -1,0 +1,168 @@
+"""A real node for the control plane: containerd, kubelet, kube-proxy and the scheduler. Needs Linux and root."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster.binaries import binaries
+from tests.cluster.control_plane import Cluster, wait_for
+from tests.s3_server import free_port
+
+ADDRESS = "10.250.0.1"
+"""On the loopback device: pods reach it, and it leads nowhere else."""
+NAME = "node1"
+PODS = "10.244.0.0/24"
+BRIDGE = "selfalign0"
+PAUSE = "local.test/pause:1"
+PROGRAMS = ("containerd", "runc", "ctr", "ip", "nft", "conntrack", "iptables")
+PLUGINS = Path("/usr/lib/cni")
+INSTALL = "apt-get install containerd runc containernetworking-plugins buildah iptables conntrack nftables mmdebstrap"
+
+
+def require() -> None:
+    """Skips where a node cannot run, and says why."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("a real node needs Linux and root")
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    missing += [] if (PLUGINS / "bridge").exists() else ["CNI plugins"]
+    if missing:
+        pytest.skip(f"a real node needs {', '.join(missing)}: {INSTALL}")
+
+
+@contextmanager
+def address() -> Iterator[str]:
+    """The node's address, for as long as the block lasts."""
+    require()
+    _run("ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo")
+    try:
+        yield ADDRESS
+    finally:
+        _run("ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo", check=False)
+
+
+@contextmanager
+def node(cluster: Cluster, *, registry: str) -> Iterator[None]:
+    """Joins a node that may pull from `registry` over plain HTTP; takes everything down again."""
+    state, programs = cluster.state, binaries()
+    _run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
+    try:
+        _containerd(cluster, registry)
+        scheduler = [str(programs / "kube-scheduler"), kubeconfig, "--leader-elect=false"]
+        cluster.start("scheduler", *scheduler, f"--secure-port={free_port()}")
+        proxy = ["--proxy-mode=nftables", f"--hostname-override={NAME}", "--cluster-cidr=10.244.0.0/16"]
+        ports = [f"--healthz-bind-address=127.0.0.1:{free_port()}", f"--metrics-bind-address=127.0.0.1:{free_port()}"]
+        cluster.start("proxy", str(programs / "kube-proxy"), kubeconfig, *proxy, *ports)
+        _kubelet(cluster, programs / "kubelet", kubeconfig)
+        ready = ("get", "node", NAME, "-o", 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')
+        wait_for("the node is ready", lambda: "True" in cluster.kubectl(*ready, check=False))
+        yield
+    finally:
+        everything = "jobs,deployments,statefulsets,daemonsets,pods"
+        cluster.kubectl(
+            "delete", everything, "--all", "-A", "--force", "--grace-period=0", "--timeout=30s", check=False
+        )
+        wait_for("no container runs", lambda: not _containers(state))
+        cluster.stop()
+        _clean(state)
+
+
+def _kubelet(cluster: Cluster, program: Path, kubeconfig: str) -> None:
+    state = cluster.state
+    settings = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": "cgroupfs",
+        "failSwapOn": False,
+        "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
+        "authorization": {"mode": "AlwaysAllow"},
+        "containerRuntimeEndpoint": f"unix://{state / 'containerd.sock'}",
+        "clusterDNS": ["10.96.0.10"],
+        "clusterDomain": "cluster.local",
+        "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
+        "imageGCHighThresholdPercent": 100,
+        "port": free_port(),
+        "healthzPort": free_port(),
+        "serializeImagePulls": False,
+    }
+    (state / "kubelet.yaml").write_text(yaml.safe_dump(settings))
+    where = [f"--config={state / 'kubelet.yaml'}", f"--root-dir={state / 'kubelet'}"]
+    who = [f"--hostname-override={NAME}", f"--node-ip={ADDRESS}"]
+    cluster.start("kubelet", str(program), kubeconfig, *where, *who)
+
+
+def _containerd(cluster: Cluster, registry: str) -> None:
+    state = cluster.state
+    trusted = state / "registries" / registry
+    trusted.mkdir(parents=True)
+    (trusted / "hosts.toml").write_text(
+        f'server = "http://{registry}"\n[host."http://{registry}"]\n  capabilities = ["pull", "resolve"]\n'
+    )
+    (state / "cni").mkdir()
+    (state / "cni" / "10-bridge.conflist").write_text(
+        '{"cniVersion":"0.4.0","name":"bridge","plugins":[{"type":"bridge","bridge":"%s","isGateway":true,'
+        '"hairpinMode":true,"ipam":{"type":"host-local","dataDir":"%s","subnet":"%s","routes":[{"dst":"0.0.0.0/0"}]}}]}'
+        % (BRIDGE, state / "addresses", PODS)
+    )
+    (state / "containerd.toml").write_text(
+        f"""version = 2
+root = "{state}/containerd/root"
+state = "{state}/containerd/state"
+[grpc]
+  address = "{state}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true   # without CAP_SYS_RESOURCE runc dies: "can't get final child's PID from pipe"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    discard_unpacked_layers = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{state}/registries"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{PLUGINS}"
+    conf_dir = "{state}/cni"
+"""
+    )
+    cluster.start("containerd", "containerd", "--config", str(state / "containerd.toml"))
+    ctr = ("ctr", "--address", str(state / "containerd.sock"))
+    wait_for("containerd answers", lambda: _run(*ctr, "version", check=False) == 0)
+    _pause(state)
+    _run(*ctr, "--namespace", "k8s.io", "images", "import", str(state / "pause.tar"))
+
+
+def _containers(state: Path) -> list[str]:
+    command = ["ctr", "--address", str(state / "containerd.sock"), "--namespace", "k8s.io", "tasks", "list", "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
+def _pause(state: Path) -> None:
+    """The image of the process that holds a pod's network."""
+    (state / "pause.c").write_text("#include <unistd.h>\nint main(void) { for (;;) pause(); }\n")
+    _run("gcc", "-static", "-O2", "-o", str(state / "pause"), str(state / "pause.c"))
+    buildah = ["buildah", "--root", str(state / "pause-storage"), "--runroot", str(state / "pause-run")]
+    found = subprocess.run([*buildah, "from", "scratch"], check=True, capture_output=True, text=True)
+    container = found.stdout.strip()
+    _run(*buildah, "copy", "--quiet", container, str(state / "pause"), "/pause")
+    _run(*buildah, "config", "--cmd", '["/pause"]', container)
+    _run(*buildah, "commit", "--quiet", "--rm", container, f"oci-archive:{state / 'pause.tar'}:{PAUSE}")
+
+
+def _clean(state: Path) -> None:
+    """What outlives the processes: containers' shims, mounts, the bridge."""
+    _run("pkill", "-9", "-f", f"containerd-shim-runc-v2.*-address {state}/", check=False)
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted((path for path in mounts if path.startswith(f"{state}/")), reverse=True):
+        _run("umount", "--lazy", mount, check=False)
+    _run("ip", "link", "delete", BRIDGE, check=False)
+    shutil.rmtree(state / "containerd", ignore_errors=True)
+
+
+def _run(*command: str, check: bool = True) -> int:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
+    return done.returncode
