@@ -142,7 +142,8 @@ def _as_stage_error(raised: Exception) -> StageError:
         return DoesNotFit(f"{raised.filename}: no space left on the device; free space or point --scratch elsewhere")
     if isinstance(raised, OSError) and raised.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AccessDenied(f"{raised.filename}: {raised.strerror}; let this user write there, or name another place")
-    return StageError(f"{type(raised).__name__}: {raised}", reason="Crash")
+    first_line = str(raised).partition("\n")[0]  # the log has it whole
+    return StageError(f"{type(raised).__name__}: {first_line}", reason="Crash")
 
 
 def _parser() -> argparse.ArgumentParser:

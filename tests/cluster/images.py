@@ -6,6 +6,7 @@ pushes only what changed.
 
 import fcntl
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests import registry_server
+from tests.cluster.mounts import remove_with_mounts
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path.home() / ".cache" / "selfalign" / "images"
@@ -92,8 +94,6 @@ def own_layers(builder: Builder, name: str) -> int:
 
 
 def _size(builder: Builder, reference: str) -> int:
-    import json
-
     (found,) = json.loads(builder.run("images", "--json", reference))
     return int(found["size"])
 
@@ -104,7 +104,7 @@ def _folder() -> Path:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in named)).hexdigest()[:16]
     for old in CACHE.iterdir():
         if old.is_dir() and old.name != digest:
-            shutil.rmtree(old)
+            remove_with_mounts(old)
     folder = CACHE / digest
     for name, text in CONFIGURATION.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """A real node for the control plane: containerd, kubelet, kube-proxy and the scheduler. Needs Linux and root."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tests.cluster.binaries import binaries
 from tests.cluster.control_plane import Cluster, wait_for
+from tests.cluster.mounts import remove_with_mounts
 from tests.s3_server import free_port
 
 ADDRESS = "10.250.0.1"
@@ -105,11 +108,15 @@ def _containerd(cluster: Cluster, registry: str) -> None:
         f'server = "http://{registry}"\n[host."http://{registry}"]\n  capabilities = ["pull", "resolve"]\n'
     )
     (state / "cni").mkdir()
-    (state / "cni" / "10-bridge.conflist").write_text(
-        '{"cniVersion":"0.4.0","name":"bridge","plugins":[{"type":"bridge","bridge":"%s","isGateway":true,'
-        '"hairpinMode":true,"ipam":{"type":"host-local","dataDir":"%s","subnet":"%s","routes":[{"dst":"0.0.0.0/0"}]}}]}'
-        % (BRIDGE, state / "addresses", PODS)
-    )
+    addresses = {
+        "type": "host-local",
+        "dataDir": str(state / "addresses"),
+        "subnet": PODS,
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "hairpinMode": True, "ipam": addresses}
+    network = {"cniVersion": "0.4.0", "name": "bridge", "plugins": [bridge]}
+    (state / "cni" / "10-bridge.conflist").write_text(json.dumps(network))
     (state / "containerd.toml").write_text(
         f"""version = 2
 root = "{state}/containerd/root"
@@ -140,6 +147,13 @@ def _containers(state: Path) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
 
 
+def kill(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """Kills a pod's first container without warning, as the kernel does."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    ctr = ["ctr", "--address", str(cluster.state / "containerd.sock"), "--namespace", "k8s.io"]
+    _run(*ctr, "tasks", "kill", "--signal", "SIGKILL", container)
+
+
 def _pause(state: Path) -> None:
     """The image of the process that holds a pod's network."""
     (state / "pause.c").write_text("#include <unistd.h>\nint main(void) { for (;;) pause(); }\n")
@@ -155,11 +169,9 @@ def _pause(state: Path) -> None:
 def _clean(state: Path) -> None:
     """What outlives the processes: containers' shims, mounts, the bridge."""
     _run("pkill", "-9", "-f", f"containerd-shim-runc-v2.*-address {state}/", check=False)
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for mount in sorted((path for path in mounts if path.startswith(f"{state}/")), reverse=True):
-        _run("umount", "--lazy", mount, check=False)
     _run("ip", "link", "delete", BRIDGE, check=False)
-    shutil.rmtree(state / "containerd", ignore_errors=True)
+    for folder in ("containerd", "kubelet", "pause-storage"):
+        remove_with_mounts(state / folder)
 
 
 def _run(*command: str, check: bool = True) -> int:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT, Namespace
+from tests.cluster.conftest import ROOT
 from tests.cluster.control_plane import Cluster
+from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.pretend_node import pretend_node, publish
 from tests.tools import go_tool, run_tool

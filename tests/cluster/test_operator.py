@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.conftest import Namespace
 from tests.cluster.control_plane import wait_for
+from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.pretend_node import Ending, pretend_node, publish
 

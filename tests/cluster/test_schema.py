@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT, Namespace
+from tests.cluster.conftest import ROOT
+from tests.cluster.namespace import Namespace
 
 pytestmark = pytest.mark.slow
 

@@ -79,11 +79,12 @@ class Api:
         metadata = body["metadata"]
         self._ask("PUT", f"{_LEASES.format(metadata['namespace'])}/{metadata['name']}", body=body)
 
-    def warnings_about(self, namespace: str, uid: str) -> list[str]:
-        """Messages of the warning Events about an object, oldest first."""
+    def warnings_about(self, namespace: str, uid: str) -> list[tuple[str, str]]:
+        """Reasons and messages of the warning Events about an object, oldest first."""
         path, about = f"/api/v1/namespaces/{namespace}/events", f"involvedObject.uid={uid},type=Warning"
         events = self._items(path, fieldSelector=about)
-        return [event.get("message", "") for event in sorted(events, key=lambda e: str(e.get("lastTimestamp")))]
+        told = sorted(events, key=lambda event: str(event.get("lastTimestamp")))
+        return [(event.get("reason", ""), event.get("message", "")) for event in told]
 
     def create(self, body: Object, *, dry_run: bool = False) -> Object:
         """Creates a namespaced object of one of our kinds."""

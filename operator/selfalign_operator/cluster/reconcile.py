@@ -68,8 +68,7 @@ class Reconciler:
         seen = await asyncio.to_thread(world.look, self.api, run)
         progress = await polling.poll(self.http, seen.pods)
         now = self.clock()
-        observed = seen.observed(progress=progress, now=now)
-        observed = await asyncio.to_thread(world.explain, self.api, seen, observed)
+        observed = await asyncio.to_thread(world.explain, self.api, seen, seen.observed(progress=progress, now=now))
         planned = plan(run, observed, now)
         if any(isinstance(action, StartPreflight) for action in planned.actions):
             observed = await asyncio.to_thread(self._accept, run, seen, observed)
@@ -77,7 +76,8 @@ class Reconciler:
         if planned.actions:
             await asyncio.to_thread(self._carry_out, run, seen, planned.actions)
             seen = await asyncio.to_thread(world.look, self.api, run)
-            observed = replace(seen.observed(progress=progress, now=now), problems=observed.problems)
+            again = await asyncio.to_thread(world.explain, self.api, seen, seen.observed(progress=progress, now=now))
+            observed = replace(again, problems=observed.problems)
             planned = plan(run, observed, now)
         await asyncio.to_thread(self._tell, run, planned.status, now)
         return _again(run, planned, observed, now)

@@ -1,6 +1,6 @@
 """One look at a run's part of the cluster, turned into what the plan sees."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -8,12 +8,12 @@ from typing import Any
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.api import Api
 from selfalign_operator.jobs import seen, snapshot
+from selfalign_operator.jobs.held import BLOCKS, NO_PODS, STARTING
 from selfalign_operator.jobs.identity import RUN_UID, SELECTOR
 from selfalign_operator.planning.observation import Attempt, Observed
-from selfalign_stages.contract.task import Progress
+from selfalign_stages.contract.task import Failure, Progress
 
 Object = dict[str, Any]
-WARNINGS_SHOWN = 1
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def look(api: Api, run: SelfAlignRun) -> World:
 
 
 def explain(api: Api, world: World, observed: Observed) -> Observed:
-    """The same, with the words of quota and admission for Jobs that get no pods: only Events hold them."""
+    """The same, with the words of admission, quota and kubelet where only Events hold them."""
     attempts = {
         id_: tuple(_explained(api, world, attempt) for attempt in tried) for id_, tried in observed.attempts.items()
     }
@@ -51,11 +51,29 @@ def explain(api: Api, world: World, observed: Observed) -> Observed:
 
 
 def _explained(api: Api, world: World, attempt: Attempt) -> Attempt:
-    if attempt.held is None or attempt.held.reason != "NoPods" or attempt.job is None:
+    if attempt.held is None or attempt.job is None:
         return attempt
-    metadata = world.jobs[attempt.job]["metadata"]
-    said = api.warnings_about(metadata["namespace"], metadata["uid"])[-WARNINGS_SHOWN:]
-    if not said:
-        return attempt
-    reason = "QuotaExceeded" if "exceeded quota" in said[-1] else "PodsRefused"
-    return replace(attempt, held=attempt.held.model_copy(update={"reason": reason, "message": said[-1]}))
+    if attempt.held.reason == NO_PODS:
+        return replace(attempt, held=_refused(api, world.jobs[attempt.job]) or attempt.held)
+    if attempt.held.reason == STARTING:
+        return replace(attempt, held=_blocked(api, seen.pods_of(attempt.job, world.pods)))
+    return attempt
+
+
+def _refused(api: Api, job: Object) -> Failure | None:
+    """Why the Job controller could create no pod."""
+    told = api.warnings_about(job["metadata"]["namespace"], job["metadata"]["uid"])
+    if not told:
+        return None
+    _, message = told[-1]
+    return Failure(reason="QuotaExceeded" if "exceeded quota" in message else "PodsRefused", message=message)
+
+
+def _blocked(api: Api, pods: Sequence[Mapping[str, Any]]) -> Failure | None:
+    """Why the kubelet cannot start a pod that it was given; None while it may just be pulling the image."""
+    for pod in pods:
+        metadata = pod["metadata"]
+        told = [one for one in api.warnings_about(metadata["namespace"], metadata["uid"]) if one[0] in BLOCKS]
+        if told and pod["status"].get("phase") == "Pending":
+            return Failure(reason=told[-1][0], message=f"pod {metadata['name']}: {told[-1][1]}")
+    return None

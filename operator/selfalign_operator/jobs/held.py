@@ -11,6 +11,11 @@ Object = Mapping[str, Any]
 PATIENCE = timedelta(seconds=10)
 """A pod may well be unscheduled, or without its image, for this long."""
 WAITS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
+NO_PODS = "NoPods"
+STARTING = "ContainerCreating"
+"""Scheduled, and nothing in the pod says what it waits for: an image on its way, or what only Events tell."""
+BLOCKS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
+"""Reasons of those Events."""
 REMEDIES = {
     "Unschedulable": "no node has room or fits: see resources, nodeSelector and tolerations of its stage",
     "ErrImagePull": "the node cannot pull the stage image: see the operator's images and imagePullSecrets",
@@ -46,6 +51,8 @@ def _of_pod(pod: Object) -> Failure | None:
         waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason") in WAITS:
             return _told(waiting["reason"], name, waiting.get("message", ""))
+        if waiting.get("reason") == STARTING:
+            return _told(STARTING, name, "its container is being created")
     return None
 
 
@@ -60,4 +67,4 @@ def _no_pods(job: Object, now: datetime) -> Failure | None:
         return None
     name = job["metadata"]["name"]
     text = f"no pod of Job {name} could be created, which quotas and admission rules do: kubectl describe job {name}"
-    return Failure(reason="NoPods", message=text)
+    return Failure(reason=NO_PODS, message=text)

@@ -30,10 +30,15 @@ def attempts(
     found: dict[str, list[Attempt]] = {}
     for job in jobs:
         name = job["metadata"]["name"]
-        mine = [pod for pod in pods if pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-name") == name]
+        mine = pods_of(name, pods)
         id_ = job["metadata"]["labels"][STEP]
         found.setdefault(id_, []).append(attempt(job, mine, progress=progress, now=now))
     return {id_: tuple(sorted(tried, key=lambda one: one.number)) for id_, tried in found.items()}
+
+
+def pods_of(job: str, pods: Sequence[Object]) -> list[Object]:
+    """The pods of a Job."""
+    return [pod for pod in pods if pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-name") == job]
 
 
 def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progress], now: datetime) -> Attempt:

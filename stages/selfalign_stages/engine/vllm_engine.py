@@ -40,6 +40,8 @@ def environment(*, cpu: bool) -> dict[str, str]:
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        # Else the first scores compile two small kernels: ten seconds, and it needs a C++ compiler.
+        "TORCHDYNAMO_DISABLE": "1",
     }
     return quiet | (one_process if cpu else {})
 

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from tests import registry_server, s3_server
 from tests.cluster.control_plane import Cluster, control_plane
 from tests.cluster.images import FOLDER, TAG, registry_with_images
+from tests.cluster.namespace import Namespace
 from tests.cluster.node import address, node
 from tests.tools import go_tool, run_tool
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+QUICKSTART = ROOT / "examples" / "cluster-quickstart.yaml"
 CHART = ROOT / "charts" / "selfalign-operator"
 HELM = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
 RELEASE, OPERATORS = "selfalign", "selfalign"
@@ -31,20 +34,33 @@ class Site:
         """What helm says."""
         return run_tool(go_tool(*HELM), "--kubeconfig", str(self.cluster.kubeconfig), *arguments)
 
-    @property
-    def image_settings(self) -> tuple[str, ...]:
-        """Chart values that name our images."""
-        return ("--set", f"images.registry={self.registry.host}/{FOLDER},images.tag={TAG}")
+    def install(self, *settings: str) -> None:
+        """Installs the operator, or upgrades it, and waits until it watches."""
+        images = f"images.registry={self.registry.host}/{FOLDER},images.tag={TAG}"
+        into = ("--namespace", OPERATORS, "--create-namespace", "--wait", "--timeout=3m")
+        self.helm("upgrade", "--install", RELEASE, str(CHART), *into, "--set", images, *settings)
 
-    def namespace(self, name: str) -> None:
-        """A namespace that enforces `restricted`, with the store's credentials."""
+    def namespace(self, name: str) -> Namespace:
+        """A namespace that enforces `restricted`, with the store's credentials; its runs are the cluster quickstart."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         keys = {"AWS_ACCESS_KEY_ID": s3_server.ACCESS, "AWS_SECRET_ACCESS_KEY": s3_server.SECRET}
+        secret = {"name": "s3-credentials", "namespace": name}
         objects = [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": name}, "stringData": keys},
+            {"apiVersion": "v1", "kind": "Secret", "metadata": secret, "stringData": keys},
         ]
         self.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
+        return Namespace(self.cluster, name, self._quickstart())
+
+    def _quickstart(self) -> dict[str, Any]:
+        """The example's spec, with this site's store and registry."""
+        spec: dict[str, Any] = yaml.safe_load(QUICKSTART.read_text())["spec"]
+        spec["artifacts"] |= {"uri": "s3://runs/artifacts", "endpoint": self.s3.endpoint}
+        del spec["image"]["pushSecretRef"]
+        repository = f"{self.registry.host}/assistants/juniper"
+        server = f"{self.registry.host}/{FOLDER}/server:{TAG}"
+        spec["image"] |= {"repository": repository, "base": server, "plainHttp": True}
+        return spec
 
 
 @contextmanager
@@ -58,6 +74,5 @@ def site(state: Path) -> Iterator[Site]:
         cluster = stack.enter_context(control_plane(state / "cluster", address=at))
         stack.enter_context(node(cluster, registry=registry.host))
         made = Site(cluster, registry, s3)
-        into = ("--namespace", OPERATORS, "--create-namespace")
-        made.helm("install", RELEASE, str(CHART), *into, *made.image_settings, "--wait", "--timeout=3m")
+        made.install()
         yield made

@@ -1,0 +1,32 @@
+"""One site for all tests of a run; the quickstart is applied once."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster.namespace import Namespace
+from tests.e2e.cluster.site import Site
+from tests.e2e.cluster.site import site as brought_up
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A cluster with the operator installed."""
+    with brought_up(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def namespace(site: Site, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """An empty namespace that enforces `restricted`."""
+    name = f"t-{abs(hash(request.node.nodeid)) % 10**8}"
+    yield site.namespace(name)
+    site.cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def quickstart(site: Site) -> Namespace:
+    """The namespace in which the quickstart has ended Ready."""
+    made = site.namespace("quickstart")
+    made.apply("quickstart")
+    made.wait("Ready", "True", name="quickstart", seconds=1500)
+    return made
