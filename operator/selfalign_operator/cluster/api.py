@@ -86,6 +86,11 @@ class Api:
         told = sorted(events, key=lambda event: str(event.get("lastTimestamp")))
         return [(event.get("reason", ""), event.get("message", "")) for event in told]
 
+    def workload(self, namespace: str, job_uid: str) -> Object | None:
+        """Kueue's Workload of a Job; None if there is none yet. Refused with 404 where Kueue is not installed."""
+        path = f"/apis/kueue.x-k8s.io/v1beta1/namespaces/{namespace}/workloads"
+        return next(iter(self._items(path, labelSelector=f"kueue.x-k8s.io/job-uid={job_uid}")), None)
+
     def create(self, body: Object, *, dry_run: bool = False) -> Object:
         """Creates a namespaced object of one of our kinds."""
         kind, namespace = body["kind"], body["metadata"]["namespace"]

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.cluster.api import Api
+from selfalign_operator.cluster.api import Api, Refused
 from selfalign_operator.jobs import seen, snapshot
-from selfalign_operator.jobs.held import BLOCKS, NO_PODS, STARTING
+from selfalign_operator.jobs.held import BLOCKS, NO_PODS, QUEUED, STARTING
 from selfalign_operator.jobs.identity import RUN_UID, SELECTOR
 from selfalign_operator.planning.observation import Attempt, Observed
 from selfalign_stages.contract.task import Failure, Progress
@@ -55,6 +55,8 @@ def _explained(api: Api, world: World, attempt: Attempt) -> Attempt:
         return attempt
     if attempt.held.reason == NO_PODS:
         return replace(attempt, held=_refused(api, world.jobs[attempt.job]) or attempt.held)
+    if attempt.held.reason == QUEUED:
+        return replace(attempt, held=_queued(api, world.jobs[attempt.job], attempt.held))
     if attempt.held.reason == STARTING:
         return replace(attempt, held=_blocked(api, seen.pods_of(attempt.job, world.pods)))
     return attempt
@@ -67,6 +69,20 @@ def _refused(api: Api, job: Object) -> Failure | None:
         return None
     _, message = told[-1]
     return Failure(reason="QuotaExceeded" if "exceeded quota" in message else "PodsRefused", message=message)
+
+
+def _queued(api: Api, job: Object, held: Failure) -> Failure:
+    """What Kueue says about the Job's Workload."""
+    try:
+        workload = api.workload(job["metadata"]["namespace"], job["metadata"]["uid"])
+    except Refused as refused:
+        if refused.code != 404:
+            raise
+        text = "but this cluster has no Kueue: install it, or take spec.queueName away"
+        return held.model_copy(update={"message": f"{held.message}, {text}"})
+    conditions = workload.get("status", {}).get("conditions", ()) if workload else ()
+    said = [c["message"] for c in conditions if c["type"] == "QuotaReserved" and c["status"] == "False"]
+    return held.model_copy(update={"message": f"{held.message}: {said[0]}"}) if said else held
 
 
 def _blocked(api: Api, pods: Sequence[Mapping[str, Any]]) -> Failure | None:

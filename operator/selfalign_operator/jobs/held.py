@@ -11,7 +11,7 @@ Object = Mapping[str, Any]
 PATIENCE = timedelta(seconds=10)
 """A pod may well be unscheduled, or without its image, for this long."""
 WAITS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
-NO_PODS = "NoPods"
+QUEUED, NO_PODS = "QuotaPending", "NoPods"
 STARTING = "ContainerCreating"
 """Scheduled, and nothing in the pod says what it waits for: an image on its way, or what only Events tell."""
 BLOCKS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
@@ -29,7 +29,7 @@ def held(job: Object, pods: Sequence[Object], *, now: datetime) -> Failure | Non
     if job["spec"].get("suspend"):
         queue = job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name")
         text = f"Job {job['metadata']['name']} waits for quota in queue {queue}" if queue else "its Job is suspended"
-        return Failure(reason="QuotaPending" if queue else "JobSuspended", message=text)
+        return Failure(reason=QUEUED if queue else "JobSuspended", message=text)
     waiting = [found for pod in pods if _old(pod, now) and (found := _of_pod(pod))]
     if waiting:
         return waiting[0]

@@ -69,6 +69,7 @@ def _job(
         pod = overlaid(pod, over)
     pod = overlaid(pod, {"metadata": {"labels": marks}})
     queue = {QUEUE: run.spec.queue_name} if run.spec.queue_name else {}
+    suspended = {"suspend": True} if queue else {}  # Kueue lets it run; without Kueue it says that it waits for it
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -79,7 +80,7 @@ def _job(
             "annotations": {KEY: which.key, GENERATION: str(run.metadata.generation)},
             "ownerReferences": [owner(run)],
         },
-        "spec": _completion(run, placed) | {"podFailurePolicy": _failure_policy(), "template": pod},
+        "spec": suspended | _completion(run, placed) | {"podFailurePolicy": _failure_policy(), "template": pod},
     }
 
 
