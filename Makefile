@@ -1,5 +1,6 @@
 # make demo   set everything up and run examples/quickstart.yaml
 # make test   set everything up and run all tests
+# make e2e    set everything up and run the quickstart and more on a real cluster (Linux, root)
 # make check  lint, types, import rules; make fix mends what a tool can mend
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo test check fix lock clean
+.PHONY: setup demo test e2e check fix lock clean
 
 setup: $(READY)
 
@@ -25,6 +26,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)
+
+e2e: $(READY)
+	$(BIN)/python -m pytest tests/e2e/cluster
 
 check: $(READY)
 	$(BIN)/ruff check .

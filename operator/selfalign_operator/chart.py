@@ -48,6 +48,13 @@ class NetworkPolicy(Model):
     enabled: bool = Field(default=False, description="let in health checks alone")
 
 
+class ServiceMonitor(Model):
+    """Scraping by the Prometheus operator, whose definitions the cluster then needs."""
+
+    enabled: bool = Field(default=False, description="a Service for /metrics and a ServiceMonitor of it")
+    labels: dict[str, str] = Field(default={}, description="those by which your Prometheus selects monitors")
+
+
 class Values(Model):
     """Values of the chart selfalign-operator."""
 
@@ -68,6 +75,7 @@ class Values(Model):
     pod_annotations: dict[str, str] = {}
     user_roles: bool = Field(default=True, description="ClusterRoles for runs that aggregate to admin, edit and view")
     network_policy: NetworkPolicy = NetworkPolicy()
+    service_monitor: ServiceMonitor = ServiceMonitor()
     global_: dict[str, Any] = Field(default={}, alias="global", description="of Helm: values of parent charts")
 
 

@@ -64,6 +64,17 @@ def test_a_value_that_does_not_exist_is_refused() -> None:
     assert "image" in told and "values don't meet the specifications" in told
 
 
+def test_the_monitor_selects_the_operators_metrics() -> None:
+    found = {one["kind"]: one for one in rendered("--set", "serviceMonitor.enabled=true,serviceMonitor.labels.team=a")}
+    service, monitor = found["Service"], found["ServiceMonitor"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["metadata"]["labels"]["team"] == "a"
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    pod = found["Deployment"]["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+
+
 def test_the_definition_is_kept_when_the_chart_is_uninstalled() -> None:
     (definition,) = (one for one in rendered() if one["kind"] == "CustomResourceDefinition")
     assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
