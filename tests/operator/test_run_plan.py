@@ -13,7 +13,7 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.plan import StartPreflight, StartStep, Stop
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_stages.contract.graph import keys
-from selfalign_stages.contract.task import PreflightResult, Problem
+from selfalign_stages.contract.task import Failure, PreflightResult, Problem
 
 ALL = {step.id for step in graph.steps(run())}
 
@@ -173,6 +173,23 @@ def test_crashes_are_retried_as_often_as_allowed_and_later_each_time() -> None:
     assert waits == [1, 2]
     assert plan.over and reason(plan.status) == "Crash"
     assert step_of(plan.status, "import").attempt == 3
+
+
+def test_while_a_step_is_tried_again_the_reason_of_its_last_end_is_told() -> None:
+    world = world_at()
+    world.end("import", 76)
+    world.change("import", failure=Failure(reason="Unavailable", message="cannot reach s3://runs"))
+    waiting = world.act()
+    assert reason(waiting.status) == "Retrying"
+    assert waiting.wake is not None
+    world.now = waiting.wake
+    again = world.act()
+    assert world.running() == ["import"]
+    for status in (waiting.status, again.status):
+        told = status.condition("Reconciling")
+        assert told is not None and told.status == "True" and "cannot reach s3://runs" in told.message
+    world.end("import")
+    assert reason(world.act().status) != "Retrying"
 
 
 def test_unavailable_services_are_given_more_time() -> None:

@@ -11,18 +11,22 @@ from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.task import Failure
 
 FINAL = {ExitCode.BAD_INPUT: "BadInput", ExitCode.ACCESS_DENIED: "AccessDenied", ExitCode.DOES_NOT_FIT: "DoesNotFit"}
+HARMLESS = (ExitCode.PUBLISHED, ExitCode.INTERRUPTED)
 CRASH_DELAY, UNAVAILABLE_DELAY, LONGEST_DELAY = 1.0, 10.0, 300.0
 """Seconds before the first retry, doubled for each further one."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to make of a process. `wait_until` is set while a retry is held back."""
+    """What to make of a process. `wait_until` is set while a retry is held back, `setback` from a crash until the end
+    of the next attempt.
+    """
 
     state: Literal["new", "running", "waiting", "retry", "done", "failed"]
     last: Attempt | None = None
     wait_until: datetime | None = None
     failure: Failure | None = None
+    setback: Failure | None = None
 
 
 def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime) -> Verdict:
@@ -31,7 +35,7 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime) -> Ve
         return Verdict("new")
     last = attempts[-1]
     if last.running:
-        return _after_preemption(attempts, last, retries) or Verdict("running", last)
+        return _after_preemption(attempts, last, retries) or Verdict("running", last, setback=_setback(attempts[:-1]))
     if last.exit_code == ExitCode.PUBLISHED and last.result is not None:
         return Verdict("done", last)
     if last.exit_code in FINAL:
@@ -70,4 +74,11 @@ def _after_crash(attempts: Sequence[Attempt], last: Attempt, retries: Retries, n
     first = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
     delay = min(first * 2 ** (crashes - 1), LONGEST_DELAY)
     ready = (last.finished or last.started) + timedelta(seconds=delay)
-    return Verdict("retry", last) if ready <= now else Verdict("waiting", last, wait_until=ready)
+    if ready <= now:
+        return Verdict("retry", last, setback=explain(last))
+    return Verdict("waiting", last, wait_until=ready, setback=explain(last))
+
+
+def _setback(before: Sequence[Attempt]) -> Failure | None:
+    crashed = [attempt for attempt in before if attempt.exit_code not in (None, *HARMLESS)]
+    return explain(crashed[-1]) if crashed else None

@@ -52,8 +52,7 @@ def build(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> 
 
 def unreadable(generation: int, before: RunStatus, problems: Sequence[Problem], now: datetime) -> RunStatus:
     """The status of a run whose spec an older API server let through, or a newer one."""
-    text = "\n".join(f"{problem.field}: {problem.message}" for problem in problems)
-    outcome = Outcome("refused", "InvalidSpec", text)
+    outcome = Outcome("refused", "InvalidSpec", "\n".join(problem.line for problem in problems))
     return before.model_copy(
         update={
             "observed_generation": generation,

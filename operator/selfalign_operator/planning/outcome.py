@@ -35,6 +35,7 @@ def judge(run: SelfAlignRun, view: View, *, started: datetime, now: datetime) ->
         or _overdue(run, started, now)
         or _overspent(run, view)
         or _held(view)
+        or _set_back(view)
         or _going(view)
     )
 
@@ -59,8 +60,7 @@ def _refused(view: View) -> Outcome | None:
         return Outcome("failed", failure.reason, f"preflight: {failure.message}")
     if view.answer is None or not view.answer.problems:
         return None
-    lines = [f"{problem.field}: {problem.message}" for problem in view.answer.problems]
-    return Outcome("refused", "PreflightFailed", "\n".join(lines))
+    return Outcome("refused", "PreflightFailed", "\n".join(problem.line for problem in view.answer.problems))
 
 
 def _failed(view: View) -> Outcome | None:
@@ -110,6 +110,15 @@ def _held(view: View) -> Outcome | None:
         if last is not None and last.running and last.held is not None:
             state = _going(view).state
             return Outcome(state, last.held.reason, f"{id_}: {last.held.message}")
+    return None
+
+
+def _set_back(view: View) -> Outcome | None:
+    """Why a process is tried again, until the next attempt ends."""
+    verdicts = {PREFLIGHT: view.preflight} | {id_: step.verdict for id_, step in view.steps.items() if step.needed}
+    for id_, verdict in verdicts.items():
+        if verdict.setback is not None:
+            return Outcome(_going(view).state, "Retrying", f"{id_} is tried again after: {verdict.setback.message}")
     return None
 
 

@@ -65,4 +65,4 @@ def mapped(*, bucket: str, key: str, endpoint: str) -> Iterator[None]:
             "or name a Secret in spec.artifacts.secretRef"
         ) from error
     except BotoCoreError as error:
-        raise Unavailable(f"s3://{bucket}/{key} at {endpoint}: {error}") from error
+        raise Unavailable(f"cannot reach s3://{bucket}/{key} at {endpoint}: {error}; see its endpoint") from error

@@ -37,7 +37,10 @@ class BucketSource:
         with _as_base_model():
             found = [SourceFile(path=info.name, size=info.size, mark=info.etag) for info in self.store.list("")]
         if not found:
-            raise BadInput(f"spec.baseModel.uri {self.uri!r}: there are no objects", reason="BaseModelMissing")
+            raise BadInput(
+                f"spec.baseModel.uri {self.uri!r}: there are no objects; check bucket and prefix",
+                reason="BaseModelMissing",
+            )
         return found
 
     def identify(self, files: Sequence[SourceFile]) -> list[SourceFile]:

@@ -84,6 +84,11 @@ class Problem(Model):
     value: Any = None
     message: str
 
+    @property
+    def line(self) -> str:
+        """For people: the field before the message, unless the message begins with it."""
+        return self.message if self.message.startswith(self.field) else f"{self.field}: {self.message}"
+
 
 class PreflightResult(Model):
     """Leaf digests and finished steps by id; `problems` stop the run, `warnings` do not."""

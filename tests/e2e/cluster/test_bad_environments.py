@@ -3,6 +3,7 @@
 All cases are applied at once, each in a namespace of its own, and are asked for one by one.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,7 @@ def _pull_secret(registry: str, password: str) -> Patch:
     kind = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson"}
     return kind | {
         "metadata": {"name": "pusher"},
-        "stringData": {".dockerconfigjson": yaml.safe_dump({"auths": auths})},
+        "stringData": {".dockerconfigjson": json.dumps({"auths": auths})},
     }
 
 
@@ -86,21 +87,21 @@ CASES = [
         "bucket-missing",
         REFUSED,
         "PreflightFailed",
-        ("spec.artifacts.uri", "s3://absent", "bucket"),
+        ("spec.artifacts.uri", "no bucket 'absent'", "create it"),
         {"artifacts": {"uri": "s3://absent/artifacts"}},
     ),
     Case(
         "store-unreachable",
-        REFUSED,
-        "PreflightFailed",
-        ("spec.artifacts", f"{ADDRESS}:9"),
+        WAITS,
+        "Retrying",
+        ("cannot reach", f"{ADDRESS}:9"),
         {"artifacts": {"endpoint": f"http://{ADDRESS}:9"}},
     ),
     Case(
         "registry-unreachable",
-        REFUSED,
-        "PreflightFailed",
-        ("spec.image.repository", f"{ADDRESS}:9/assistants/juniper"),
+        WAITS,
+        "Retrying",
+        ("cannot reach", "spec.image.repository", f"{ADDRESS}:9/assistants/juniper"),
         {"image": {"repository": f"{ADDRESS}:9/assistants/juniper"}},
     ),
     Case(
@@ -201,7 +202,7 @@ CASES = [
         "pack-broken",
         REFUSED,
         "PreflightFailed",
-        ("spec.principles", "principles.yaml"),
+        ("spec.principles", "principles.yaml", "Input should be"),
         {"principles": {"builtin": None, "configMapRef": {"name": "ours"}}},
         (BROKEN_PACK,),
     ),

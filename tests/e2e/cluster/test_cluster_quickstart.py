@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cluster.control_plane import wait_for
 from tests.cluster.namespace import Namespace
 from tests.e2e.cluster.site import Site
 
@@ -57,8 +58,7 @@ def test_the_image_is_pulled_by_digest_and_answers_a_chat_in_the_cluster(
 ) -> None:
     reference = quickstart.status("quickstart")["image"]["reference"]
     site.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(_server(namespace.name, reference)))
-    rollout = ("-n", namespace.name, "rollout", "status", "deployment/juniper", "--timeout=5m")
-    assert "successfully rolled out" in site.cluster.kubectl(*rollout)
+    wait_for("the server is ready", lambda: _serves(namespace), seconds=300)
     (pod,) = namespace.get("pods")["items"]
     assert pod["status"]["containerStatuses"][0]["imageID"].endswith(reference.partition("@")[2])
     address = namespace.get("service", "juniper")["spec"]["clusterIP"]
@@ -66,6 +66,14 @@ def test_the_image_is_pulled_by_digest_and_answers_a_chat_in_the_cluster(
     (choice,) = answer["choices"]
     assert choice["finish_reason"] == "stop"
     assert "Juniper" in choice["message"]["content"]
+
+
+def _serves(namespace: Namespace) -> bool:
+    told = [status for pod in namespace.get("pods")["items"] for status in pod["status"].get("containerStatuses", ())]
+    if any(status["restartCount"] for status in told):
+        logs = namespace.cluster.kubectl("-n", namespace.name, "logs", "-l", "app=juniper", "--previous", check=False)
+        raise AssertionError(f"the server ended: {logs[-3000:]}")
+    return any(status["ready"] for status in told)
 
 
 def _ask(url: str, question: str) -> dict[str, Any]:
