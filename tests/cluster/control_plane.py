@@ -16,6 +16,8 @@ from tests.cluster.binaries import binaries
 from tests.s3_server import free_port
 
 TOKEN = "admin-token"
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Before a command: it ends when the test process does, even if that is killed."""
 SERVICES = "10.96.0.0/16"
 
 
@@ -36,7 +38,9 @@ class Cluster:
     def start(self, name: str, *command: str) -> "subprocess.Popen[bytes]":
         """Starts a program of the cluster; it ends with the test process."""
         log = (self.state / f"{name}.log").open("wb")
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.state, start_new_session=True)
+        process = subprocess.Popen(
+            [*ENDS_WITH_US, *command], stdout=log, stderr=log, cwd=self.state, start_new_session=True
+        )
         log.close()
         self.processes.append(process)
         return process

@@ -1,5 +1,6 @@
 """A real node for the control plane: containerd, kubelet, kube-proxy and the scheduler. Needs Linux and root."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ ADDRESS = "10.250.0.1"
 NAME = "node1"
 PODS = "10.244.0.0/24"
 BRIDGE = "selfalign0"
+MARK = Path.home() / ".cache" / "selfalign" / "node"
+"""Names the state of the node that runs, or ran when its test process was killed."""
 PAUSE = "local.test/pause:1"
 PROGRAMS = ("containerd", "runc", "ctr", "ip", "nft", "conntrack", "iptables")
 PLUGINS = Path("/usr/lib/cni")
@@ -39,20 +42,32 @@ def require() -> None:
 
 
 @contextmanager
-def address() -> Iterator[str]:
-    """The node's address, for as long as the block lasts."""
+def address(state: Path) -> Iterator[str]:
+    """The address of this machine's only test node, whose cluster will keep its state in the folder `state`.
+
+    Waits for the node of another test process, and clears away what a killed one left.
+    """
     require()
-    _run("ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo")
-    try:
-        yield ADDRESS
-    finally:
-        _run("ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo", check=False)
+    MARK.parent.mkdir(parents=True, exist_ok=True)
+    with MARK.open("a+") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        mark.seek(0)
+        if left := mark.read():
+            _clean(Path(left))
+        MARK.write_text(str(state))
+        _run("ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo")
+        try:
+            yield ADDRESS
+        finally:
+            _clean(state)
+            _run("ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo", check=False)
+            MARK.write_text("")
 
 
 @contextmanager
 def node(cluster: Cluster, *, registry: str) -> Iterator[None]:
     """Joins a node that may pull from `registry` over plain HTTP; takes everything down again."""
-    state, programs = cluster.state, binaries()
+    programs = binaries()
     _run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
     try:
@@ -67,13 +82,7 @@ def node(cluster: Cluster, *, registry: str) -> Iterator[None]:
         wait_for("the node is ready", lambda: "True" in cluster.kubectl(*ready, check=False))
         yield
     finally:
-        everything = "jobs,deployments,statefulsets,daemonsets,pods"
-        cluster.kubectl(
-            "delete", everything, "--all", "-A", "--force", "--grace-period=0", "--timeout=30s", check=False
-        )
-        wait_for("no container runs", lambda: not _containers(state))
         cluster.stop()
-        _clean(state)
 
 
 def _kubelet(cluster: Cluster, program: Path, kubeconfig: str) -> None:
@@ -125,9 +134,14 @@ state = "{state}/containerd/state"
   address = "{state}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE}"
+  netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true   # without CAP_SYS_RESOURCE runc dies: "can't get final child's PID from pipe"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     discard_unpacked_layers = true
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      Root = "{state}/runc"
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "{state}/registries"
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -140,11 +154,6 @@ state = "{state}/containerd/state"
     wait_for("containerd answers", lambda: _run(*ctr, "version", check=False) == 0)
     _pause(state)
     _run(*ctr, "--namespace", "k8s.io", "images", "import", str(state / "pause.tar"))
-
-
-def _containers(state: Path) -> list[str]:
-    command = ["ctr", "--address", str(state / "containerd.sock"), "--namespace", "k8s.io", "tasks", "list", "--quiet"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
 
 
 def kill(cluster: Cluster, pod: dict[str, Any]) -> None:
@@ -167,9 +176,14 @@ def _pause(state: Path) -> None:
 
 
 def _clean(state: Path) -> None:
-    """What outlives the processes: containers' shims, mounts, the bridge."""
+    """What outlives the processes: containers, their shims, mounts, the bridge."""
     _run("pkill", "-9", "-f", f"containerd-shim-runc-v2.*-address {state}/", check=False)
+    for root in (state / "runc").glob("*"):
+        for container in root.iterdir():
+            _run("runc", "--root", str(root), "delete", "--force", container.name, check=False)
     _run("ip", "link", "delete", BRIDGE, check=False)
+    for family in ("ip", "ip6"):
+        _run("nft", "delete", "table", family, "kube-proxy", check=False)
     for folder in ("containerd", "kubelet", "pause-storage"):
         remove_with_mounts(state / folder)
 

@@ -113,8 +113,8 @@ class Training(Placement):
     identity_repeats: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
         default=None, description="how often each identity row of the pack is shown"
     )
-    nodes: int = Field(default=1, ge=1, le=1024, description="pods that train together")
-    gpus_per_node: int = Field(default=1, ge=1, le=64, description="processes in each of them")
+    nodes: int = Field(default=1, ge=1, le=1024, description="pods that train together; this release takes 1")
+    gpus_per_node: int = Field(default=1, ge=1, le=64, description="processes in each of them; this release takes 1")
     merge: Merge = Merge()
 
 

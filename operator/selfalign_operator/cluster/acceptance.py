@@ -56,6 +56,12 @@ def _unfit(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[Problem]:
     if named is not None and not pack_exists:
         text = f"there is no ConfigMap {named.name} in namespace {run.metadata.namespace}: create it"
         yield Problem(field="spec.principles.configMapRef.name", value=named.name, message=text)
+    trainings = {"engraving": run.spec.stages.engraving, "cloning.training": run.spec.stages.cloning.training}
+    for stage, training in trainings.items():
+        if training.nodes * training.gpus_per_node > 1:
+            text = "this release trains in one process: write nodes: 1 and gpusPerNode: 1, and one GPU in resources"
+            value = {"nodes": training.nodes, "gpusPerNode": training.gpus_per_node}
+            yield Problem(field=f"spec.stages.{stage}", value=value, message=text)
     if run.spec.image.repository is None:
         text = "is missing: a cluster pulls the image from a registry, give REGISTRY/PATH"
         yield Problem(field="spec.image.repository", message=text)

@@ -4,6 +4,7 @@ The same step engraves (stage 3) and clones (stage 4): the student is the base m
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def _examples(
 
 
 def _adapted(base: Path, settings: parameters.Train) -> Any:
+    # One process on several GPUs would split every micro batch over them (DataParallel): another global batch size.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     import torch
     from peft import LoraConfig, get_peft_model
 

@@ -67,7 +67,7 @@ class Site:
 def site(state: Path) -> Iterator[Site]:
     """Up in less than a minute, besides what has to be built."""
     with ExitStack() as stack:
-        at = stack.enter_context(address())
+        at = stack.enter_context(address(state / "cluster"))
         registry = stack.enter_context(registry_with_images(at))
         s3 = stack.enter_context(s3_server.serve(state / "s3" / "buckets", host=at))
         s3.make_bucket("runs")
