@@ -57,10 +57,13 @@ class Namespace:
         """Waits for a condition; a run that stalled will not get there."""
 
         def reached() -> bool:
-            conditions = {c["type"]: c for c in self.status(name).get("conditions", ())}
+            run = self.get("sar", name)
+            conditions = {c["type"]: c for c in run.get("status", {}).get("conditions", ())}
             found = bool(conditions.get(type_, {}).get("status") == status)
             stalled = conditions.get("Stalled", {})
-            assert found or stalled.get("status") != "True", f"{self.name}/{name} stalled: {stalled.get('message')}"
+            current = stalled.get("observedGeneration") == run["metadata"]["generation"]
+            if not found and current and stalled["status"] == "True":
+                raise AssertionError(f"{self.name}/{name} stalled: {stalled['message']}")
             return found
 
         wait_for(f"{type_}={status} of {self.name}/{name}", reached, seconds=seconds)

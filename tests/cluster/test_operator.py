@@ -194,6 +194,7 @@ def test_deleting_a_run_deletes_its_jobs_with_the_operator_down(
         ({"image": {}}, "spec.image.repository"),
         ({"principles": {"configMapRef": {"name": "nobody"}}}, "spec.principles.configMapRef.name"),
         ({"podDefaults": {"template": {"spec": {"restartPolicy": "Sometimes"}}}}, "spec.podDefaults.template"),
+        ({"stages": {"engraving": {"gpusPerNode": 2}}}, "spec.stages.engraving"),
     ],
 )
 def test_what_a_cluster_cannot_do_is_told_before_any_pod(

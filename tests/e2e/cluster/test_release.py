@@ -38,7 +38,7 @@ def test_the_same_job_survives_upgrade_rollback_and_uninstall(in_progress: Names
     assert cluster.kubectl("get", "crd", "selfalignruns.selfalign.dev", "-o", "name")
     assert in_progress.status("long")["phase"] == "RedTeaming"
     site.install()
-    wait_for("the new operator tells progress", lambda: _told_by_the_new_one(in_progress))
+    wait_for("the new operator tells progress", lambda: _told_by_the_new_one(in_progress), seconds=300)
     assert _running(in_progress) == before
     assert len([job for job in in_progress.jobs() if job["metadata"]["labels"][STEP] == STEP_IN_PROGRESS]) == 1
 
@@ -48,9 +48,14 @@ def test_a_run_deleted_while_no_operator_runs_takes_its_jobs_along_and_leaves_it
 ) -> None:
     site.helm("uninstall", RELEASE, "--namespace", OPERATORS, "--wait")
     in_progress.cluster.kubectl("-n", in_progress.name, "delete", "sar", "long")
-    wait_for("its pods are gone", lambda: not in_progress.get("pods")["items"], seconds=180)
-    assert not in_progress.jobs()
+    wait_for("its Jobs are gone", lambda: not in_progress.jobs())
+    wait_for("its pods end", lambda: all("deletionTimestamp" in pod["metadata"] for pod in _pods(in_progress)))
     assert list((site.s3.root / "runs" / "release" / "cas" / "import").iterdir())
+
+
+def _pods(namespace: Namespace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = namespace.get("pods")["items"]
+    return found
 
 
 def _running(namespace: Namespace) -> set[tuple[str, str]]:
