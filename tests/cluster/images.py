@@ -26,11 +26,20 @@ FOLDER = "selfalign"
 """Before the names of all images in the registry."""
 TAG = "tests"
 TARGETS = {"stage-cpu": "cpu", "stage-train": "train", "stage-generate": "generate", "server": "serve"}
+UNITS = {"MB": 1.0, "GB": 1000.0}
 CONFIGURATION = {
     "pip.conf": "[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n",
     "uv/uv.toml": "system-certs = true\n",
 }
 """The build trusts the certificates that this machine trusts."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """Size of all layers, uncompressed, and who the image runs as."""
+
+    megabytes: float
+    user: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,14 @@ class Builder:
         target = f"docker://{registry}/{FOLDER}/{name}:{TAG}"
         self.run("push", "--quiet", "--tls-verify=false", *form, f"local.test/{name}:{TAG}", target)
 
+    def inspect(self, name: str) -> Inspected:
+        """An image as it is stored; the base has the name `base`."""
+        reference = BASE if name == "base" else f"local.test/{name}:{TAG}"
+        (listed,) = json.loads(self.run("images", "--json", reference))
+        config = json.loads(self.run("inspect", "--type", "image", reference))["OCIv1"]["config"]
+        number, unit = listed["size"].split()
+        return Inspected(megabytes=float(number) * UNITS[unit], user=config.get("User", ""))
+
 
 @contextmanager
 def registry_with_images(host: str) -> Iterator[registry_server.Server]:
@@ -75,7 +92,7 @@ def registry_with_images(host: str) -> Iterator[registry_server.Server]:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        builder = Builder(_folder())
+        builder = Builder(built())
         _base(builder)
         builder.build("--tag", f"local.test/operator:{TAG}")
         for name, target in TARGETS.items():
@@ -87,19 +104,8 @@ def registry_with_images(host: str) -> Iterator[registry_server.Server]:
             yield registry
 
 
-def own_layers(builder: Builder, name: str) -> int:
-    """Size in bytes that an image adds to its base, uncompressed."""
-    base, image = (_size(builder, reference) for reference in (BASE, f"local.test/{name}:{TAG}"))
-    return image - base
-
-
-def _size(builder: Builder, reference: str) -> int:
-    (found,) = json.loads(builder.run("images", "--json", reference))
-    return int(found["size"])
-
-
-def _folder() -> Path:
-    """One folder per state of the locks; older ones go, for they are large."""
+def built() -> Path:
+    """The folder of what is built, one per state of the locks; older ones go, for they are large."""
     named = [*sorted((ROOT / "images" / "locks").iterdir()), ROOT / "images" / "install.sh"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in named)).hexdigest()[:16]
     for old in CACHE.iterdir():

@@ -76,6 +76,8 @@ def _queued(api: Api, job: Object, held: Failure) -> Failure:
     try:
         workload = api.workload(job["metadata"]["namespace"], job["metadata"]["uid"])
     except Refused as refused:
+        if refused.code == 403:
+            return held
         if refused.code != 404:
             raise
         text = "but this cluster has no Kueue: install it, or take spec.queueName away"
