@@ -188,25 +188,26 @@ def test_deleting_a_run_deletes_its_jobs_with_the_operator_down(
 
 
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("spec", "told"),
     [
         ({"artifacts": {"uri": "file:///store"}}, "spec.artifacts.uri"),
         ({"image": {}}, "spec.image.repository"),
         ({"principles": {"configMapRef": {"name": "nobody"}}}, "spec.principles.configMapRef.name"),
         ({"podDefaults": {"template": {"spec": {"restartPolicy": "Sometimes"}}}}, "spec.podDefaults.template"),
         ({"stages": {"engraving": {"gpusPerNode": 2}}}, "spec.stages.engraving"),
+        ({"stages": {"engraving": {"resources": {"limits": {"nvidia.com/gpu": 8}}}}}, "GPUs in resources 8"),
     ],
 )
 def test_what_a_cluster_cannot_do_is_told_before_any_pod(
-    namespace: Namespace, operator: OperatorProcess, spec: dict[str, Any], field: str
+    namespace: Namespace, operator: OperatorProcess, spec: dict[str, Any], told: str
 ) -> None:
     namespace.apply(**spec)
     namespace.wait("Accepted", "False", seconds=60)
-    assert field in namespace.condition("Accepted")["message"]
+    assert told in namespace.condition("Accepted")["message"]
     assert namespace.jobs() == []
 
 
-def test_an_edit_of_a_pack_is_another_pack_and_reverting_it_is_the_old_one(
+def test_an_edit_of_a_pack_reruns_what_reads_it_and_reverting_it_reruns_nothing(
     namespace: Namespace, operator: OperatorProcess
 ) -> None:
     def pack(text: str) -> None:
@@ -218,15 +219,25 @@ def test_an_edit_of_a_pack_is_another_pack_and_reverting_it_is_the_old_one(
         volumes = [v for job in namespace.jobs() for v in job["spec"]["template"]["spec"]["volumes"]]
         return {volume["configMap"]["name"] for volume in volumes if volume["name"] == "pack"}
 
+    def digests() -> dict[str, str]:
+        steps = [step for stage in namespace.status()["stages"] for step in stage["steps"]]
+        return {step["name"]: step.get("digest", "") for step in steps}
+
     pack("one")
     with pretend_node(namespace.cluster, publish):
         namespace.apply(principles={"configMapRef": {"name": "mine"}})
         namespace.wait("Ready", "True")
-        assert len(mounted()) == 1
+        first = digests()
         pack("two")
         wait_for("a second preflight", lambda: started(namespace)["preflight"] == 2)
         namespace.wait("Ready", "True")
+        assert {step for step, digest in digests().items() if digest == first[step]} == {"import"}
         assert len(mounted()) == 2
+        jobs = started(namespace)
+        pack("one")
+        wait_for("the first artifacts are told again", lambda: digests() == first)
+        namespace.wait("Ready", "True")
+    assert started(namespace) == jobs
 
 
 def test_a_second_operator_takes_over_within_twenty_seconds_and_makes_no_job_twice(

@@ -1,7 +1,6 @@
 """The quickstart as a user runs it: every stage, a second run of hits, an edit, and kills at random moments."""
 
 import json
-import time
 from random import Random
 from typing import Any
 
@@ -50,11 +49,9 @@ def test_rejected_rows_are_counted_by_reason(finished: tuple[Workdir, dict[str, 
             assert step["rows"] == step["kept"] + sum(step.get("rejected", {}).values()), name
 
 
-def test_a_second_run_is_all_hits_and_ends_in_seconds(finished: tuple[Workdir, dict[str, Any]]) -> None:
+def test_a_second_run_is_all_hits(finished: tuple[Workdir, dict[str, Any]]) -> None:
     workdir, before = finished
-    started = time.monotonic()
     again = workdir.run()
-    assert time.monotonic() - started < 30
     assert {step["cache"] for step in steps(again).values()} == {"Hit"}
     assert again["image"] == before["image"]
 

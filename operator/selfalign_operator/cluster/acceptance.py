@@ -6,6 +6,7 @@ from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.api import Api, Refused
 from selfalign_operator.jobs.job import Images, preflight_job, step_job
+from selfalign_operator.jobs.placement import gpus
 from selfalign_operator.manifest import combinations
 from selfalign_operator.plan import StartPreflight, StartStep
 from selfalign_stages.contract.graph import Step
@@ -58,10 +59,12 @@ def _unfit(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[Problem]:
         yield Problem(field="spec.principles.configMapRef.name", value=named.name, message=text)
     trainings = {"engraving": run.spec.stages.engraving, "cloning.training": run.spec.stages.cloning.training}
     for stage, training in trainings.items():
-        if training.nodes * training.gpus_per_node > 1:
-            text = "this release trains in one process: write nodes: 1 and gpusPerNode: 1, and one GPU in resources"
-            value = {"nodes": training.nodes, "gpusPerNode": training.gpus_per_node}
-            yield Problem(field=f"spec.stages.{stage}", value=value, message=text)
+        held = gpus(training.resources.limits) if training.resources else 0
+        asked = {"nodes": training.nodes, "gpusPerNode": training.gpus_per_node, "GPUs in resources": held}
+        if max(asked.values()) > 1:
+            told = ", ".join(f"{name} {number}" for name, number in asked.items())
+            text = f"training is one process on one GPU in this release; asked for: {told}. Write 1, or leave them out"
+            yield Problem(field=f"spec.stages.{stage}", value=asked, message=text)
     if run.spec.image.repository is None:
         text = "is missing: a cluster pulls the image from a registry, give REGISTRY/PATH"
         yield Problem(field="spec.image.repository", message=text)

@@ -58,9 +58,13 @@ def _sizes(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def devices(placed: Placed) -> int:
-    """Devices that all pods of the step hold together: extended resources, such as nvidia.com/gpu."""
-    limits = placed.resources.get("limits", {})
-    return sum(int(size) for name, size in limits.items() if "/" in name) * placed.workers * placed.nodes
+    """Devices that all pods of the step hold together."""
+    return gpus(placed.resources.get("limits", {})) * placed.workers * placed.nodes
+
+
+def gpus(limits: Mapping[str, object]) -> int:
+    """Devices of one pod: extended resources, such as nvidia.com/gpu."""
+    return sum(int(str(size)) for name, size in limits.items() if "/" in name)
 
 
 def _stage(run: SelfAlignRun, step: Step) -> Placement:

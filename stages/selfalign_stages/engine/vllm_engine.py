@@ -46,6 +46,13 @@ def environment(*, cpu: bool) -> dict[str, str]:
     return quiet | (one_process if cpu else {})
 
 
+def arguments(*, cpu: bool, context: int | None, devices: int) -> dict[str, Any]:
+    """Where and how the model runs: one copy of it over all devices of the pod. More copies are more workers."""
+    if cpu:
+        return CPU_SETTINGS | {"max_num_batched_tokens": max(4096, context or 0)}
+    return {"tensor_parallel_size": max(1, devices)}
+
+
 class VllmEngine:
     """A model folder loaded into vLLM."""
 
@@ -59,6 +66,7 @@ class VllmEngine:
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._vllm = vllm
         context = json.loads((model / "config.json").read_text()).get("max_position_embeddings")
+        devices = 0 if cpu else vllm.platforms.current_platform.device_count()
         try:
             self._llm = vllm.LLM(
                 str(model),
@@ -67,7 +75,7 @@ class VllmEngine:
                 enable_prefix_caching=True,
                 disable_log_stats=True,
                 load_format="safetensors",
-                **(CPU_SETTINGS | {"max_num_batched_tokens": max(4096, context or 0)} if cpu else {}),
+                **arguments(cpu=cpu, context=context, devices=devices),
             )
         except (ValueError, NotImplementedError) as error:
             raise BadInput(

@@ -17,7 +17,7 @@ from tests.tools import go_tool, run_tool
 ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "examples" / "cluster-quickstart.yaml"
 CHART = ROOT / "charts" / "selfalign-operator"
-HELM = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
+HELM = ("helm.sh/helm/v4/cmd/helm", "v4.3.1")
 RELEASE, OPERATORS = "selfalign", "selfalign"
 """Release and namespace of the operator."""
 
@@ -30,9 +30,9 @@ class Site:
     registry: registry_server.Server
     s3: s3_server.Server
 
-    def helm(self, *arguments: str) -> str:
+    def helm(self, *arguments: str, check: bool = True) -> str:
         """What helm says."""
-        return run_tool(go_tool(*HELM), "--kubeconfig", str(self.cluster.kubeconfig), *arguments)
+        return run_tool(go_tool(*HELM), "--kubeconfig", str(self.cluster.kubeconfig), *arguments, check=check)
 
     def install(self, *settings: str) -> None:
         """Installs the operator, or upgrades it, and waits until it watches."""

@@ -12,7 +12,7 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.rows import Draft
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Decoding, Request, seed_for
-from selfalign_stages.engine.vllm_engine import VllmEngine, environment
+from selfalign_stages.engine.vllm_engine import VllmEngine, arguments, environment
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.loading import load
 from selfalign_stages.tuning import models
@@ -37,6 +37,10 @@ def test_under_principles_the_base_model_thinks_and_answers(engine: VllmEngine) 
     assert "purple" in parsed.answer
     assert completion.finish_reason == "stop"
     assert not completion.own_end  # it was a stop string
+
+
+def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
+    assert arguments(cpu=False, context=2048, devices=8) == {"tensor_parallel_size": 8}
 
 
 def test_completions_of_different_length_all_come_back_by_position(engine: VllmEngine) -> None:

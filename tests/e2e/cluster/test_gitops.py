@@ -1,0 +1,84 @@
+"""A run in a team's own chart: Helm 4 waits for it by its conditions (kstatus, which Flux reads, too)."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster.namespace import Namespace
+from tests.e2e.cluster.site import Site
+
+from selfalign_operator.jobs.identity import STEP
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Release:
+    """The team's release of one run, `juniper`."""
+
+    site: Site
+    namespace: Namespace
+    chart: Path
+
+    def upgrade(self, *settings: str, check: bool = True) -> str:
+        """What helm says when it has waited until the run is current, or will never be."""
+        arguments = ("upgrade", "--install", "team", str(self.chart), "--wait", "--timeout=10m", *settings)
+        return self.site.helm("--namespace", self.namespace.name, *arguments, check=check)
+
+    def rollback(self, revision: int) -> str:
+        """Back to an earlier revision, waited for."""
+        arguments = ("rollback", "team", str(revision), "--wait", "--timeout=10m")
+        return self.site.helm("--namespace", self.namespace.name, *arguments)
+
+    def jobs(self) -> Counter[str]:
+        """Jobs so far, by step."""
+        return Counter(job["metadata"]["labels"][STEP] for job in self.namespace.jobs())
+
+    def image(self) -> str:
+        """Digest of the image that is Ready for the run as it stands."""
+        run = self.namespace.get("sar", "juniper")
+        assert run["status"]["observedGeneration"] == run["metadata"]["generation"]
+        assert self.namespace.condition("Ready", "juniper")["status"] == "True"
+        return str(run["status"]["image"]["digest"])
+
+
+@pytest.fixture
+def release(site: Site, namespace: Namespace, tmp_path: Path) -> Release:
+    """A chart whose values are the run's spec."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": "team", "version": "0.1.0"}))
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"spec": namespace.manifest()["spec"]}))
+    run = "apiVersion: selfalign.dev/v1alpha1\nkind: SelfAlignRun\nmetadata: {name: juniper}\n"
+    (tmp_path / "templates" / "run.yaml").write_text(run + "spec: {{ toYaml .Values.spec | nindent 2 }}\n")
+    return Release(site, namespace, tmp_path)
+
+
+def test_helm_waits_for_the_image_an_edit_reruns_what_it_touches_and_a_rollback_nothing(
+    release: Release, quickstart: Namespace
+) -> None:
+    release.upgrade()
+    first = release.image()
+    assert first == quickstart.status("quickstart")["image"]["digest"]
+    assert release.jobs() == {"preflight": 1}
+    release.upgrade("--set", "spec.image.license=MIT")
+    assert release.image() != first
+    edited = {"preflight": 2, "packaging-image": 1, "packaging-push": 1}
+    assert release.jobs() == edited
+    node_selector = r"spec.podDefaults.template.spec.nodeSelector.kubernetes\.io/os=linux"
+    release.upgrade("--set", "spec.image.license=MIT", "--set", node_selector)
+    assert release.jobs() == edited
+    release.rollback(1)
+    assert release.image() == first
+    assert release.jobs() == edited
+
+
+def test_helm_gives_up_at_once_on_a_run_that_cannot_go_on_and_tells_why(
+    release: Release, quickstart: Namespace
+) -> None:
+    told = release.upgrade("--set", "spec.artifacts.uri=s3://nobody/here", check=False)
+    assert "SelfAlignRun" in told and "status: Failed" in told
+    assert "spec.artifacts.uri" in told and "nobody" in told
+    release.upgrade()
+    assert release.image() == quickstart.status("quickstart")["image"]["digest"]
