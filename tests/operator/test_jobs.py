@@ -176,4 +176,4 @@ def test_preflight_mounts_whatever_later_pods_mount() -> None:
     assert volumes["base-model"]["persistentVolumeClaim"]["claimName"] == "claim"
     asked = PreflightTask.model_validate(task)
     assert asked.leaves["baseModel"].uri == "file:///mnt/base-model/models/x"
-    assert asked.leaves["pack"].uri == "file:///etc/selfalign/pack"
+    assert asked.leaves["pack"].uri == "file:///etc/selfalign/configmap/mine"

@@ -2,7 +2,7 @@
 
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.jobs.pod import BASE_FOLDER, PACK_FOLDER
+from selfalign_operator.jobs.pod import BASE_FOLDER, pack_folder
 from selfalign_operator.tasks import Places
 from selfalign_stages.contract.task import Leaf, StoreLocation
 
@@ -21,7 +21,7 @@ def places(run: SelfAlignRun) -> Places:
         sse=wanted.sse,
         sse_kms_key_id=wanted.sse_kms_key_id,
     )
-    leaves = graph.leaves(run, pack_uri=f"file://{PACK_FOLDER}")
+    leaves = graph.leaves(run, pack_uri=f"file://{pack_folder(run)}")
     return Places(store=store, leaves=leaves | {graph.BASE: _base(run, leaves[graph.BASE])})
 
 

@@ -8,7 +8,7 @@ from selfalign_operator.jobs.placement import Placed
 
 CONTAINER = "stage"
 PORT = 8080
-PACK_FOLDER, BASE_FOLDER, DOCKER_FOLDER = "/etc/selfalign/pack", "/mnt/base-model", "/etc/selfalign/docker"
+CONFIG_MAPS, BASE_FOLDER, DOCKER_FOLDER = "/etc/selfalign/configmap", "/mnt/base-model", "/etc/selfalign/docker"
 SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"
 BASE_PREFIX = "BASE_MODEL_"
 """Before the names in spec.baseModel.secretRef: its S3 credentials are not those of the store."""
@@ -87,13 +87,19 @@ def _volumes(run: SelfAlignRun, content: Content) -> tuple[list[dict[str, Any]],
     add("tmp", TEMPORARY, {"emptyDir": {}}, read_only=False)
     add("shm", SHARED_MEMORY, {"emptyDir": {"medium": "Memory"}}, read_only=False)
     if content.pack:
-        add("pack", PACK_FOLDER, {"configMap": {"name": content.pack}})
+        add("pack", pack_folder(run), {"configMap": {"name": content.pack}})
     if content.base and (claim := base_claim(run)):
         add("base-model", BASE_FOLDER, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
     if content.push and (secret := run.spec.image.push_secret_ref):
         items = [{"key": ".dockerconfigjson", "path": "config.json"}]
         add("docker", DOCKER_FOLDER, {"secret": {"secretName": secret.name, "items": items}})
     return mounts, volumes
+
+
+def pack_folder(run: SelfAlignRun) -> str:
+    """Where pods find a pack from a ConfigMap; what is wrong with the pack is told with this path."""
+    named = run.spec.principles.config_map_ref
+    return f"{CONFIG_MAPS}/{named.name}" if named else CONFIG_MAPS
 
 
 def base_claim(run: SelfAlignRun) -> str | None:

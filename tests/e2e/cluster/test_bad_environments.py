@@ -202,7 +202,7 @@ CASES = [
         "pack-broken",
         REFUSED,
         "PreflightFailed",
-        ("spec.principles", "principles.yaml", "Input should be"),
+        ("spec.principles", "configmap/ours", "principles.yaml", "Input should be"),
         {"principles": {"builtin": None, "configMapRef": {"name": "ours"}}},
         (BROKEN_PACK,),
     ),
