@@ -91,7 +91,6 @@ def _server(namespace: str, image: str) -> list[dict[str, Any]]:
     container = {
         "name": "server",
         "image": image,
-        "args": ["/models", "--served-model-name", "Juniper", "--enforce-eager"],
         "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": "1"}],
         "ports": [{"containerPort": 8000}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 2},
