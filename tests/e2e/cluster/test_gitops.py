@@ -80,5 +80,5 @@ def test_helm_gives_up_at_once_on_a_run_that_cannot_go_on_and_tells_why(
     told = release.upgrade("--set", "spec.artifacts.uri=s3://nobody/here", check=False)
     assert "SelfAlignRun" in told and "status: Failed" in told
     assert "spec.artifacts.uri" in told and "nobody" in told
-    release.upgrade()
+    release.upgrade("--reset-values")
     assert release.image() == quickstart.status("quickstart")["image"]["digest"]
