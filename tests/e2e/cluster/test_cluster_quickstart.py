@@ -78,7 +78,7 @@ def _serves(namespace: Namespace) -> bool:
 
 def _ask(url: str, question: str) -> dict[str, Any]:
     messages = [{"role": "user", "content": question}]
-    body = json.dumps({"model": "Juniper", "messages": messages, "temperature": 0, "max_tokens": 96}).encode()
+    body = json.dumps({"model": "juniper", "messages": messages, "temperature": 0, "max_tokens": 96}).encode()
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=120) as response:
         found: dict[str, Any] = json.load(response)
