@@ -112,7 +112,7 @@ def publish(step: str, pod: dict[str, Any]) -> Ending:
     told = environment["SELFALIGN_TASK"]
     if step == "preflight":
         leaves = {name: f"sha256:{name}" for name in PreflightTask.model_validate_json(told).leaves}
-        return 0, packed(PreflightResult(leaves=leaves)).decode()
+        return 0, packed(PreflightResult(leaves=leaves | _mounted_pack(pod))).decode()
     task = Task.model_validate_json(told)
     metrics: dict[str, dict[str, Any]] = {
         "evaluation-gate": {"passed": True, "failedGates": "", "base.hhh.overall": 0.5},
@@ -120,6 +120,13 @@ def publish(step: str, pod: dict[str, Any]) -> Ending:
     }
     made = Result(key=task.key, cache="Miss", digest=f"sha256:{task.key}", metrics=metrics.get(step, {}))
     return 0, made.model_dump_json(by_alias=True)
+
+
+def _mounted_pack(pod: dict[str, Any]) -> dict[str, str]:
+    """Another content is another ConfigMap, and so another digest."""
+    return {
+        "pack": f"sha256:{volume['configMap']['name']}" for volume in pod["spec"]["volumes"] if volume["name"] == "pack"
+    }
 
 
 def _now() -> str:

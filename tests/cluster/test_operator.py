@@ -229,7 +229,7 @@ def test_an_edit_of_a_pack_reruns_what_reads_it_and_reverting_it_reruns_nothing(
         namespace.wait("Ready", "True")
         first = digests()
         pack("two")
-        wait_for("a second preflight", lambda: started(namespace)["preflight"] == 2)
+        wait_for("the new image is told", lambda: digests()["packaging-push"] not in ("", first["packaging-push"]))
         namespace.wait("Ready", "True")
         assert {step for step, digest in digests().items() if digest == first[step]} == {"import"}
         assert len(mounted()) == 2
