@@ -124,9 +124,8 @@ def publish(step: str, pod: dict[str, Any]) -> Ending:
 
 def _mounted_pack(pod: dict[str, Any]) -> dict[str, str]:
     """Another content is another ConfigMap, and so another digest."""
-    return {
-        "pack": f"sha256:{volume['configMap']['name']}" for volume in pod["spec"]["volumes"] if volume["name"] == "pack"
-    }
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    return {"pack": f"sha256:{volumes['pack']['configMap']['name']}"} if "pack" in volumes else {}
 
 
 def _now() -> str:
