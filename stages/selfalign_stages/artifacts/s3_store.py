@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from selfalign_stages.artifacts import s3_errors
 from selfalign_stages.artifacts.store import ObjectInfo
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 MULTIPART_FROM = 64 << 20
 PART_BYTES = 32 << 20  # 10,000 parts of this size hold 312 GiB, above any shard that the packaging writes
 UPLOAD_THREADS = 4
-PROBE = "probe/selfalign"
 
 
 def connect(location: StoreLocation, credentials: Mapping[str, Any]) -> "S3Client":
@@ -73,7 +74,7 @@ class S3Store:
         """See Store."""
         if path.stat().st_size < MULTIPART_FROM:
             return self.put(name, path.read_bytes())
-        return self._created(name, lambda: self._multipart(name, path, PART_BYTES))
+        return self._put_in_parts(name, path)
 
     def replace(self, name: str, data: bytes) -> None:
         """See Store."""
@@ -95,25 +96,33 @@ class S3Store:
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
 
     def probe(self) -> None:
-        """Writes, conditionally rewrites, reads and deletes; raises naming what the server cannot do."""
-        self.replace(PROBE, b"probe")
+        """Writes, conditionally rewrites whole and in parts, reads, deletes; raises naming what the server lacks."""
+        name = f"probe/{uuid4().hex}"  # its own, for preflights of other runs may be at the same store
+        self.replace(name, b"probe")
         try:
-            if self.put(PROBE, b"again"):
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / "again"
+                file.write_bytes(b"again")
+                ignored = self.put(name, b"again") or self._put_in_parts(name, file)
+            if ignored:
                 raise BadInput(
                     f"spec.artifacts.endpoint {self.endpoint!r}: the server ignores If-None-Match, so two workers "
-                    "could overwrite each other; use one with conditional writes",
+                    "could overwrite each other; use one with conditional writes, of multipart uploads as well",
                     reason="ConditionalPutUnsupported",
                 )
-            with self.open(PROBE) as stream:
+            with self.open(name) as stream:
                 stream.read()
         finally:
-            self.delete(PROBE)
+            self.delete(name)
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def _put(self, name: str, data: bytes, **condition: Any) -> None:
         self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data, **self._encryption, **condition)
+
+    def _put_in_parts(self, name: str, path: Path) -> bool:
+        return self._created(name, lambda: self._multipart(name, path, PART_BYTES))
 
     def _multipart(self, name: str, path: Path, part_bytes: int) -> None:
         target: dict[str, Any] = {"Bucket": self.bucket, "Key": self._key(name)}

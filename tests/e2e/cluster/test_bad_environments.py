@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests import registry_server, s3_server
+from tests import forgetful_s3, registry_server, s3_server
 from tests.cluster.control_plane import wait_for
 from tests.cluster.namespace import Namespace
 from tests.cluster.node import ADDRESS
@@ -89,6 +89,13 @@ CASES = [
         "PreflightFailed",
         ("spec.artifacts.uri", "no bucket 'absent'", "create it"),
         {"artifacts": {"uri": "s3://absent/artifacts"}},
+    ),
+    Case(
+        "store-without-conditional-writes",
+        REFUSED,
+        "PreflightFailed",
+        ("spec.artifacts.endpoint", "ignores If-None-Match", "conditional writes"),
+        {"artifacts": {"endpoint": "FORGETFUL"}},
     ),
     Case(
         "store-unreachable",
@@ -221,8 +228,12 @@ CASES = [
 def troubled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Namespace]]:
     """All cases, applied, by name."""
     place = tmp_path_factory.mktemp("locked") / "registry"
-    with registry_server.serve(place, host=ADDRESS, password=True) as locked:
-        names = {"LOCKED": locked.host, "REGISTRY": site.registry.host, "STORE": site.s3.endpoint}
+    with (
+        registry_server.serve(place, host=ADDRESS, password=True) as locked,
+        forgetful_s3.serve(site.s3, host=ADDRESS) as forgetful,
+    ):
+        names = {"LOCKED": locked.host, "REGISTRY": site.registry.host}
+        names |= {"STORE": site.s3.endpoint, "FORGETFUL": forgetful.endpoint}
         made = {case.name: site.namespace(case.name) for case in CASES}
         for case in CASES:
             namespace = made[case.name]

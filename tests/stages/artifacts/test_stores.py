@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests import s3_server
+from tests import forgetful_s3, s3_server
 
 from selfalign_stages.artifacts import s3_store
 from selfalign_stages.artifacts.file_store import FileStore
@@ -74,6 +74,25 @@ def test_replacing_and_deleting_do_what_they_say(store: Store) -> None:
 
 def test_a_probe_of_a_good_store_passes_and_leaves_nothing(store: Store) -> None:
     store.probe()
+    assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_server_that_ignores_the_condition_of_a_write_is_found_by_the_probe(
+    s3: s3_server.Server, s3_location: StoreLocation, method: str
+) -> None:
+    with forgetful_s3.serve(s3, forgets=method) as server:
+        store = open_store(s3_location.model_copy(update={"endpoint": server.endpoint}))
+        with pytest.raises(BadInput, match=f"{server.endpoint}.* ignores If-None-Match") as refused:
+            store.probe()
+        assert refused.value.reason == "ConditionalPutUnsupported"
+        assert list(store.list("")) == []
+
+
+def test_probes_at_the_same_time_do_not_disturb_each_other(s3_location: StoreLocation) -> None:
+    store = open_store(s3_location)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: store.probe(), range(64)))
     assert list(store.list("")) == []
 
 
