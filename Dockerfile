@@ -5,11 +5,11 @@
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-ENV UV_LINK_MODE=copy
+ENV UV_LINK_MODE=copy UV_CACHE_DIR=/build/wheels
 COPY requirements.bootstrap.txt /build/
 RUN python3 -m venv /build/tools && /build/tools/bin/pip install --quiet --require-hashes -r /build/requirements.bootstrap.txt
 COPY images/locks/operator.txt /build/
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/build/wheels \
     /build/tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/selfalign \
     && /build/tools/bin/uv pip install --python /opt/selfalign/bin/python --no-deps --require-hashes --compile-bytecode \
         -r /build/operator.txt

@@ -63,7 +63,7 @@ class Builder:
             "/etc/ssl/certs:/etc/ssl/certs:ro",
             f"{self.folder / 'pip.conf'}:/etc/pip.conf:ro",
             f"{self.folder / 'uv'}:/etc/uv:ro",
-            f"{wheels}:/root/.cache/uv",
+            f"{wheels}:/build/wheels",
         ]
         given = [part for volume in volumes for part in ("--volume", volume)]
         self.run("bud", "--isolation", "chroot", "--layers", "--build-arg", f"BASE={BASE}", *given, *arguments, ".")
