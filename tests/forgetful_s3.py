@@ -27,9 +27,10 @@ def serve(behind: Server, *, forgets: str = "PUT POST", host: str = "127.0.0.1")
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             left_out = {*SIGNED, *OF_THE_CONNECTION, *(("if-none-match",) if self.command in forgets.split() else ())}
             kept = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
-            asked = AWSRequest(self.command, behind.endpoint + self.path, headers=kept, data=body)
+            url = behind.endpoint + self.path
+            asked = AWSRequest(self.command, url, headers=kept, data=body)
             S3SigV4Auth(Credentials(ACCESS, SECRET), "s3", "us-east-1").add_auth(asked)
-            answer = urllib3.request(self.command, asked.url, headers=dict(asked.headers), body=body, retries=False)
+            answer = urllib3.request(self.command, url, headers=dict(asked.headers), body=body, retries=False)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 if name.lower() not in OF_THE_CONNECTION:
