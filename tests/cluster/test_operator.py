@@ -119,6 +119,7 @@ def test_a_crash_is_retried_as_a_new_job_and_the_run_goes_on(namespace: Namespac
     assert started(namespace)["engraving-train"] == 2
     stage = next(stage for stage in namespace.status()["stages"] if stage["name"] == "engraving")
     assert next(step for step in stage["steps"] if step["name"] == "engraving-train")["attempt"] == 2
+    assert 'selfalign_retries_total{step="engraving-train"} 1.0' in operator.ask("/metrics")
 
 
 def test_suspending_ends_pods_and_resuming_goes_on(namespace: Namespace, operator: OperatorProcess) -> None:
@@ -274,6 +275,11 @@ def test_the_operator_answers_probes_and_scrapes(namespace: Namespace, operator:
     metrics = operator.ask("/metrics")
     assert 'selfalign_jobs_created_total{step="import"} 1.0' in metrics
     assert 'selfalign_steps_total{state="Succeeded",step="packaging-push"} 1.0' in metrics
+    assert 'selfalign_step_duration_seconds_count{step="packaging-push"} 1.0' in metrics
+    assert "selfalign_retries_total{" not in metrics
+    assert 'selfalign_runs{phase="Ready"} 1.0' in metrics
+    namespace.cluster.kubectl("-n", namespace.name, "delete", "sar", "trial")
+    wait_for("the run is counted no more", lambda: 'selfalign_runs{phase="Ready"} 0.0' in operator.ask("/metrics"))
 
 
 def test_a_quota_that_leaves_no_room_is_the_reason_within_a_minute(

@@ -27,6 +27,7 @@ from selfalign_operator.manifest import wording
 from selfalign_operator.plan import Action, Plan, Remove, StartPreflight, Stop, plan
 from selfalign_operator.planning.conditions import unreadable
 from selfalign_operator.planning.observation import Observed
+from selfalign_stages.contract.task import Problem
 
 LOG = logging.getLogger(__name__)
 RESYNC_SECONDS, POLL_SECONDS = 600.0, 15.0
@@ -54,13 +55,16 @@ class Reconciler:
         except Refused as refused:
             if refused.code == 404:
                 self.told.pop(key, None)
+                self.health.seen(key, None)
                 return None
             raise
         if body["metadata"].get("deletionTimestamp"):
             return None
         run = read(body)
         if isinstance(run, ValidationError):
-            await asyncio.to_thread(self._refuse, body, run)
+            told = unreadable(body["metadata"]["generation"], _status(body), _problems(body, run), self.clock())
+            await asyncio.to_thread(self._refuse, body, told)
+            self.health.seen(key, told.phase)
             return None
         return await self._look(run)
 
@@ -80,15 +84,13 @@ class Reconciler:
             observed = replace(again, problems=observed.problems)
             planned = plan(run, observed, now)
         await asyncio.to_thread(self._tell, run, planned.status, now)
+        self.health.seen((run.metadata.namespace, run.metadata.name), planned.status.phase)
         return _again(run, planned, observed, now)
 
-    def _refuse(self, body: world.Object, error: ValidationError) -> None:
+    def _refuse(self, body: world.Object, told: RunStatus) -> None:
         """Tells what is wrong with a spec that the schema on this cluster let through."""
-        metadata = body["metadata"]
-        found = [wording.problem(one, body) for one in wording.innermost(error.errors())]
-        told = unreadable(metadata["generation"], _status(body), found, self.clock())
         if told.plain() != body.get("status"):
-            self.api.apply_status(metadata["namespace"], metadata["name"], told.plain())
+            self.api.apply_status(body["metadata"]["namespace"], body["metadata"]["name"], told.plain())
 
     def _accept(self, run: SelfAlignRun, seen: World, observed: Observed) -> Observed:
         found = acceptance.problems(self.api, run, images=self.images, pack_exists=seen.pack is not None)
@@ -113,7 +115,7 @@ class Reconciler:
         try:
             self.api.create(body)
             if body["kind"] == "Job":
-                self.health.jobs.labels(body["metadata"]["labels"][STEP]).inc()
+                self.health.created(*seen_as(body))
         except Refused as refused:
             if refused.code != 409:
                 raise
@@ -130,10 +132,7 @@ class Reconciler:
             return
         for transition in events.transitions(run.status, status):
             self._create(run, events.event(run, transition, now))
-        for name, step in status.steps.items():
-            before = run.status.steps.get(name)
-            if step.state in ("Succeeded", "Failed") and (before is None or before.state != step.state):
-                self.health.ended.labels(name, step.state).inc()
+        self.health.told(run.status, status)
         try:
             self.api.apply_status(run.metadata.namespace, run.metadata.name, status.plain())
         except Refused as refused:
@@ -171,6 +170,10 @@ def read(body: world.Object) -> SelfAlignRun | ValidationError:
         except ValidationError as error:
             refused = error
     return refused
+
+
+def _problems(body: world.Object, error: ValidationError) -> list[Problem]:
+    return [wording.problem(one, body) for one in wording.innermost(error.errors())]
 
 
 def _status(body: world.Object) -> RunStatus:
