@@ -122,8 +122,7 @@ def read(file: Path, set_values: Sequence[str]) -> SelfAlignRun | list[Problem]:
 def _tell_problems(file: Path, problems: Sequence[Problem]) -> None:
     _say(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     for problem in problems:
-        value = "" if problem.value is None else f" = {json.dumps(problem.value, ensure_ascii=False)}"
-        _say(f"  {problem.field or 'file'}{value}: {problem.message}")
+        _say(f"  {problem.line}")
 
 
 def _print_json(value: object) -> None:

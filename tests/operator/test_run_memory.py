@@ -8,10 +8,7 @@ from tests.operator.builders import World, run
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.plan import StartPreflight, StartStep, Stop, plan
 from selfalign_operator.planning.observation import PREFLIGHT
-from selfalign_stages.contract.gates import METRICS
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem
-
-VARIANTS = ("base", "prompted", "engraved", "cloned")
 
 
 def edited(one: SelfAlignRun, **spec: Any) -> SelfAlignRun:
@@ -101,15 +98,6 @@ def test_an_edit_asks_preflight_again_after_a_refusal_even_if_nothing_that_it_re
     world.run = edited(world.run, retries={"perStage": 5})  # the Secret exists now
     world.to_the_end()
     assert world.run.status.ready and world.started.count(PREFLIGHT) == 2
-
-
-def test_a_status_stays_below_sixteen_kibibytes() -> None:
-    values = [
-        f"{v}.{s}.{m}{e}" for v in VARIANTS for s, ms in METRICS.items() for m in ms for e in ("", ".low", ".high")
-    ]
-    metrics = {"evaluation-gate": {name: 0.123456789012 for name in values}}
-    status = World(run(image={"repository": "registry.example.com/team/ida"}), metrics=metrics).to_the_end().status
-    assert len(status.model_dump_json(by_alias=True, exclude_none=True)) < 16 * 1024
 
 
 def test_an_edit_after_the_end_begins_the_clock_anew_and_keeps_the_past() -> None:

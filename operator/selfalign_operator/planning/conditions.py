@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from selfalign_operator.api.status import Condition, ConditionType, RunStatus
+from selfalign_operator.planning import bounds
 from selfalign_operator.planning.outcome import Outcome
 from selfalign_stages.contract.task import Problem
 
@@ -25,6 +26,8 @@ OTHERWISE: dict[ConditionType, Truth] = {
     "Succeeded": "Unknown",
     "Ready": "False",
 }
+EXPLAINS: dict[ConditionType, Truth] = {"Accepted": "False", "Reconciling": "True", "Stalled": "True"}
+"""Where the whole message stands; elsewhere its beginning is enough."""
 
 
 def build(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
@@ -34,7 +37,8 @@ def build(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> 
         truth = truths.get(outcome.state, OTHERWISE[type_])
         before = told.condition(type_)
         kept = before.last_transition_time if before is not None and before.status == truth else now
-        reason, message = outcome.reason, outcome.message
+        limit = bounds.TOLD_BYTES if EXPLAINS.get(type_) == truth else bounds.HINT_BYTES
+        reason, message = outcome.reason, bounds.text(outcome.message, limit)
         if type_ == "Accepted" and truth == "True":
             reason, message = "PreflightPassed", ""
         found.append(
@@ -58,6 +62,6 @@ def unreadable(generation: int, before: RunStatus, problems: Sequence[Problem], 
             "observed_generation": generation,
             "phase": "Failed",
             "conditions": build(generation, before, outcome, now),
-            "problems": tuple(problems),
+            "problems": bounds.problems(tuple(problems)),
         }
     )

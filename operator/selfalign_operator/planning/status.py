@@ -15,7 +15,7 @@ from selfalign_operator.api.status import (
     StepProgress,
     StepStatus,
 )
-from selfalign_operator.planning import conditions
+from selfalign_operator.planning import bounds, conditions
 from selfalign_operator.planning.outcome import Outcome
 from selfalign_operator.planning.view import StepView, View
 from selfalign_stages.contract.graph import Kind, StageName
@@ -49,8 +49,8 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
         completion_time=now if over else None,
         conditions=conditions.build(run.metadata.generation, run.status, outcome, now),
         preflight=_preflight(run, view),
-        problems=view.answer.problems if view.answer else (),
-        warnings=view.answer.warnings if view.answer else (),
+        problems=bounds.problems(view.answer.problems) if view.answer else (),
+        warnings=bounds.warnings(view.answer.warnings) if view.answer else (),
         stages=stages,
         evaluation=_evaluation(view),
         image=_image(view),
@@ -124,7 +124,7 @@ def _step(view: StepView, before: StepStatus | None) -> StepStatus:
         attempt=last.number if last is not None else before.attempt if before is not None else 0,
         rows=counts.rows if counts is not None else None,
         kept=counts.kept if counts is not None else None,
-        rejected=counts.rejected if counts is not None else {},
+        rejected=bounds.rejected(counts.rejected) if counts is not None else {},
         start_time=last.started if last is not None else None,
         completion_time=last.finished if last is not None else None,
         seconds=_seconds(view),
@@ -140,7 +140,7 @@ def _message(view: StepView) -> str | None:
     """Why it failed, or why it cannot begin."""
     last = view.verdict.last
     told = view.verdict.failure or (last.held if last is not None and last.running else None)
-    return told.message if told is not None else None
+    return bounds.text(told.message, bounds.HINT_BYTES) if told is not None else None
 
 
 def _counts(view: StepView) -> Counts | None:
@@ -236,7 +236,11 @@ def _evaluation(view: View) -> EvaluationStatus | None:
         return None
     numbers = {name: float(value) for name, value in gate.metrics.items() if "." in name and not isinstance(value, str)}
     failed = gate.metrics.get("failedGates", "")
-    return EvaluationStatus(passed=gate.metrics.get("passed") is True, failed_gates=str(failed), metrics=numbers)
+    return EvaluationStatus(
+        passed=gate.metrics.get("passed") is True,
+        failed_gates=bounds.text(str(failed), bounds.HINT_BYTES),
+        metrics=bounds.metrics(numbers),
+    )
 
 
 def _image(view: View) -> ImageStatus | None:

@@ -1,5 +1,6 @@
 """The task file that a stage process reads and the messages that it gives back."""
 
+import json
 from typing import Any, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from selfalign_stages.contract.model import Model
 
 RESULT_LIMIT_BYTES = 4096
 """Kubernetes keeps no more than this of a termination message."""
+LONGEST_VALUE = 200
 
 
 class StoreLocation(Model):
@@ -86,8 +88,11 @@ class Problem(Model):
 
     @property
     def line(self) -> str:
-        """For people: the field before the message, unless the message begins with it."""
-        return self.message if self.message.startswith(self.field) else f"{self.field}: {self.message}"
+        """For people: field and value before the message, unless the message begins with them."""
+        if self.field and self.message.startswith(self.field):
+            return self.message
+        value = "" if self.value is None else f" = {json.dumps(self.value, ensure_ascii=False)[:LONGEST_VALUE]}"
+        return f"{self.field or 'file'}{value}: {self.message}"
 
 
 class PreflightResult(Model):
