@@ -7,11 +7,13 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.stages import Generation, RedTeaming
 from selfalign_operator.api.training import Training, resolve
 from selfalign_stages.contract import parameters
-from selfalign_stages.contract.graph import Kind, StageName, Step
+from selfalign_stages.contract.graph import KINDS, Kind, StageName, Step
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Leaf
 
-BASE, PACK = "baseModel", "pack"
+BASE = "baseModel"
+PACKS = tuple(dict.fromkeys(info.pack for info in KINDS.values() if info.pack))
+"""Leaves of the principle pack: the whole, and its parts by what reads them."""
 
 
 def steps(run: SelfAlignRun) -> tuple[Step, ...]:
@@ -40,7 +42,7 @@ def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]
     if pack is None:
         raise ValueError("spec.principles.configMapRef needs a pack_uri: the place where the ConfigMap is mounted")
     suites = {f"suite:{suite.name}": Leaf(uri=suite.uri) for suite in run.spec.stages.evaluation.suites}
-    return {BASE: Leaf(uri=source.uri, revision=source.revision), PACK: Leaf(uri=pack), **suites}
+    return {BASE: Leaf(uri=source.uri, revision=source.revision), **{name: Leaf(uri=pack) for name in PACKS}, **suites}
 
 
 def variant_models(run: SelfAlignRun) -> dict[parameters.Variant, str]:
@@ -52,6 +54,11 @@ def variant_models(run: SelfAlignRun) -> dict[parameters.Variant, str]:
 def longest_completion(run: SelfAlignRun) -> int:
     """Most new tokens that follow the pack's prefix, for its token budget."""
     return max(run.spec.stages.self_align.max_tokens, run.spec.stages.evaluation.sampling.max_tokens)
+
+
+def _pack(kind: Kind) -> tuple[str, ...]:
+    part = KINDS[kind].pack
+    return (part,) if part else ()
 
 
 def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
@@ -71,7 +78,9 @@ def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
 
 def _red_teaming_step(kind: Kind, settings: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
     id_ = f"redteaming-{kind}"
-    return Step(id=id_, stage="redTeaming", kind=kind, parameters=settings, inputs=inputs, leaves=(PACK, *suites))
+    return Step(
+        id=id_, stage="redTeaming", kind=kind, parameters=settings, inputs=inputs, leaves=(*_pack(kind), *suites)
+    )
 
 
 def _topics(wanted: RedTeaming) -> parameters.Topics:
@@ -125,7 +134,7 @@ def _self_align(run: SelfAlignRun) -> Step:
         kind="answers",
         parameters=parameters.Answers.model_validate(settings),
         inputs={BASE: "import", "prompts": "redteaming-prompts"},
-        leaves=(PACK,),
+        leaves=_pack("answers"),
     )
 
 
@@ -137,7 +146,7 @@ def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers:
         kind="train",
         parameters=resolve(training, assistant_name=name, cloning=stage == "cloning"),
         inputs={BASE: "import", "answers": answers},
-        leaves=(PACK,),
+        leaves=_pack("train"),
     )
     yield Step(
         id=f"{stage}-merge",
@@ -157,7 +166,7 @@ def _cloning(run: SelfAlignRun) -> Iterator[Step]:
         kind="verbose-answers",
         parameters=parameters.VerboseAnswers.model_validate(settings),
         inputs={"teacher": "engraving-merge", "prompts": "redteaming-prompts"},
-        leaves=(PACK,),
+        leaves=_pack("verbose-answers"),
     )
     yield from _tuning(run, cloning.training, stage="cloning", answers="cloning-answers")
 
@@ -191,7 +200,7 @@ def _score(run: SelfAlignRun, variant: parameters.Variant, model: str) -> Step:
         kind="score",
         parameters=settings,
         inputs={"model": model},
-        leaves=(PACK, *_suite_leaves(run)),
+        leaves=(*_pack("score"), *_suite_leaves(run)),
     )
 
 
@@ -210,7 +219,7 @@ def _image(run: SelfAlignRun) -> Step:
             model_license=image.license,
         ),
         inputs={"model": variant_models(run)[variant], "gate": "evaluation-gate", BASE: "import"},
-        leaves=(PACK,),
+        leaves=_pack("image"),
     )
 
 

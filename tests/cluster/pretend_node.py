@@ -14,6 +14,7 @@ from typing import Any
 from kubernetes import client, config
 from tests.cluster.control_plane import Cluster
 
+from selfalign_operator import graph
 from selfalign_operator.jobs.identity import SELECTOR, STEP
 from selfalign_stages.contract.packing import packed
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result, Task
@@ -125,7 +126,10 @@ def publish(step: str, pod: dict[str, Any]) -> Ending:
 def _mounted_pack(pod: dict[str, Any]) -> dict[str, str]:
     """Another content is another ConfigMap, and so another digest."""
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-    return {"pack": f"sha256:{volumes['pack']['configMap']['name']}"} if "pack" in volumes else {}
+    if "pack" not in volumes:
+        return {}
+    digest = f"sha256:{volumes['pack']['configMap']['name']}"
+    return dict.fromkeys(graph.PACKS, digest)
 
 
 def _now() -> str:

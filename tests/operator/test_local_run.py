@@ -216,7 +216,7 @@ def test_task_files_hold_what_the_step_needs_and_relative_places_are_the_manifes
     assert place.run("spec.baseModel.uri=file://models/my own")[0] == 0
     folder = place.folder / "work" / "runs" / "trial" / "redteaming-topics-1"
     task = json.loads((folder / "task.json").read_text())
-    assert task["leaves"]["pack"]["digest"] == "sha256:pack"
+    assert task["leaves"]["pack:queries"]["digest"] == "sha256:pack:queries"
     assert task["inputs"]["baseModel"]["kind"] == "import"
     assert task["store"]["uri"] == (place.folder / "work" / "store").as_uri()
     asked = json.loads((place.folder / "work" / "runs" / "trial" / "preflight-1" / "task.json").read_text())

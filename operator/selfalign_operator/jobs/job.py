@@ -18,7 +18,7 @@ from selfalign_operator.jobs.pod import CONTAINER, Content, template
 from selfalign_operator.plan import StartPreflight, StartStep
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_stages.contract.exits import ExitCode
-from selfalign_stages.contract.graph import Kind
+from selfalign_stages.contract.graph import KINDS, Kind
 from selfalign_stages.contract.model import Model
 
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -52,7 +52,7 @@ def step_job(run: SelfAlignRun, action: StartStep, *, images: Images, pack: str 
     content = Content(
         arguments=(step.kind,),
         task=_json(task),
-        pack=pack if "pack" in step.leaves else None,
+        pack=pack if KINDS[step.kind].pack else None,
         base=step.kind == "import",
         push=step.kind == "push",
         grace_seconds=GRACE_SECONDS.get(step.kind, 120),

@@ -8,9 +8,8 @@ from selfalign_stages.contract import parameters
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
-from selfalign_stages.pack import rendering, thoughts
+from selfalign_stages.pack import parts, rendering, thoughts
 from selfalign_stages.pack.leaks import Leaks
-from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.text.loops import loops
 from selfalign_stages.text.refusals import unjustified
@@ -19,7 +18,7 @@ from selfalign_stages.text.refusals import unjustified
 def run(context: StepContext) -> Manifest:
     """Answers every prompt; rejected answers stay in the rows with their reason."""
     settings = parameters.Answers.model_validate(context.task.parameters)
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     name = settings.assistant_name
     prefix = rendering.self_align_prefix(pack, assistant_name=name)
     judge = judging(pack, assistant_name=name)
@@ -35,7 +34,7 @@ def run(context: StepContext) -> Manifest:
 
 def judging(pack: Pack, *, assistant_name: str) -> Callable[[Prompt, Completion], Answer]:
     """Turns a completion into a row: thought, rules, answer, and why it is rejected if it is."""
-    leaks = Leaks.of(pack, assistant_name=assistant_name)
+    leaks = Leaks.of(pack, assistant_name=assistant_name, verbose=False)
     names = {principle.number: principle.name for principle in pack.principles}
 
     def judge(prompt: Prompt, completion: Completion) -> Answer:

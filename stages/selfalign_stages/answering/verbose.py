@@ -7,16 +7,15 @@ from selfalign_stages.contract import parameters
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
-from selfalign_stages.pack import rendering
+from selfalign_stages.pack import parts, rendering
 from selfalign_stages.pack.leaks import Leaks
-from selfalign_stages.pack.loading import load
 from selfalign_stages.text.loops import loops
 
 
 def run(context: StepContext) -> Manifest:
     """Answers the prompts of red-teaming, those whose short answer was rejected included (as the reference does)."""
     settings = parameters.VerboseAnswers.model_validate(context.task.parameters)
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     name = settings.assistant_name
     system = pack.fill(pack.frames.verbose.strip(), assistant_name=name)
     teacher = pack.fill(pack.frames.verbose_name.strip(), assistant_name=name)

@@ -28,32 +28,38 @@ Kind = Literal[
     "image",
     "push",
 ]
+PACK = "pack"
+"""The leaf of a whole principle pack; the leaves of its parts begin with it."""
 StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning", "evaluation", "packaging"]
 
 
 @dataclass(frozen=True)
 class KindInfo:
-    """What is fixed about a step kind. `version` is raised when the output changes for equal inputs."""
+    """What is fixed about a step kind. `version` is raised when the output changes for equal inputs.
+
+    `pack` is the leaf of the part of the principle pack that it reads: an edit elsewhere leaves its key alone.
+    """
 
     version: int
     parameters: type[Model]
     seeded: bool
     needs: Literal["cpu", "gpu"]
+    pack: str | None = None
 
 
 KINDS: dict[Kind, KindInfo] = {
     "import": KindInfo(1, parameters.Import, seeded=False, needs="cpu"),
-    "topics": KindInfo(1, parameters.Topics, seeded=True, needs="gpu"),
-    "questions": KindInfo(1, parameters.Questions, seeded=True, needs="gpu"),
-    "instructions": KindInfo(1, parameters.Instructions, seeded=True, needs="gpu"),
-    "prompts": KindInfo(1, parameters.Prompts, seeded=True, needs="cpu"),
-    "answers": KindInfo(1, parameters.Answers, seeded=True, needs="gpu"),
-    "verbose-answers": KindInfo(1, parameters.VerboseAnswers, seeded=True, needs="gpu"),
-    "train": KindInfo(1, parameters.Train, seeded=True, needs="gpu"),
+    "topics": KindInfo(1, parameters.Topics, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
+    "questions": KindInfo(1, parameters.Questions, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
+    "instructions": KindInfo(1, parameters.Instructions, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
+    "prompts": KindInfo(1, parameters.Prompts, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
+    "answers": KindInfo(1, parameters.Answers, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
+    "verbose-answers": KindInfo(1, parameters.VerboseAnswers, seeded=True, needs="gpu", pack=f"{PACK}:verbose"),
+    "train": KindInfo(1, parameters.Train, seeded=True, needs="gpu", pack=f"{PACK}:identity"),
     "merge": KindInfo(1, parameters.Merge, seeded=False, needs="cpu"),
-    "score": KindInfo(1, parameters.Score, seeded=True, needs="gpu"),
+    "score": KindInfo(1, parameters.Score, seeded=True, needs="gpu", pack=f"{PACK}:judging"),
     "gate": KindInfo(1, parameters.Gate, seeded=True, needs="cpu"),
-    "image": KindInfo(1, parameters.Image, seeded=False, needs="cpu"),
+    "image": KindInfo(1, parameters.Image, seeded=False, needs="cpu", pack=PACK),
     "push": KindInfo(1, parameters.Push, seeded=False, needs="cpu"),
 }
 

@@ -10,7 +10,7 @@ from selfalign_stages.engine.opening import open_engine
 from selfalign_stages.evaluation import adherence, hhh, suites, summary, truthfulqa
 from selfalign_stages.evaluation.framing import Framing
 from selfalign_stages.evaluation.items import Outcome
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 
 
 def run(context: StepContext) -> Manifest:
@@ -21,7 +21,7 @@ def run(context: StepContext) -> Manifest:
 
 def score(context: StepContext, engine: Engine, settings: parameters.Score) -> Manifest:
     """The step with its engine given."""
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     framing = Framing(pack=pack, variant=settings.variant, assistant_name=settings.assistant_name)
     context.progress.begin(len(settings.suites), unit="suites")
     outcomes: list[Outcome] = []

@@ -38,22 +38,25 @@ class Leaks:
     markers: tuple[str, ...]
 
     @classmethod
-    def of(cls, pack: Pack, *, assistant_name: str) -> Self:
-        """The filter of a pack."""
+    def of(cls, pack: Pack, *, assistant_name: str, verbose: bool = True) -> Self:
+        """The filter of a pack; without `verbose` for answers of a model that was never shown the verbose prompt."""
 
         def fill(text: str) -> str:
             return pack.fill(text, assistant_name=assistant_name)
 
         common = _common_words(pack)
-        frames = {
-            "verbose-prompt": pack.frames.verbose,
+        shown = {"verbose-prompt": pack.frames.verbose} if verbose else {}
+        frames = shown | {
             "introduction": pack.frames.introduction,
             "principles": "\n".join(principle.text for principle in pack.principles),
         }
         return cls(
             exemplars=tuple(_exemplar(exemplar, fill(_text(exemplar)), common) for exemplar in pack.exemplars),
             frames=tuple((name, frozenset(runs(fill(text), FRAME_RUN))) for name, text in frames.items()),
-            markers=("### User", f"### {assistant_name}", EXAMPLE_HEADING, RULES_CUE, fill(pack.frames.verbose_name)),
+            markers=(
+                *("### User", f"### {assistant_name}", EXAMPLE_HEADING, RULES_CUE),
+                *([fill(pack.frames.verbose_name)] if verbose else []),
+            ),
         )
 
     def reason(self, answer: str, *, query: str) -> str | None:

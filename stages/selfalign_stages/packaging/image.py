@@ -12,7 +12,7 @@ from selfalign_stages.context import StepContext
 from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import Manifest
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 from selfalign_stages.packaging import card, layout, tar
 
 ROOT = "models"
@@ -63,7 +63,7 @@ def _card(context: StepContext, settings: parameters.Image, inputs: dict[str, Ma
         "name": settings.assistant_name,
         "variant": settings.variant,
         "license": settings.model_license,
-        "pack": load(context.task.leaves["pack"].uri),
+        "pack": parts.read(context.task),
         "base": reading.read_json(context.store, inputs["baseModel"], "source.json"),
         "report": reading.read_bytes(context.store, inputs["gate"], "report.md").decode(),
         "model_key": inputs["model"].key,

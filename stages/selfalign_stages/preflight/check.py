@@ -15,6 +15,7 @@ from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result
+from selfalign_stages.pack import parts
 from selfalign_stages.pack.loading import load
 from selfalign_stages.preflight import budget, machine, registry, suite_files
 from selfalign_stages.preflight.findings import Findings
@@ -31,7 +32,7 @@ def check(task: PreflightTask) -> PreflightResult:
     leaves = {"baseModel": base.digest} if base else {}
     if pack:
         budget.lint_pack(pack, base, task, found)
-        leaves |= {"pack": pack.digest} | suite_files.digests(task, pack, found)
+        leaves |= parts.digests(pack) | suite_files.digests(task, pack, found)
     done = _done(store, task, leaves) if store and leaves.keys() == task.leaves.keys() else {}
     left = [step for step in task.steps if step.id not in done]
     registry.look(left, found)

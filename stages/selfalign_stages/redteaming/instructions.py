@@ -18,7 +18,7 @@ from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
 from selfalign_stages.engine.lazy import Lazy
 from selfalign_stages.engine.opening import open_engine
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack, SeedTask
 from selfalign_stages.pack.rendering import task_list
 from selfalign_stages.redteaming import lists
@@ -33,7 +33,7 @@ MARGIN = 1.15
 def run(context: StepContext) -> Manifest:
     """Rounds of completions until enough tasks are kept; a round's drafts are in the store before the next begins."""
     settings = parameters.Instructions.model_validate(context.task.parameters)
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     engine = Lazy(lambda: open_engine(context, model="baseModel"))
     drafts: list[Draft] = []
     tasks: list[Prompt] = []

@@ -10,7 +10,7 @@ from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.rows import Prompt
 from selfalign_stages.evaluation import suites
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.text import filters, rouge
 
@@ -21,7 +21,7 @@ CONTAMINATION = 0.7
 def run(context: StepContext) -> Manifest:
     """Keeps every record with its verdict; no prompt kept is a failure."""
     settings = parameters.Prompts.model_validate(context.task.parameters)
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     questions, instructions = (
         list(reading.rows(context.store, reading.require_manifest(context.store, context.task.inputs[name]), Prompt))
         for name in ("questions", "instructions")

@@ -13,7 +13,7 @@ from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
 from selfalign_stages.engine.lazy import Lazy
 from selfalign_stages.engine.opening import open_engine
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack, QuestionType
 from selfalign_stages.pack.rendering import question_list
 from selfalign_stages.redteaming import lists
@@ -25,7 +25,7 @@ CHUNK = 256
 def run(context: StepContext) -> Manifest:
     """One completion per (type, topic, repeat), ended at the line's end."""
     settings = parameters.Questions.model_validate(context.task.parameters)
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     topics = list(
         reading.rows(context.store, reading.require_manifest(context.store, context.task.inputs["topics"]), Topic)
     )

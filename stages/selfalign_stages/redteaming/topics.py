@@ -13,7 +13,7 @@ from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
 from selfalign_stages.engine.lazy import Lazy
 from selfalign_stages.engine.opening import open_engine
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.pack.rendering import topic_list
 from selfalign_stages.redteaming import lists
@@ -26,7 +26,7 @@ CHUNK = 64
 def run(context: StepContext) -> Manifest:
     """Generates topics round by round; each round's drafts are in the store before the next one begins."""
     settings = parameters.Topics.model_validate(context.task.parameters)
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     engine = Lazy(lambda: open_engine(context, model="baseModel"))
     total = settings.rounds * len(pack.question_types) * COMPLETIONS_PER_TYPE
     context.progress.begin(total, unit="completions")

@@ -16,7 +16,7 @@ from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import Counts, Manifest
 from selfalign_stages.contract.model import canonical_json
 from selfalign_stages.contract.rows import Answer
-from selfalign_stages.pack.loading import load
+from selfalign_stages.pack import parts
 from selfalign_stages.tuning import examples, models
 from selfalign_stages.tuning.training import Curve, train
 
@@ -55,7 +55,7 @@ def run(context: StepContext) -> Manifest:
 def _examples(
     context: StepContext, settings: parameters.Train, tokenizer: Any
 ) -> tuple[list[examples.Example], dict[str, int]]:
-    pack = load(context.task.leaves["pack"].uri)
+    pack = parts.read(context.task)
     answers = list(reading.rows(context.store, _input(context, "answers"), Answer))
     pairs = examples.pairs(answers, pack, assistant_name=settings.assistant_name, repeats=settings.identity_repeats)
 

@@ -118,7 +118,7 @@ def test_all_rejected_is_a_failure_with_its_counts(tmp_path: Path) -> None:
     prompts = artifact(tmp_path, "prompts", drafts(5))
     settings = parameters.Answers(assistant_name="Ida", sampling=parameters.Sampling(max_tokens=5))
     made = context(
-        tmp_path, "answers", parameters=settings, inputs={"prompts": prompts}, leaves={"pack": "builtin://hamlet"}
+        tmp_path, "answers", parameters=settings, inputs={"prompts": prompts}, leaves={"pack:rules": "builtin://hamlet"}
     )
     chunks = Chunks(made, Answer, total=5, size=settings.chunk_size)
     chunks.commit(0, [judge(p, said("nonsense")).model_copy(update={"id": p.id}) for p in drafts(5)])

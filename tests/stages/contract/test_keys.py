@@ -5,7 +5,7 @@ from typing import Any
 from selfalign_stages.contract import graph, parameters
 from selfalign_stages.contract.graph import Step
 
-LEAVES = {"baseModel": "sha256:b", "pack": "sha256:p"}
+LEAVES = {"baseModel": "sha256:b", "pack:queries": "sha256:p"}
 
 
 def steps(**changes: Any) -> tuple[Step, ...]:
@@ -18,7 +18,7 @@ def steps(**changes: Any) -> tuple[Step, ...]:
             kind="topics",
             parameters=parameters.Topics(topics_per_type=3, rounds=1, sampling=sampling),
             inputs={"baseModel": "import"},
-            leaves=("pack",),
+            leaves=("pack:queries",),
         ),
     )
 
@@ -30,7 +30,7 @@ def keys(made: tuple[Step, ...], *, seed: int = 1, **leaves: str) -> dict[str, s
 def test_keys_are_stable_across_releases() -> None:
     assert {name: key[:12] for name, key in keys(steps()).items()} == {
         "import": "ca26bfdf4864",
-        "topics": "67f8cdb50160",
+        "topics": "4c817a8b694c",
     }
 
 

@@ -66,7 +66,10 @@ def test_a_short_failure_is_whole() -> None:
 def answer(*, problems: int, letters: int = 80) -> PreflightResult:
     random = Random(2)
     return PreflightResult(
-        leaves={name: f"sha256:{random.randbytes(32).hex()}" for name in ("baseModel", "pack", "suite:hhh")},
+        leaves={
+            name: f"sha256:{random.randbytes(32).hex()}"
+            for name in ("baseModel", *(f"pack:{n}" for n in range(6)), *(f"suite:{n}" for n in range(3)))
+        },
         found={
             f"step-{n}": result(metrics=9).model_copy(update={"key": random.randbytes(32).hex()}) for n in range(18)
         },

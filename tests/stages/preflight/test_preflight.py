@@ -42,7 +42,13 @@ def test_keys_follow_from_content_so_that_a_copy_elsewhere_finds_the_same_steps(
     assert check(asking.task(here)).leaves == check(asking.task(there)).leaves
     asking.append(there / "pack" / "seed-tasks.jsonl", '{"id": "new", "instruction": "Name a harbour."}\n')
     changed = check(asking.task(there)).leaves
-    assert {name for name, digest in check(asking.task(here)).leaves.items() if digest != changed[name]} == {"pack"}
+    assert {name for name, digest in check(asking.task(here)).leaves.items() if digest != changed[name]} == {
+        "pack",
+        "pack:queries",
+        "pack:rules",
+        "pack:verbose",
+        "pack:judging",
+    }
 
 
 def test_all_problems_are_told_at_once_by_field(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def prepared(folder: Path, settings: parameters.Train = TINY, **options: Any) ->
         "train",
         parameters=settings,
         inputs={"baseModel": base.ref, "answers": artifact(folder, "answers", answers())},
-        leaves={"pack": "builtin://hamlet"},
+        leaves={"pack:identity": "builtin://hamlet"},
         **options,
     )
 
