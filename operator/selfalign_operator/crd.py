@@ -17,8 +17,10 @@ COLUMNS = (
     ("Stage", ".status.stage", "string", False),
     ("Progress", ".status.progress", "string", False),
     ("Reason", '.status.conditions[?(@.type=="Ready")].reason', "string", False),
-    ("Image", ".status.image.reference", "string", False),
+    ("Image", ".status.image.short", "string", False),
     ("GPU hours", ".status.gpuHours", "number", True),
+    ("Reference", ".status.image.reference", "string", True),
+    ("Queue", ".spec.queueName", "string", True),
     ("Age", ".metadata.creationTimestamp", "date", False),
 )
 

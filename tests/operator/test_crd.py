@@ -99,7 +99,7 @@ def test_columns_and_names_are_what_people_type() -> None:
     definition = crd.definition()["spec"]
     assert definition["names"]["shortNames"] == ["sar"] and definition["names"]["categories"] == ["selfalign"]
     columns = [column["name"] for column in definition["versions"][0]["additionalPrinterColumns"]]
-    assert columns == ["Phase", "Stage", "Progress", "Reason", "Image", "GPU hours", "Age"]
+    assert columns == ["Phase", "Stage", "Progress", "Reason", "Image", "GPU hours", "Reference", "Queue", "Age"]
     assert definition["versions"][0]["subresources"] == {"status": {}}
 
 

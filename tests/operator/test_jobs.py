@@ -106,10 +106,20 @@ def test_only_steps_that_need_a_device_ask_for_one() -> None:
     assert {limit["memory"] for limit in limits.values()} == {"8Gi"}
 
 
+def test_a_template_for_all_pods_gives_no_device_to_a_step_that_has_no_use_for_it() -> None:
+    container = {"name": "stage", "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}}}
+    defaults = {"template": {"spec": {"containers": [container]}}}
+    assert stage_of(job_of("selfalign-answers", podDefaults=defaults))["resources"] == container["resources"]
+    assert stage_of(job_of("import", podDefaults=defaults))["resources"] == {"limits": {"memory": "4Gi"}}
+    preflight = preflight_job(on_cluster(podDefaults=defaults), StartPreflight("k", 1), images=IMAGES, pack=None)
+    assert "nvidia.com/gpu" not in json.dumps(preflight["spec"]["template"]["spec"]["containers"])
+
+
 def test_a_sharded_step_is_an_indexed_job_whose_workers_fail_alone() -> None:
     spec = job_of("selfalign-answers", stages={"selfAlign": {"workers": 4}}, retries={"perStage": 2})["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
     assert spec["backoffLimitPerIndex"] == 2 and "backoffLimit" not in spec
+    assert spec["successPolicy"] == {"rules": [{"succeededCount": 1}]}
 
 
 def test_merging_prompts_is_one_pod_however_many_workers_generate() -> None:

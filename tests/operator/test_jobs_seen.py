@@ -70,15 +70,19 @@ def test_a_lack_of_memory_is_told_with_its_remedy() -> None:
     assert attempt.failure.reason == "OOMKilled" and "resources.limits.memory" in attempt.failure.message
 
 
-def test_stops_that_a_job_outlives_are_counted_as_preemptions() -> None:
+def test_pods_tell_how_they_ended_and_from_when_to_when_they_held_how_many_devices() -> None:
     disrupted: dict[str, Any] = {"conditions": [{"type": "DisruptionTarget", "status": "True"}], "phase": "Failed"}
-    attempt = read(observed_job(), pod(code=75, name="a"), pod(code=143, name="b", **disrupted), pod(name="c"))
-    assert attempt.running and attempt.preemptions == 2
+    pods = pod(code=75), pod(code=143, **disrupted), pod(code=1), pod(code=0), pod(), pod(phase="Pending")
+    attempt = read(observed_job(), *pods)
+    assert [one.fate for one in attempt.pods] == ["preempted", "preempted", "crashed", "done", "alive", "alive"]
+    began, ended = NOW + timedelta(seconds=2), NOW + timedelta(seconds=8)
+    assert {(one.began, one.ended, one.devices) for one in attempt.pods} == {(began, ended, 2), (began, None, 2)}
 
 
-def test_device_seconds_count_every_pod_until_it_ends() -> None:
-    later = NOW + timedelta(seconds=32)
-    assert read(observed_job(), pod(code=75, name="a"), pod(name="b"), now=later).device_seconds == 2 * 6 + 2 * 30
+def test_workers_that_were_tried_again_as_often_as_they_may_leave_no_retry() -> None:
+    spent = FAILED | {"reason": "FailedIndexes"}
+    assert read(observed_job(condition=spent), pod(code=1)).exhausted
+    assert not read(observed_job(condition=FAILED), pod(code=1)).exhausted
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from tests.operator.builders import World, run
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.plan import StartPreflight, StartStep, Stop, plan
-from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.planning.observation import PREFLIGHT, Pod
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem
 
 
@@ -124,23 +124,13 @@ def test_gpu_hours_over_the_budget_stop_the_run() -> None:
     world.act()
     world.end(PREFLIGHT)
     world.act()
-    world.change("import", device_seconds=3600.0)
+    world.change("import", pods=(Pod(created=world.now, began=world.now, devices=4),))
+    world.later(900)
     assert not world.act().over and world.run.status.gpu_hours == 1
-    world.change("import", device_seconds=7200.0)
+    world.later(900)
     planned = world.act()
     assert planned.over and reason(world, "Stalled") == "GpuBudgetExceeded"
     assert {type(action) for action in planned.actions} == {Stop}
-
-
-def test_stops_within_a_process_count_as_preemptions() -> None:
-    world = World(run(retries={"preemptions": 3}))
-    world.act()
-    world.end(PREFLIGHT)
-    world.act()
-    world.change("import", preemptions=3)
-    assert not world.act().over
-    world.change("import", preemptions=4)
-    assert world.act().over and reason(world, "Stalled") == "TooManyPreemptions"
 
 
 def test_what_keeps_a_process_from_running_is_the_reason() -> None:

@@ -13,7 +13,7 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.plan import StartPreflight, StartStep, Stop
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_stages.contract.graph import keys
-from selfalign_stages.contract.task import Failure, PreflightResult, Problem
+from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Progress
 
 ALL = {step.id for step in graph.steps(run())}
 
@@ -274,6 +274,17 @@ def test_transition_times_stay_until_a_condition_changes() -> None:
     world.later(60)
     world.act()
     assert world.run.status.condition("Reconciling") == before
+
+
+def test_a_step_that_runs_counts_in_part() -> None:
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    steps = len(world.run.status.steps)
+    assert world.act().status.progress == "0%"
+    world.change("import", progress=Progress(done=75, total=100, unit="files"))
+    assert world.act().status.progress == f"{75 // steps}%"
 
 
 def test_the_status_tells_counts_keys_and_progress_by_stage() -> None:

@@ -43,6 +43,23 @@ class StepProgress(Model):
     eta: float | None = Field(default=None, description="seconds left")
 
 
+class Preempted(Model):
+    """Stops of a step that were not its own: preemptions, drains, evictions. `earlier` attempts are in `total`."""
+
+    attempt: int
+    earlier: int = 0
+    pods: int = Field(default=0, description="pods that the attempt's Job has made so far")
+    newest_pod: Time | None = None
+    total: int = 0
+
+
+class Usage(Model):
+    """GPU time of all pods that the run ever had."""
+
+    gpu_seconds: float
+    counted_until: Time
+
+
 class StepStatus(Model):
     """One step: one key, one artifact, one or more attempts."""
 
@@ -62,6 +79,7 @@ class StepStatus(Model):
     digest: str | None = Field(default=None, description="of the artifact's content")
     job_name: str | None = Field(default=None, description="Job of the newest attempt")
     gpu_seconds: float | None = Field(default=None, description="seconds times devices, over all attempts")
+    preempted: Preempted | None = None
     message: str | None = None
 
 
@@ -94,6 +112,7 @@ class ImageStatus(Model):
 
     reference: str
     digest: str
+    short: str = Field(default="", description="for tables: name and beginning of the digest")
     size: int | None = Field(default=None, description="bytes")
 
 
@@ -121,7 +140,7 @@ class RunStatus(Model):
     observed_generation: int = -1
     phase: str = ""
     stage: StageName | None = Field(default=None, description="the stage that works now")
-    progress: str | None = Field(default=None, description="finished part of the steps")
+    progress: str | None = Field(default=None, description="finished part of the steps, those that run in part")
     start_time: Time | None = None
     completion_time: Time | None = None
     conditions: tuple[Condition, ...] = Field(default=(), json_schema_extra=map_by("type"))
@@ -132,6 +151,7 @@ class RunStatus(Model):
     evaluation: EvaluationStatus | None = None
     image: ImageStatus | None = None
     gpu_hours: float | None = Field(default=None, description="devices times hours, over all attempts")
+    usage: Usage | None = Field(default=None, description="what gpuHours is counted on from")
     history: tuple[Past, ...] = Field(default=(), description="the last generations that ended Ready, newest first")
 
     @property

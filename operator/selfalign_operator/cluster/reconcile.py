@@ -185,12 +185,12 @@ def _status(body: world.Object) -> RunStatus:
 
 def _lasting(status: RunStatus) -> dict[str, Any]:
     """A status without what changes by itself while steps run."""
-    volatile = {"progress": None, "gpu_seconds": None}
+    volatile = {"progress": None, "gpu_seconds": None, "preempted": None}
     stages = tuple(
         stage.model_copy(update={"steps": tuple(step.model_copy(update=volatile) for step in stage.steps)})
         for stage in status.stages
     )
-    return status.model_copy(update={"stages": stages, "gpu_hours": None}).plain()
+    return status.model_copy(update={"stages": stages, "progress": None, "gpu_hours": None, "usage": None}).plain()
 
 
 def seen_as(job: world.Object) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from selfalign_operator import tasks
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import GENERATION, KEY, Identity, job_name, labels, owner
 from selfalign_operator.jobs.overlay import overlaid
-from selfalign_operator.jobs.placement import Placed, place
+from selfalign_operator.jobs.placement import Placed, place, without_devices
 from selfalign_operator.jobs.places import places
 from selfalign_operator.jobs.pod import CONTAINER, Content, template
 from selfalign_operator.plan import StartPreflight, StartStep
@@ -40,7 +40,7 @@ def preflight_job(run: SelfAlignRun, action: StartPreflight, *, images: Images, 
     """One small pod that mounts whatever later pods mount, so that what is missing shows before any of them."""
     task = tasks.preflight(run, places(run))
     content = Content(arguments=(PREFLIGHT,), task=_json(task), pack=pack, base=True, push=True)
-    placed = Placed(image="cpu", resources=SMALL, template={})
+    placed = Placed(image="cpu", resources=SMALL, template={}, devices=False)
     which = Identity(PREFLIGHT, action.key, action.attempt)
     return _job(run, which, PREFLIGHT, placed, content, images)
 
@@ -67,7 +67,7 @@ def _job(
     pod = {"spec": template(run, placed, content, image=images.names[placed.image], pull_policy=images.pull_policy)}
     for over in (run.spec.pod_defaults.template or {}, placed.template):
         pod = overlaid(pod, over)
-    pod = overlaid(pod, {"metadata": {"labels": marks}})
+    pod = overlaid(pod if placed.devices else without_devices(pod), {"metadata": {"labels": marks}})
     queue = {QUEUE: run.spec.queue_name} if run.spec.queue_name else {}
     suspended = {"suspend": True} if queue else {}  # Kueue lets it run; without Kueue it says that it waits for it
     return {
@@ -85,7 +85,10 @@ def _job(
 
 
 def _completion(run: SelfAlignRun, placed: Placed) -> dict[str, Any]:
-    """Sharded steps are Indexed: the index is the worker's number, and one worker's crash does not end the others."""
+    """Sharded steps are Indexed: the index is the worker's number, and one worker's crash does not end the others.
+
+    A worker ends well only when the artifact is published (KEP-3998): then nothing is left for the others to do.
+    """
     common: dict[str, Any] = {"podReplacementPolicy": "Failed"}
     if placed.workers == 1:
         return common | {"backoffLimit": 0}
@@ -94,6 +97,7 @@ def _completion(run: SelfAlignRun, placed: Placed) -> dict[str, Any]:
         "completions": placed.workers,
         "parallelism": placed.workers,
         "backoffLimitPerIndex": run.spec.retries.per_stage,
+        "successPolicy": {"rules": [{"succeededCount": 1}]},
     }
 
 

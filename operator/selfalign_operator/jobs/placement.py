@@ -6,7 +6,6 @@ from typing import Any
 
 from selfalign_operator.api.placement import Placement, Resources
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.training import Training
 from selfalign_stages.contract.graph import KINDS, Kind, Step
 
 SHARDED: frozenset[Kind] = frozenset({"questions", "instructions", "answers", "verbose-answers"})
@@ -25,14 +24,13 @@ IMAGES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Placed:
-    """What one step's pods ask for. `workers` share chunks; `nodes` train together, `processes` in each of them."""
+    """What one step's pods ask for; without `devices` they get none, even if the run's podDefaults ask for some."""
 
     image: str
     resources: dict[str, dict[str, str]]
     template: dict[str, Any]
     workers: int = 1
-    nodes: int = 1
-    processes: int = 1
+    devices: bool = True
 
 
 def place(run: SelfAlignRun, step: Step) -> Placed:
@@ -40,16 +38,12 @@ def place(run: SelfAlignRun, step: Step) -> Placed:
     wanted = _stage(run, step)
     resources = wanted.resources or Resources()
     asked = {"requests": _sizes(resources.requests), "limits": _sizes(resources.limits)}
-    if KINDS[step.kind].needs == "cpu":
-        asked = {part: {name: size for name, size in sizes.items() if "/" not in name} for part, sizes in asked.items()}
-    training = wanted if step.kind == "train" and isinstance(wanted, Training) else None
     return Placed(
         image=IMAGES.get(step.kind, "generate"),
         resources={part: sizes for part, sizes in asked.items() if sizes},
         template=wanted.template or {},
         workers=wanted.workers if step.kind in SHARDED else 1,
-        nodes=training.nodes if training else 1,
-        processes=training.gpus_per_node if training else 1,
+        devices=KINDS[step.kind].needs == "gpu",
     )
 
 
@@ -57,14 +51,26 @@ def _sizes(given: Mapping[str, object]) -> dict[str, str]:
     return {name: str(size) for name, size in given.items()}
 
 
-def devices(placed: Placed) -> int:
-    """Devices that all pods of the step hold together."""
-    return gpus(placed.resources.get("limits", {})) * placed.workers * placed.nodes
-
-
 def gpus(limits: Mapping[str, object]) -> int:
-    """Devices of one pod: extended resources, such as nvidia.com/gpu."""
-    return sum(int(str(size)) for name, size in limits.items() if "/" in name)
+    """Devices of one container: extended resources, such as nvidia.com/gpu."""
+    return sum(int(str(size)) for name, size in limits.items() if _is_device(name))
+
+
+def without_devices(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """A pod template whose containers ask for no device, whatever an overlay for all pods of the run says."""
+    spec = pod["spec"]
+    return {**pod, "spec": {**spec, "containers": [_bare(container) for container in spec["containers"]]}}
+
+
+def _bare(container: Mapping[str, Any]) -> dict[str, Any]:
+    asked = container.get("resources") or {}
+    sizes = {part: asked[part] for part in ("requests", "limits") if part in asked}
+    kept = {part: {name: size for name, size in of.items() if not _is_device(name)} for part, of in sizes.items()}
+    return {**container, "resources": {**asked, **kept}} if asked else dict(container)
+
+
+def _is_device(name: str) -> bool:
+    return "/" in name
 
 
 def _stage(run: SelfAlignRun, step: Step) -> Placement:

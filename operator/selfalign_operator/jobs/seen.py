@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from selfalign_operator.jobs.held import held
 from selfalign_operator.jobs.identity import ATTEMPT, GENERATION, KEY, STEP
+from selfalign_operator.jobs.placement import gpus
 from selfalign_operator.jobs.pod import CONTAINER
-from selfalign_operator.planning.observation import PREFLIGHT, Attempt
+from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Fate, Pod
 from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.packing import plain, read_answer
 from selfalign_stages.contract.task import Failure, PreflightResult, Progress, Result
@@ -21,6 +22,8 @@ from selfalign_stages.contract.task import Failure, PreflightResult, Progress, R
 Object = Mapping[str, Any]
 FINAL = (ExitCode.BAD_INPUT, ExitCode.ACCESS_DENIED, ExitCode.DOES_NOT_FIT)
 OUT_OF_MEMORY = "OOMKilled"
+SPENT = "FailedIndexes"
+"""Why a Job ends whose workers were each tried again as often as backoffLimitPerIndex allows."""
 
 
 def attempts(
@@ -48,7 +51,7 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
     ended = _ended(status)
     code, failure = (None, None) if ended is None else _ending(ended, pods)
     result = _result(id_, pods) if code == ExitCode.PUBLISHED else None
-    running = ended is None
+    running = code is None
     return Attempt(
         key=notes.get(KEY, ""),
         number=int(labels[ATTEMPT]),
@@ -61,9 +64,10 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         progress=_progress([progress[name] for pod in pods if (name := pod["metadata"]["name"]) in progress]),
         job=metadata["name"],
         generation=int(notes[GENERATION]) if GENERATION in notes else None,
-        preemptions=sum(map(_interrupted, pods)) if running else 0,
+        workers=job["spec"].get("completions") or 1,
+        pods=tuple(map(_pod, pods)),
+        exhausted=ended is not None and ended.get("reason") == SPENT,
         held=held(job, pods, now=now) if running else None,
-        device_seconds=sum(_device_seconds(pod, now) for pod in pods),
     )
 
 
@@ -149,14 +153,23 @@ def _progress(told: Sequence[Progress]) -> Progress | None:
     return best.model_copy(update={"rate": rate, "eta": eta})
 
 
-def _device_seconds(pod: Object, now: datetime) -> float:
-    """Time that the pod held its devices: from its start to the end of its container."""
+def _pod(pod: Object) -> Pod:
+    """When it held its devices: from its start to the end of its container."""
     limits = [c.get("resources", {}).get("limits", {}) for c in pod.get("spec", {}).get("containers", ())]
-    devices = sum(
-        int(size) for limit in limits for name, size in limit.items() if "/" in name and "hugepages" not in name
+    status, state = pod.get("status", {}), terminated(pod)
+    began, ended = status.get("startTime"), state.get("finishedAt") if state else None
+    return Pod(
+        created=time(pod["metadata"]["creationTimestamp"]),
+        began=time(began) if began else None,
+        ended=time(ended) if ended else None,
+        devices=sum(map(gpus, limits)),
+        fate=_fate(pod, state),
     )
-    began, state = pod.get("status", {}).get("startTime"), terminated(pod)
-    if not devices or not began:
-        return 0
-    until = time(state["finishedAt"]) if state and state.get("finishedAt") else now
-    return devices * max((until - time(began)).total_seconds(), 0)
+
+
+def _fate(pod: Object, state: Object | None) -> Fate:
+    if _interrupted(pod):
+        return "preempted"
+    if state is None:
+        return "crashed" if pod.get("status", {}).get("phase") == "Failed" else "alive"
+    return "crashed" if state["exitCode"] else "done"

@@ -29,19 +29,19 @@ class Verdict:
     setback: Failure | None = None
 
 
-def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime) -> Verdict:
-    """The verdict on the attempts for one key, oldest first."""
+def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops: int = 0) -> Verdict:
+    """The verdict on the attempts for one key, oldest first; `stops` of them all were not the step's own."""
     if not attempts:
         return Verdict("new")
     last = attempts[-1]
     if last.running:
-        return _after_preemption(attempts, last, retries) or Verdict("running", last, setback=_setback(attempts[:-1]))
+        return _after_preemption(stops, last, retries) or Verdict("running", last, setback=_setback(attempts[:-1]))
     if last.exit_code == ExitCode.PUBLISHED and last.result is not None:
         return Verdict("done", last)
     if last.exit_code in FINAL:
         return Verdict("failed", last, failure=explain(last))
     if last.exit_code == ExitCode.INTERRUPTED:
-        return _after_preemption(attempts, last, retries) or Verdict("retry", last)
+        return _after_preemption(stops, last, retries) or Verdict("retry", last)
     return _after_crash(attempts, last, retries, now)
 
 
@@ -59,8 +59,7 @@ def explain(attempt: Attempt) -> Failure:
     return Failure(reason="Crash", message=f"exit code {code} without a message: see its log")
 
 
-def _after_preemption(attempts: Sequence[Attempt], last: Attempt, retries: Retries) -> Verdict | None:
-    stops = sum(attempt.preemptions + (attempt.exit_code == ExitCode.INTERRUPTED) for attempt in attempts)
+def _after_preemption(stops: int, last: Attempt, retries: Retries) -> Verdict | None:
     if stops <= retries.preemptions:
         return None
     message = f"stopped {stops} times, spec.retries.preemptions allows {retries.preemptions}: raise it to go on"
@@ -69,7 +68,7 @@ def _after_preemption(attempts: Sequence[Attempt], last: Attempt, retries: Retri
 
 def _after_crash(attempts: Sequence[Attempt], last: Attempt, retries: Retries, now: datetime) -> Verdict:
     crashes = sum(attempt.exit_code != ExitCode.INTERRUPTED for attempt in attempts)
-    if crashes > retries.per_stage:
+    if crashes > retries.per_stage or last.exhausted:
         return Verdict("failed", last, failure=explain(last))
     first = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
     delay = min(first * 2 ** (crashes - 1), LONGEST_DELAY)

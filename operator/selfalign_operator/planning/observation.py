@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Progress, Result
 
@@ -10,12 +11,26 @@ PREFLIGHT = "preflight"
 """Id of the process that resolves leaves; every other process id is a step's."""
 
 
+Fate = Literal["alive", "done", "crashed", "preempted"]
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One pod of a Job: from when to when it held how many devices, and how it ended if it did."""
+
+    created: datetime
+    began: datetime | None = None
+    ended: datetime | None = None
+    devices: int = 0
+    fate: Fate = "alive"
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One process for one key, or one Job with all of its pods. It runs while `exit_code` is None.
 
-    `generation` is the run's when it was started, `preemptions` are stops that its Job outlived, `held` tells why it
-    cannot begin, `device_seconds` are seconds times devices.
+    `generation` is the run's when it was started, `held` tells why it cannot begin, `workers` are the pods that a Job
+    runs side by side, `exhausted` says that it has spent the step's retries itself.
     """
 
     key: str
@@ -29,9 +44,10 @@ class Attempt:
     progress: Progress | None = None
     job: str | None = None
     generation: int | None = None
-    preemptions: int = 0
+    workers: int = 1
+    pods: tuple[Pod, ...] = ()
+    exhausted: bool = False
     held: Failure | None = None
-    device_seconds: float = 0
 
     @property
     def running(self) -> bool:

@@ -91,12 +91,8 @@ def _overdue(run: SelfAlignRun, started: datetime, now: datetime) -> Outcome | N
 
 
 def _overspent(run: SelfAlignRun, view: View) -> Outcome | None:
-    limit, before = run.spec.budget.gpu_hours, run.status.steps
-    if limit is None:
-        return None
-    told = {id_: step.gpu_seconds or 0 for id_, step in before.items()}
-    used = sum(max(step.device_seconds, told.get(id_, 0)) for id_, step in view.steps.items()) / 3600
-    if used < limit:
+    limit, used = run.spec.budget.gpu_hours, view.usage.gpu_seconds / 3600 if view.usage else 0
+    if limit is None or used < limit:
         return None
     text = f"{used:.2f} GPU hours were used, spec.budget.gpuHours allows {limit:g}; raise it to go on from what exists"
     return Outcome("failed", "GpuBudgetExceeded", text)

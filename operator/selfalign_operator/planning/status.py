@@ -8,6 +8,7 @@ from selfalign_operator.api.status import (
     EvaluationStatus,
     ImageStatus,
     Past,
+    Preempted,
     PreflightStatus,
     RunStatus,
     StageStatus,
@@ -22,6 +23,7 @@ from selfalign_stages.contract.graph import Kind, StageName
 from selfalign_stages.contract.manifest import Counts
 
 HISTORY = 5
+SHORT_DIGEST = 12
 ABOUT: dict[StageName, Kind] = {
     "import": "import",
     "redTeaming": "prompts",
@@ -54,7 +56,8 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
         stages=stages,
         evaluation=_evaluation(view),
         image=_image(view),
-        gpu_hours=_gpu_hours(steps),
+        gpu_hours=round(view.usage.gpu_seconds / 3600, 2) if view.usage else None,
+        usage=view.usage,
         history=_history(run),
     )
 
@@ -86,11 +89,6 @@ def _history(run: SelfAlignRun) -> tuple[Past, ...]:
     return (past, *told.history)[:HISTORY]
 
 
-def _gpu_hours(steps: Sequence[StepStatus]) -> float | None:
-    used = sum(step.gpu_seconds or 0 for step in steps)
-    return round(used / 3600, 2) if used else None
-
-
 def _phase(outcome: Outcome, stages: Sequence[StageStatus]) -> str:
     if outcome.state == "working":
         stage = _current(stages) or "packaging"
@@ -107,7 +105,14 @@ def _percent(view: View) -> str | None:
     if view.answer is None or view.answer.problems:
         return None
     counted = [step for step in view.steps.values() if step.done or step.needed]
-    return f"{100 * sum(step.done for step in counted) // max(len(counted), 1)}%"
+    return f"{100 * sum(map(_part_done, counted)) // max(len(counted), 1):.0f}%"
+
+
+def _part_done(step: StepView) -> float:
+    told = _progress(step)
+    if step.done or told is None:
+        return float(step.done)
+    return min(told.done / told.total, 1) if told.total > 0 else 0
 
 
 def _step(view: StepView, before: StepStatus | None) -> StepStatus:
@@ -131,7 +136,8 @@ def _step(view: StepView, before: StepStatus | None) -> StepStatus:
         progress=_progress(view),
         digest=result.digest if result is not None else None,
         job_name=last.job if last is not None else None,
-        gpu_seconds=max(view.device_seconds, before.gpu_seconds or 0 if before is not None else 0) or None,
+        gpu_seconds=view.gpu_seconds or None,
+        preempted=_preempted(view),
         message=_message(view),
     )
 
@@ -141,6 +147,12 @@ def _message(view: StepView) -> str | None:
     last = view.verdict.last
     told = view.verdict.failure or (last.held if last is not None and last.running else None)
     return bounds.text(told.message, bounds.HINT_BYTES) if told is not None else None
+
+
+def _preempted(view: StepView) -> Preempted | None:
+    """Kept while the step may yet be stopped, and where it was."""
+    found = view.preempted
+    return found if found is not None and (found.total or not view.done) else None
 
 
 def _counts(view: StepView) -> Counts | None:
@@ -243,13 +255,20 @@ def _evaluation(view: View) -> EvaluationStatus | None:
     )
 
 
+def _name(reference: str) -> str:
+    """The last part of a repository: without registry, path, tag and digest."""
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
 def _image(view: View) -> ImageStatus | None:
     result = view.steps[view.goals[-1]].result
     if result is None or not view.gate_passed:
         return None
     size = result.metrics.get("size")
+    reference, digest = str(result.metrics.get("image", "")), str(result.metrics.get("digest", ""))
     return ImageStatus(
-        reference=str(result.metrics.get("image", "")),
-        digest=str(result.metrics.get("digest", "")),
+        reference=reference,
+        digest=digest,
+        short=f"{_name(reference)}@{digest[: len('sha256:') + SHORT_DIGEST]}",
         size=int(size) if isinstance(size, int | float) else None,
     )

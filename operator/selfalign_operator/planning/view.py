@@ -6,7 +6,8 @@ from datetime import datetime
 
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.planning import memory
+from selfalign_operator.api.status import Preempted, StepStatus, Usage
+from selfalign_operator.planning import ledger, memory
 from selfalign_operator.planning.attempts import Verdict, judge
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_stages.contract.graph import Step, keys
@@ -23,7 +24,8 @@ class StepView:
     verdict: Verdict
     result: Result | None
     needed: bool
-    device_seconds: float = 0
+    gpu_seconds: float = 0
+    preempted: Preempted | None = None
 
     @property
     def done(self) -> bool:
@@ -40,6 +42,7 @@ class View:
     answer: PreflightResult | None
     steps: dict[str, StepView]
     goals: tuple[str, ...]
+    usage: Usage | None = None
 
     @property
     def gate_passed(self) -> bool:
@@ -72,10 +75,14 @@ def look(run: SelfAlignRun, observed: Observed, now: datetime) -> View:
         fresh = PreflightResult(problems=observed.problems)
     accepted = fresh is not None and not fresh.problems
     found = keys(steps, leaves=fresh.leaves, seed=run.spec.seed) if fresh is not None and accepted else {}
+    told, tried = run.status.steps, {step.id: _for_key(run, observed, step.id, found.get(step.id)) for step in steps}
+    preempted = {id_: ledger.preempted(_told(run, id_, found.get(id_)), of) for id_, of in tried.items()}
     verdicts = {
-        step.id: judge(_for_key(run, observed, step.id, found.get(step.id)), retries=run.spec.retries, now=now)
-        for step in steps
+        id_: judge(of, retries=run.spec.retries, now=now, stops=stops.total if (stops := preempted[id_]) else 0)
+        for id_, of in tried.items()
     }
+    moment, usage = now.replace(microsecond=0), run.status.usage  # as a status is written: nothing is counted twice
+    added = ledger.added(observed, since=usage.counted_until if usage else None, until=moment)
     known = (fresh.found if fresh is not None else {}), memory.results(run.status)
     results = {step.id: _result(known, step.id, found.get(step.id), verdicts[step.id]) for step in steps}
     goals = graph.goals(run)
@@ -87,11 +94,12 @@ def look(run: SelfAlignRun, observed: Observed, now: datetime) -> View:
             verdicts[step.id],
             results[step.id],
             step.id in needed,
-            device_seconds=round(sum(attempt.device_seconds for attempt in observed.of(step.id)), 1),
+            gpu_seconds=_spent(told.get(step.id)) + added.get(step.id, 0),
+            preempted=preempted[step.id],
         )
         for step in steps
     }
-    return View(key, preflight, fresh, views, goals)
+    return View(key, preflight, fresh, views, goals, ledger.usage(usage, added, until=moment))
 
 
 def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | None = None) -> str:
@@ -116,6 +124,18 @@ def _for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str | None) -
         for attempt in observed.of(id_)
         if attempt.key == key and (attempt.running or _stands(attempt) or attempt.generation in (None, generation))
     )
+
+
+def _told(run: SelfAlignRun, id_: str, key: str | None) -> Preempted | None:
+    """Stops so far, which an edit forgives like every failure."""
+    step = run.status.steps.get(id_)
+    if step is None or step.key != key or run.status.observed_generation != run.metadata.generation:
+        return None
+    return step.preempted
+
+
+def _spent(step: StepStatus | None) -> float:
+    return step.gpu_seconds or 0 if step is not None else 0
 
 
 def _stands(attempt: Attempt) -> bool:
