@@ -1,7 +1,7 @@
 """The few requests that the operator makes of an API server. Besides kopf's watches nothing else talks to one."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import urllib3
@@ -14,6 +14,8 @@ from selfalign_operator.crd import PLURAL
 Object = dict[str, Any]
 FIELD_MANAGER = "selfalign-operator"
 APPLY = "application/apply-patch+yaml"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""Lists without specs and statuses."""
 TIMEOUT_SECONDS = 30
 
 
@@ -39,10 +41,12 @@ class Api:
         """A SelfAlignRun as it is now."""
         return self._ask("GET", _run_path(namespace, name))
 
-    def runs(self, namespace: str | None) -> list[Object]:
-        """All runs of a namespace, or of the cluster."""
-        within = f"/namespaces/{namespace}" if namespace else ""
-        return self._items(f"/apis/{GROUP}/{VERSION}{within}/{PLURAL}")
+    def run_versions(self, namespaces: Sequence[str]) -> dict[tuple[str, str], str]:
+        """Resource versions of all runs by namespace and name; no namespaces means the cluster."""
+        paths = [f"/apis/{GROUP}/{VERSION}/namespaces/{name}/{PLURAL}" for name in namespaces]
+        paths = paths or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
+        found = [item["metadata"] for path in paths for item in self._ask("GET", path, accept=METADATA)["items"]]
+        return {(one["namespace"], one["name"]): one["resourceVersion"] for one in found}
 
     def jobs(self, namespace: str, selector: str) -> list[Object]:
         """Jobs by label selector."""
@@ -134,10 +138,11 @@ class Api:
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         if method != "GET" and not self._may_write():
             raise Refused(0, "another operator leads now: nothing was written")
-        headers = {"Accept": "application/json"} | ({"Content-Type": content} if body is not None else {})
+        headers = {"Accept": accept} | ({"Content-Type": content} if body is not None else {})
         try:
             answer = self._connection.call_api(
                 path,

@@ -21,6 +21,8 @@ class Health:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
         self._clock, self._heard, self.ready = clock, clock(), False
+        self.unheard: tuple[tuple[str, str], ...] = ()
+        """Runs whose changes the watch misses (cluster.audit)."""
         self._phases: dict[tuple[str, str], str] = {}
         self.looks = Histogram("selfalign_reconcile_seconds", "Time of one look at one run", registry=self.registry)
         self.failures = Counter("selfalign_reconcile_failures_total", "Looks that broke off", registry=self.registry)
@@ -38,6 +40,8 @@ class Health:
         self.leads = Gauge("selfalign_leader", "1 while this operator acts", registry=self.registry)
         age = Gauge("selfalign_watch_age_seconds", "Time since the watches were last heard", registry=self.registry)
         age.set_function(self.watch_age)
+        missed = Gauge("selfalign_watch_missed_runs", "Runs whose changes the watch misses", registry=self.registry)
+        missed.set_function(lambda: len(self.unheard))
 
     def seen(self, run: tuple[str, str], phase: str | None) -> None:
         """The phase of a run, by namespace and name; None once it is gone."""
@@ -74,8 +78,8 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        """Whether the watches still bring anything: our own Lease is renewed and watched, so that they should."""
-        return self.watch_age() < STALE_SECONDS
+        """Whether the watches still bring anything (our own Lease is renewed and watched), and every run's changes."""
+        return self.watch_age() < STALE_SECONDS and not self.unheard
 
     async def serve(self, port: int) -> web.AppRunner:
         """Begins to answer; the caller cleans up."""
@@ -89,8 +93,9 @@ class Health:
         return runner
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        age = f"watches heard {self.watch_age():.0f} s ago\n"
-        return web.Response(text=age, status=200 if self.alive else 503)
+        told = f"watches heard {self.watch_age():.0f} s ago\n"
+        told += "".join(f"the watch of runs misses {namespace}/{name}\n" for namespace, name in self.unheard)
+        return web.Response(text=told, status=200 if self.alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
         return web.Response(text="watches\n" if self.ready else "no watch yet\n", status=200 if self.ready else 503)

@@ -20,6 +20,7 @@ import kopf
 
 from selfalign_operator.api.run import GROUP, VERSION
 from selfalign_operator.cluster.api import Refused, connect
+from selfalign_operator.cluster.audit import Audit
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.leadership import RENEWS_SECONDS, Leadership
 from selfalign_operator.cluster.reconcile import Reconciler
@@ -62,7 +63,7 @@ class Settings:
         )
 
 
-def registry(triggers: Triggers, health: Health) -> kopf.OperatorRegistry:
+def registry(triggers: Triggers, health: Health, audit: Audit) -> kopf.OperatorRegistry:
     """Handlers that only pull triggers."""
     found = kopf.OperatorRegistry()
     readers: dict[tuple[str, str], set[str]] = {}  # runs by the pack that they name
@@ -78,7 +79,9 @@ def registry(triggers: Triggers, health: Health) -> kopf.OperatorRegistry:
         return dataclasses.replace(account, server=_server()) if account else kopf.login_with_kubeconfig(**given)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
-    async def on_run(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
+    async def on_run(namespace: str | None, name: str, spec: kopf.Spec, meta: kopf.Meta, **_: Any) -> None:
+        if namespace:
+            audit.hear((namespace, name), meta["resourceVersion"])
         pack = spec.get("principles", {}).get("configMapRef", {}).get("name")
         if pack and namespace:
             readers.setdefault((namespace, pack), set()).add(name)
@@ -133,13 +136,15 @@ async def serve(settings: Settings) -> None:
             api=api.fenced(lambda: leadership.held), images=settings.images, http=http, health=health
         )
         triggers = Triggers(reconciler.look, health)
+        audit = Audit(lambda: api.run_versions(settings.namespaces), triggers.pull, health)
         answering = await health.serve(settings.health_port)
         options = kopf.OperatorSettings()
         configure(options, lease=settings.name)
         leading = asyncio.create_task(_lead(leadership, triggers, health, over))
+        auditing = asyncio.create_task(audit.run(over))
         try:
             await kopf.operator(
-                registry=registry(triggers, health),
+                registry=registry(triggers, health, audit),
                 settings=options,
                 clusterwide=not settings.namespaces,
                 namespaces=[*settings.namespaces],
@@ -150,7 +155,7 @@ async def serve(settings: Settings) -> None:
         finally:
             over.set()
             await triggers.close()
-            await leading
+            await asyncio.gather(leading, auditing)
             await answering.cleanup()
 
 
