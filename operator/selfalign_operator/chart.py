@@ -63,6 +63,9 @@ class Values(Model):
     crds: Definitions = Definitions()
     scope: Literal["cluster", "namespaced"] = Field(default="cluster", description="namespaced: by Roles alone")
     watch_namespaces: tuple[str, ...] = Field(default=(), description="namespaced: besides the release's own")
+    replicas: int = Field(
+        default=1, ge=1, le=5, description="one acts; the others wait for its Lease and take over within 20 seconds"
+    )
     service_account: ServiceAccount = ServiceAccount()
     resources: dict[str, Any] = {
         "requests": {"cpu": "50m", "memory": "192Mi"},

@@ -17,6 +17,8 @@ from tests.tools import go_tool, run_tool
 pytestmark = pytest.mark.slow
 
 CHART = ROOT / "charts" / "selfalign-operator"
+INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+KUBECONFORM = ("github.com/yannh/kubeconform/cmd/kubeconform", "v0.7.0")
 HELM = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
 
 
@@ -39,6 +41,7 @@ def rendered(*settings: str, namespace: str = "default") -> list[dict[str, Any]]
         ("--set", "scope=namespaced,watchNamespaces={team-a,team-b}"),
         ("--set", "networkPolicy.enabled=true,userRoles=false,crds.enabled=false"),
         ("--set", "priorityClassName=high,nodeSelector.pool=a,imagePullSecrets[0].name=pull"),
+        ("--set", "replicas=3"),
     ],
 )
 def test_every_object_is_taken_by_the_api_server(schema_namespace: Namespace, settings: tuple[str, ...]) -> None:
@@ -57,6 +60,44 @@ def test_every_object_is_taken_by_the_api_server(schema_namespace: Namespace, se
                 "-",
                 text=body,
             )
+
+
+@pytest.fixture(scope="module")
+def schemas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The API server's own schemas as kubeconform reads them: a file for each kind, which refers to all of them."""
+    folder = tmp_path_factory.mktemp("schemas")
+    published = json.loads(cluster.kubectl("get", "--raw", "/openapi/v2"))["definitions"]
+    published[INT_OR_STRING] = {"type": ["integer", "string"]}  # "string" in OpenAPI v2, which knows no union
+    for schema in published.values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    (folder / "_definitions.json").write_text(json.dumps({"definitions": published}))
+    for name, schema in published.items():
+        for kind in schema.get("x-kubernetes-group-version-kind", ()):
+            file = "-".join(filter(None, (kind["kind"], kind["group"], kind["version"]))).lower()
+            (folder / f"{file}.json").write_text(json.dumps({"$ref": f"_definitions.json#/definitions/{name}"}))
+    return folder
+
+
+@pytest.mark.parametrize("scope", ["cluster", "namespaced"])
+def test_every_object_conforms_to_the_clusters_schemas(schemas: Path, tmp_path: Path, scope: str) -> None:
+    settings = f"scope={scope},replicas=2,networkPolicy.enabled=true,serviceMonitor.enabled=true"
+    documents = rendered("--set", settings)
+    (tmp_path / "chart.yaml").write_text(yaml.safe_dump_all(documents))
+    place = f"{schemas}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"
+    core = f"{schemas}/{{{{.ResourceKind}}}}-{{{{.ResourceAPIVersion}}}}.json"
+    wanted = ("-strict", "-summary", "-output", "json", "-skip", "ServiceMonitor")
+    told = run_tool(
+        go_tool(*KUBECONFORM),
+        *wanted,
+        "-schema-location",
+        place,
+        "-schema-location",
+        core,
+        str(tmp_path / "chart.yaml"),
+    )
+    summary = json.loads(told)["summary"]
+    assert summary == {"valid": len(documents) - 1, "invalid": 0, "errors": 0, "skipped": 1}
 
 
 def test_a_value_that_does_not_exist_is_refused() -> None:
