@@ -15,6 +15,15 @@ from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Leaf, StoreLocation, Task
 from selfalign_stages.engine.interface import Completion, Decoding, Request, Scored
+from selfalign_stages.stopping import Stop
+
+
+class Asked(Stop):
+    """A stop that is requested by a function instead of a signal."""
+
+    def __init__(self, when: Callable[[], bool]) -> None:
+        super().__init__()
+        self.requested = when  # type: ignore[method-assign]
 
 
 def context(
@@ -47,7 +56,7 @@ def context(
         ),
         store=store or FileStore(folder / "store"),
         scratch=scratch,
-        stop_requested=stop_requested,
+        stop=Asked(stop_requested),
     )
 
 

@@ -10,13 +10,11 @@ import argparse
 import errno
 import logging
 import os
-import signal
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +30,7 @@ from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightTask, Task
 from selfalign_stages.progress import Progress
+from selfalign_stages.stopping import IN_ONE_PIECE, Stop
 
 LOG = logging.getLogger("selfalign")
 
@@ -46,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     LOG.setLevel(logging.INFO)  # of us alone: clients of hubs and buckets log addresses that are signed
     result_path = options.result or results.default_path()
     try:
-        outcome = _preflight(options.task) if options.kind == "preflight" else _step(options)
+        stop = Stop()
+        stop.listen()
+        outcome = _preflight(options.task, stop) if options.kind == "preflight" else _step(options, stop)
     except Exception as raised:
         error = _as_stage_error(raised)
         LOG.error("%s: %s", error.reason, error)
@@ -56,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ExitCode.PUBLISHED
 
 
-def _preflight(task: Path | None) -> Model:
-    from selfalign_stages.preflight.check import check
+def _preflight(task: Path | None, stop: Stop) -> Model:
+    with stop.at_once():
+        from selfalign_stages.preflight.check import check
 
-    return check(_read(task, PreflightTask))
+        return check(_read(task, PreflightTask))
 
 
-def _step(options: argparse.Namespace) -> Model:
-    stop_requested = _stop_on_signals()
+def _step(options: argparse.Namespace, stop: Stop) -> Model:
     task = _read(options.task, Task)
     if (index := os.environ.get("JOB_COMPLETION_INDEX")) is not None:
         task = task.model_copy(update={"worker": int(index)})
@@ -81,10 +82,9 @@ def _step(options: argparse.Namespace) -> Model:
         _served(progress, task.id, options),
         tempfile.TemporaryDirectory(prefix="selfalign-", dir=options.scratch) as scratch,
     ):
-        context = StepContext(
-            task=task, store=store, scratch=Path(scratch), progress=progress, stop_requested=stop_requested
-        )
-        return hits.result(steps.load(task.kind)(context), cache="Miss")
+        context = StepContext(task=task, store=store, scratch=Path(scratch), progress=progress, stop=stop)
+        with stop.at_once() if task.kind in IN_ONE_PIECE else nullcontext():
+            return hits.result(steps.load(task.kind)(context), cache="Miss")
 
 
 def _read(path: Path | None, shape: type[Asked]) -> Asked:
@@ -114,21 +114,6 @@ def _served(progress: Progress, step: str, options: argparse.Namespace) -> Itera
         if server:
             server.shutdown()
             server.server_close()
-
-
-def _stop_on_signals() -> Callable[[], bool]:
-    """The first SIGTERM or SIGINT asks the step to stop; a second one ends the process."""
-    asked = threading.Event()
-
-    def stop(number: int, _frame: object) -> None:
-        if asked.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        asked.set()
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
-    return asked.is_set
 
 
 def _as_stage_error(raised: Exception) -> StageError:

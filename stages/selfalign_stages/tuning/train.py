@@ -27,12 +27,13 @@ PROBES = 8
 def run(context: StepContext) -> Manifest:
     """Trains, with checkpoints in the store, and publishes adapter (or weights), tokenizer, template and loss curve."""
     settings = parameters.Train.model_validate(context.task.parameters)
-    base = reading.download(context.store, _input(context, "baseModel"), context.scratch / "base")
-    tokenizer = models.load_tokenizer(base)
-    found, dropped = _examples(context, settings, tokenizer)
-    if not found:
-        raise BadInput(f"{context.task.id}: no row is left to train on; dropped: {dropped}", reason="NoRows")
-    model = _adapted(base, settings)
+    with context.stop.at_once():
+        base = reading.download(context.store, _input(context, "baseModel"), context.scratch / "base")
+        tokenizer = models.load_tokenizer(base)
+        found, dropped = _examples(context, settings, tokenizer)
+        if not found:
+            raise BadInput(f"{context.task.id}: no row is left to train on; dropped: {dropped}", reason="NoRows")
+        model = _adapted(base, settings)
     checkpoints = Checkpoints(context)
     curve = train(context, model, found, settings=settings, pad=_pad(tokenizer), checkpoints=checkpoints)
     folder = context.scratch / "artifact"

@@ -62,9 +62,10 @@ def train(
         data_collator=lambda rows: batches.collate(rows, pad=pad),
         callbacks=[_callback(context, checkpoints, total=total)],
     )
-    resumed = checkpoints.latest(output)
+    with context.stop.at_once():
+        resumed = checkpoints.latest(output)
     result = trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
-    if context.stop_requested() and trainer.state.global_step < total:
+    if context.stop.requested() and trainer.state.global_step < total:
         raise Interrupted(f"{context.task.id}: stopped at step {trainer.state.global_step} of {total}; saved")
     return Curve(
         points=_points(trainer.state.log_history),
@@ -125,7 +126,7 @@ def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> 
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             context.progress.advance()
-            if context.stop_requested():
+            if context.stop.requested():
                 control.should_save = control.should_training_stop = True
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:

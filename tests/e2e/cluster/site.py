@@ -40,6 +40,17 @@ class Site:
         into = ("--namespace", OPERATORS, "--create-namespace", "--wait", "--timeout=3m")
         self.helm("upgrade", "--install", RELEASE, str(CHART), *into, "--set", images, *settings)
 
+    def operators(self) -> set[str]:
+        """Names of the operator's pods that are there."""
+        return set(self._ask("pods", "{.items[*].metadata.name}").split())
+
+    def leader(self) -> str:
+        """Name of the pod that holds the Lease; empty if none does."""
+        return self._ask("lease", "{.items[*].spec.holderIdentity}")
+
+    def _ask(self, kind: str, path: str) -> str:
+        return self.cluster.kubectl("-n", OPERATORS, "get", kind, "-o", f"jsonpath={path}")
+
     def namespace(self, name: str) -> Namespace:
         """A namespace that enforces `restricted`, with the store's credentials; its runs are the cluster quickstart."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}

@@ -64,7 +64,7 @@ def test_disturbed_workers_and_operators_leave_the_same_artifacts(
     random, kills = Random(20230504), 0
     lost_workers = False
     while kills < KILLS or not lost_workers:
-        wait_for("an operator leads", lambda: _leader(site) in _operators(site), seconds=120)
+        wait_for("an operator leads", lambda: site.leader() in site.operators(), seconds=120)
         time.sleep(random.uniform(0, 4))  # any moment will do: this is the disturbance, not a wait
         if not lost_workers and len(running := _workers(namespace)) >= 2:
             namespace.cluster.kubectl(
@@ -97,12 +97,3 @@ def _assert_only_gpu_steps_held_gpus(namespace: Namespace) -> None:
 def _workers(namespace: Namespace) -> list[dict[str, Any]]:
     pods = namespace.get("pods", "-l", f"{STEP}={ANSWERS}")["items"]
     return [pod for pod in pods if pod["status"].get("phase") == "Running"]
-
-
-def _operators(site: Site) -> list[str]:
-    """Names of operator pods that are there."""
-    return site.cluster.kubectl("-n", OPERATORS, "get", "pods", "-o", "jsonpath={.items[*].metadata.name}").split()
-
-
-def _leader(site: Site) -> str:
-    return site.cluster.kubectl("-n", OPERATORS, "get", "lease", "-o", "jsonpath={.items[*].spec.holderIdentity}")

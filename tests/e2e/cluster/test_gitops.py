@@ -3,13 +3,16 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from tests.cluster.control_plane import wait_for
 from tests.cluster.namespace import Namespace
 from tests.e2e.cluster.site import Site
 
 from selfalign_operator.jobs.identity import STEP
+from selfalign_stages.pack import loading
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +75,58 @@ def test_helm_waits_for_the_image_an_edit_reruns_what_it_touches_and_a_rollback_
     release.rollback(1)
     assert release.image() == first
     assert release.jobs() == edited
+
+
+def pack(namespace: Namespace, files: dict[str, str]) -> None:
+    """The run's principle pack, as a ConfigMap whose edits are watched."""
+    metadata = {"name": "ours", "namespace": namespace.name, "labels": {"selfalign.dev/pack": "true"}}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+    namespace.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(body))
+
+
+def ready_from(namespace: Namespace, preflight: str) -> dict[str, dict[str, Any]]:
+    """Steps by name once the run is Ready from another preflight than that one."""
+    wait_for("the edit is seen", lambda: _asked(namespace) not in ("", preflight))
+    namespace.wait("Ready", "True", seconds=900)
+    return {step["name"]: step for stage in namespace.status()["stages"] for step in stage["steps"]}
+
+
+def _asked(namespace: Namespace) -> str:
+    """The key of the preflight that the run goes by."""
+    return str(namespace.status().get("preflight", {}).get("key", ""))
+
+
+def test_an_edited_principle_reruns_what_reads_it_and_leaves_the_prompts_alone(
+    namespace: Namespace, quickstart: Namespace
+) -> None:
+    files = loading.read("builtin://hamlet")
+    stages = namespace.spec["stages"]
+    evaluation = {**stages["evaluation"], "gates": stages["evaluation"]["gates"][:1]}
+    without_cloning = {**stages, "cloning": {"enabled": False}, "evaluation": evaluation}
+    pack(namespace, files)
+    namespace.apply(principles={"configMapRef": {"name": "ours"}}, stages=without_cloning)
+    first = ready_from(namespace, "")
+    assert {name for name, step in first.items() if step["cache"] == "Miss"} == {
+        "evaluation-gate",  # without the cloned model
+        "packaging-image",
+        "packaging-push",
+    }, "a ConfigMap with the files of the built-in pack is the same pack"
+    asked = _asked(namespace)
+    rule = "counts before telling a sum"
+    assert rule in files["principles.yaml"]
+    pack(namespace, files | {"principles.yaml": files["principles.yaml"].replace(rule, f"{rule} aloud")})
+    second = ready_from(namespace, asked)
+    left = {name for name, step in second.items() if step["digest"] == first[name]["digest"]}
+    assert left == {name for name in first if name == "import" or name.startswith("redteaming")}
+    jobs = Counter(job["metadata"]["labels"][STEP] for job in namespace.jobs())
+    assert set(jobs) == {"preflight", *(first.keys() - left)}
+    asked = _asked(namespace)
+    pack(namespace, files)
+    third = ready_from(namespace, asked)
+    assert {name: step["digest"] for name, step in third.items()} == {
+        name: step["digest"] for name, step in first.items()
+    }
+    assert Counter(job["metadata"]["labels"][STEP] for job in namespace.jobs()) == jobs
 
 
 def test_helm_gives_up_at_once_on_a_run_that_cannot_go_on_and_tells_why(

@@ -54,6 +54,25 @@ def test_a_run_deleted_while_no_operator_runs_takes_its_jobs_along_and_leaves_it
     assert list((site.s3.root / "runs" / "release" / "cas" / "import").iterdir())
 
 
+@pytest.fixture
+def two_replicas(site: Site) -> Iterator[Site]:
+    """The operator with a stand-by; a single one again afterwards."""
+    site.install("--set", "replicas=2")
+    yield site
+    site.install()
+
+
+def test_a_second_replica_takes_over_when_the_first_is_gone(two_replicas: Site, namespace: Namespace) -> None:
+    wait_for("one of them leads", lambda: two_replicas.leader() in two_replicas.operators())
+    first = two_replicas.leader()
+    (second,) = two_replicas.operators() - {first}
+    gone = ("delete", "pod", first, "--force", "--grace-period=0")
+    two_replicas.cluster.kubectl("-n", OPERATORS, *gone)
+    wait_for("the other one leads", lambda: two_replicas.leader() == second, seconds=30)
+    namespace.apply(image={**namespace.spec["image"], "tag": "stand-by"}, suspend=True)
+    wait_for("it looks at runs", lambda: namespace.status().get("phase") == "Suspended")
+
+
 def _pods(namespace: Namespace) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = namespace.get("pods")["items"]
     return found

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.steps_support import Asked
+
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.base import inspection, opening
 from selfalign_stages.context import StepContext
@@ -32,7 +34,7 @@ def context(leaf: Leaf, folder: Path, *, stop: Callable[[], bool] = lambda: Fals
         parameters={},
         leaves={"baseModel": leaf},
     )
-    return StepContext(task=task, store=FileStore(folder / "store"), scratch=scratch, stop_requested=stop)
+    return StepContext(task=task, store=FileStore(folder / "store"), scratch=scratch, stop=Asked(stop))
 
 
 def stop_after(files: int) -> Callable[[], bool]:

@@ -1,0 +1,52 @@
+"""A stop ends a step between two pieces, or where it stands if nothing would be lost."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from selfalign_stages.contract.exits import Interrupted
+from selfalign_stages.stopping import Stop
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    """Takes this process's signals for the time of a test."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    made = Stop()
+    made.listen()
+    yield made
+    for name, handler in before.items():
+        signal.signal(name, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_between_two_pieces_a_signal_is_but_noted(stop: Stop, number: signal.Signals) -> None:
+    signal.raise_signal(number)
+    assert stop.requested()
+
+
+def test_where_nothing_would_be_lost_a_signal_ends_the_step_at_once(stop: Stop) -> None:
+    with pytest.raises(Interrupted), stop.at_once():
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.requested()
+
+
+def test_what_would_be_lost_is_not_even_begun(stop: Stop) -> None:
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted), stop.at_once():
+        pytest.fail("it was begun")
+
+
+def test_afterwards_a_signal_is_noted_again(stop: Stop) -> None:
+    with stop.at_once():
+        with stop.at_once():
+            pass
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+    again = Stop()
+    again.listen()
+    with again.at_once():
+        pass
+    signal.raise_signal(signal.SIGTERM)
+    assert again.requested()
