@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.planning import outcome, status
+from selfalign_operator.planning import bounds, outcome, status
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.view import View, look
 from selfalign_stages.contract.graph import Step
@@ -52,6 +52,8 @@ class Remove:
 
 
 Action = StartPreflight | StartStep | Stop | Remove
+ASKS_AGAIN = timedelta(minutes=5)
+"""Between two preflights of a run that was refused."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,17 @@ class Plan:
 def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
     """The plan for a run; `run.status` is the status before: times, and results whose processes are gone."""
     view = look(run, observed, now)
-    if settled(run, view):
+    due = _asked_again(run, view)
+    if settled(run, view) and not (due is not None and now >= due):
         expiry = _expiry(run)
         removes = _removes(observed) if expiry is not None and now >= expiry else ()
         stops = _stops(run, view, observed, halted=True)
-        return Plan((*stops, *removes), run.status, expiry if expiry is not None and now < expiry else None, True)
+        wake = min((moment for moment in (expiry, due) if moment is not None and moment > now), default=None)
+        return Plan((*stops, *removes), run.status, wake, True)
     started = _began(run, observed, now)
     verdict = outcome.judge(run, view, started=started, now=now)
     stops = _stops(run, view, observed, halted=verdict.halted)
-    begins = () if verdict.halted else _starts(run, view, observed)
+    begins = _starts(run, view, observed) if not verdict.halted else _asks(run, view, observed) if due else ()
     told = status.build(run, view, verdict, started=started, now=now)
     waits = [step.verdict.wait_until for step in view.steps.values()]
     waits += [view.preflight.wait_until, outcome.deadline(run, started)]
@@ -84,10 +88,27 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
 
 
 def settled(run: SelfAlignRun, view: View) -> bool:
-    """Whether this generation has ended: well or badly, nothing but an edit begins anything again."""
+    """Whether this generation has ended: nothing but an edit, or another answer of preflight, begins anything again."""
     told = run.status
     asked = told.preflight is not None and told.preflight.key == view.preflight_key
-    return told.completion_time is not None and told.observed_generation == run.metadata.generation and asked
+    same = view.answer is None or bounds.problems(view.answer.problems) == told.problems
+    return told.completion_time is not None and told.observed_generation == run.metadata.generation and asked and same
+
+
+def _asked_again(run: SelfAlignRun, view: View) -> datetime | None:
+    """When preflight of a refused run is due again: a bucket or a Secret may be there by then; None if not refused."""
+    ended = run.status.completion_time
+    refused = view.answer is not None and bool(view.answer.problems)
+    return ended + ASKS_AGAIN if refused and ended is not None and settled(run, view) else None
+
+
+def _asks(run: SelfAlignRun, view: View, observed: Observed) -> tuple[Action, ...]:
+    """Asks preflight again; what it said before is kept until it answers."""
+    if observed.problems or PREFLIGHT in observed.running():
+        return ()
+    told = run.status.preflight
+    old = (Remove(PREFLIGHT, attempt.number) for attempt in observed.of(PREFLIGHT) if attempt.job is not None)
+    return (*old, StartPreflight(view.preflight_key, _next_attempt(observed, PREFLIGHT, told.attempt if told else 0)))
 
 
 def _began(run: SelfAlignRun, observed: Observed, now: datetime) -> datetime:
@@ -120,8 +141,14 @@ def _stops(run: SelfAlignRun, view: View, observed: Observed, *, halted: bool) -
     return tuple(
         Stop(id_, attempt.number)
         for id_, attempt in observed.running().items()
-        if not attempt.stopping and (halted or wanted.get(id_) != attempt.key or _outdated(run, attempt))
+        if not attempt.stopping
+        and ((halted and not _asking(id_, view)) or wanted.get(id_) != attempt.key or _outdated(run, attempt))
     )
+
+
+def _asking(id_: str, view: View) -> bool:
+    """Whether it is the preflight of a run that was refused before."""
+    return id_ == PREFLIGHT and view.answer is not None and bool(view.answer.problems)
 
 
 def _outdated(run: SelfAlignRun, attempt: Attempt) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.operator.builders import World, run
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.plan import StartPreflight, StartStep, Stop, plan
+from selfalign_operator.plan import ASKS_AGAIN, Remove, StartPreflight, StartStep, Stop, plan
 from selfalign_operator.planning.observation import PREFLIGHT, Pod
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem
 
@@ -98,6 +98,59 @@ def test_an_edit_asks_preflight_again_after_a_refusal_even_if_nothing_that_it_re
     world.run = edited(world.run, retries={"perStage": 5})  # the Secret exists now
     world.to_the_end()
     assert world.run.status.ready and world.started.count(PREFLIGHT) == 2
+
+
+def refused(*problems: Problem) -> World:
+    """A run that preflight refused, with its Job still there."""
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT, answer=PreflightResult(problems=problems))
+    world.change(PREFLIGHT, job="preflight-1")
+    world.act()
+    return world
+
+
+NO_BUCKET = Problem(field="spec.artifacts.uri", message="there is no bucket: create it")
+
+
+def test_a_refused_run_is_asked_again_by_itself_and_goes_on_once_the_cause_is_gone() -> None:
+    world = refused(NO_BUCKET)
+    planned = world.act()
+    assert planned.actions == () and planned.wake == world.now + ASKS_AGAIN
+    world.later(ASKS_AGAIN.total_seconds())
+    planned = world.act()
+    assert [type(action) for action in planned.actions] == [Remove, StartPreflight]
+    assert reason(world, "Stalled") == "PreflightFailed" and world.act().actions == ()
+    world.to_the_end()
+    assert world.run.status.ready and world.started.count(PREFLIGHT) == 2
+
+
+def test_a_run_that_is_refused_again_says_so_and_is_asked_no_sooner_than_before() -> None:
+    world = refused(NO_BUCKET)
+    stalled = world.run.status.condition("Stalled")
+    world.later(ASKS_AGAIN.total_seconds())
+    world.act()
+    world.later(30)
+    other = Problem(field="spec.baseModel.uri", message="there are no objects")
+    world.end(PREFLIGHT, answer=PreflightResult(problems=(other,)))
+    world.act()
+    assert world.run.status.problems == (other,)
+    assert world.act().wake == world.now + ASKS_AGAIN
+    now = world.run.status.condition("Stalled")
+    assert stalled is not None and now is not None and now.last_transition_time == stalled.last_transition_time
+
+
+def test_problems_that_need_no_process_are_asked_for_again_as_well() -> None:
+    world = World(run())
+    found = (Problem(field="spec.podDefaults.template", message="there is no such priority class"),)
+    world.run = world.run.model_copy(
+        update={"status": plan(world.run, replace(world.observed(), problems=found), world.now).status}
+    )
+    assert world.plan().wake == world.now + ASKS_AGAIN
+    world.later(ASKS_AGAIN.total_seconds())
+    assert [type(action) for action in world.plan().actions] == [StartPreflight]
+    still = plan(world.run, replace(world.observed(), problems=found), world.now)
+    assert still.actions == () and still.status.completion_time == world.now
 
 
 def test_an_edit_after_the_end_begins_the_clock_anew_and_keeps_the_past() -> None:

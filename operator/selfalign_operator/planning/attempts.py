@@ -67,7 +67,7 @@ def _after_preemption(stops: int, last: Attempt, retries: Retries) -> Verdict | 
 
 
 def _after_crash(attempts: Sequence[Attempt], last: Attempt, retries: Retries, now: datetime) -> Verdict:
-    crashes = sum(attempt.exit_code != ExitCode.INTERRUPTED for attempt in attempts)
+    crashes = sum(attempt.exit_code not in HARMLESS or attempt.result is None for attempt in attempts)
     if crashes > retries.per_stage or last.exhausted:
         return Verdict("failed", last, failure=explain(last))
     first = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
