@@ -31,11 +31,11 @@ class Api:
     """Blocking, one connection pool; called from threads. Writes only while `may_write` says so."""
 
     def __init__(self, connection: client.ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
-        self._connection, self._may_write = connection, may_write
+        self.connection, self._may_write = connection, may_write
 
     def fenced(self, may_write: Callable[[], bool]) -> "Api":
         """The same, for somebody who may have to stop writing at any moment."""
-        return Api(self._connection, may_write)
+        return Api(self.connection, may_write)
 
     def run(self, namespace: str, name: str) -> Object:
         """A SelfAlignRun as it is now."""
@@ -144,7 +144,7 @@ class Api:
             raise Refused(0, "another operator leads now: nothing was written")
         headers = {"Accept": accept} | ({"Content-Type": content} if body is not None else {})
         try:
-            answer = self._connection.call_api(
+            answer = self.connection.call_api(
                 path,
                 method,
                 query_params=list((query or {}).items()),
