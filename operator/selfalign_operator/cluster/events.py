@@ -6,13 +6,17 @@ Their names follow from what they tell, so that a reconcile that is repeated aft
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from selfalign_operator.api.run import GROUP, KIND, VERSION, SelfAlignRun
-from selfalign_operator.api.status import RunStatus, StepStatus
+from selfalign_operator.api.status import Condition, ConditionType, RunStatus, StepStatus
+from selfalign_stages.contract.graph import StageName
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 
 MESSAGE_LETTERS = 1000
+WORKS = ("Preflight", *(name[0].upper() + name[1:] for name in get_args(StageName)))
+"""Reasons of Reconciling that keep nobody waiting."""
+RETRYING, SUSPENDED = "Retrying", "Suspended"
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,21 @@ def _of_step(name: str, old: StepStatus | None, new: StepStatus) -> Iterator[Tra
 
 def _of_conditions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
     generation = f"{after.observed_generation}"
-    for type_, bad in (("Accepted", "False"), ("Stalled", "True"), ("Reconciling", "")):
-        old, new = before.condition(type_), after.condition(type_)  # type: ignore[arg-type]
-        if new is not None and new.status == bad and (old is None or (old.status, old.reason) != (bad, new.reason)):
-            yield Transition("Warning", new.reason, new.message, f"{type_} {generation}")
+
+    def news(type_: ConditionType, truth: str) -> Condition | None:
+        old, new = before.condition(type_), after.condition(type_)
+        if new is None or new.status != truth or (old is not None and (old.status, old.reason) == (truth, new.reason)):
+            return None
+        return new
+
+    if accepted := news("Accepted", "True"):
+        yield Transition("Normal", accepted.reason, "preflight found nothing wrong", generation)
+    if stalled := news("Stalled", "True"):
+        yield Transition("Warning", stalled.reason, stalled.message, f"Stalled {generation}")
+    if (waits := news("Reconciling", "True")) and waits.reason not in (*WORKS, RETRYING):
+        yield Transition("Warning", waits.reason, waits.message, f"{waits.message} {generation}")
+    if (ready := news("Ready", "False")) and ready.reason == SUSPENDED:
+        yield Transition("Normal", SUSPENDED, ready.message, f"{SUSPENDED} {generation}")
     if after.ready and not (before.ready and before.image == after.image) and after.image is not None:
         yield Transition(
             "Normal", "Ready", f"image {after.image.reference}", f"ready {generation} {after.image.digest}"

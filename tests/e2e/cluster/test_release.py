@@ -63,6 +63,7 @@ def two_replicas(site: Site) -> Iterator[Site]:
 
 
 def test_a_second_replica_takes_over_when_the_first_is_gone(two_replicas: Site, namespace: Namespace) -> None:
+    wait_for("there are two", lambda: len(two_replicas.operators()) == 2)
     wait_for("one of them leads", lambda: two_replicas.leader() in two_replicas.operators())
     first = two_replicas.leader()
     (second,) = two_replicas.operators() - {first}
