@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.s3_server import free_port
-from tests.tools import go_tool, wait_for_answer
+from tests.tools import ENDS_WITH_US, go_tool, wait_for_answer
 
 MODULE, VERSION = "github.com/distribution/distribution/v3/cmd/registry", "v3.0.0"
 USER, PASSWORD = "pusher", "selfalign-tests"
@@ -35,7 +35,7 @@ def serve(root: Path, *, host: str = "127.0.0.1", password: bool = False) -> Ite
     (root.parent / "registry.yaml").write_text(config)
     with (root.parent / "registry.log").open("w") as log:
         command = [str(go_tool(MODULE, VERSION)), "serve", str(root.parent / "registry.yaml")]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen([*ENDS_WITH_US, *command], stdout=log, stderr=log)
         try:
             wait_for_answer(f"http://{address}/v2/", process)
             yield Server(host=address, root=root)

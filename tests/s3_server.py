@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.tools import go_tool, wait_for_answer
+from tests.tools import ENDS_WITH_US, go_tool, wait_for_answer
 
 MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
 ACCESS, SECRET = "selfalign-tests", "selfalign-tests-secret"
@@ -50,7 +50,9 @@ def serve(root: Path, *, host: str = "127.0.0.1") -> Iterator[Server]:
     address = f"{host}:{free_port()}"
     command = [str(go_tool(MODULE, VERSION)), "--port", address, "--access", ACCESS, "--secret", SECRET]
     with (root.parent / "versitygw.log").open("w") as log:
-        process = subprocess.Popen([*command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ))
+        process = subprocess.Popen(
+            [*ENDS_WITH_US, *command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ)
+        )
         try:
             wait_for_answer(f"http://{address}", process)
             yield Server(endpoint=f"http://{address}", root=root)

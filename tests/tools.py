@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Before a command: it ends when the test process does, even if that is killed."""
 CACHE = Path.home() / ".cache" / "selfalign" / "bin"
 
 

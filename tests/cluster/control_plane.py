@@ -14,10 +14,9 @@ from pathlib import Path
 
 from tests.cluster.binaries import binaries
 from tests.s3_server import free_port
+from tests.tools import ENDS_WITH_US
 
 TOKEN = "admin-token"
-ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-"""Before a command: it ends when the test process does, even if that is killed."""
 SERVICES = "10.96.0.0/16"
 
 
