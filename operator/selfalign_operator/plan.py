@@ -98,7 +98,7 @@ def settled(run: SelfAlignRun, view: View) -> bool:
 def _asked_again(run: SelfAlignRun, view: View) -> datetime | None:
     """When preflight of a refused run is due again: a bucket or a Secret may be there by then; None if not refused."""
     ended = run.status.completion_time
-    refused = view.answer is not None and bool(view.answer.problems)
+    refused = view.answer is not None and bool(view.answer.problems) and not run.spec.suspend
     return ended + ASKS_AGAIN if refused and ended is not None and settled(run, view) else None
 
 

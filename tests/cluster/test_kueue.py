@@ -9,11 +9,14 @@ from tests.cluster.control_plane import Cluster, wait_for
 from tests.cluster.kueue import kueue
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
-from tests.cluster.pretend_node import pretend_node, publish
+from tests.cluster.pretend_node import Ending, pretend_node, publish
+
+from selfalign_operator.jobs.identity import STEP
 
 pytestmark = pytest.mark.slow
 
 GROUP = "kueue.x-k8s.io/v1beta1"
+HELD = "redteaming-instructions"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,50 @@ def test_a_queue_that_does_not_exist_is_named(
         "the queue is named", lambda: "absent doesn't exist" in namespace.condition("Reconciling").get("message", "")
     )
     assert _reason(namespace) == "QuotaPending"
+
+
+def test_a_job_that_kueue_preempts_is_resumed_and_counted(
+    queueing: Cluster, namespace: Namespace, operator: OperatorProcess
+) -> None:
+    held = {HELD}
+
+    def script(step: str, pod: dict[str, Any]) -> Ending | None:
+        return None if step in held else publish(step, pod)
+
+    def jobs() -> dict[str, str]:
+        """Uid by name of the Jobs of the held step."""
+        found = (job["metadata"] for job in namespace.jobs() if job["metadata"]["labels"][STEP] == HELD)
+        return {metadata["name"]: metadata["uid"] for metadata in found}
+
+    queue(namespace, gpus=2)
+    with pretend_node(queueing, script):
+        namespace.apply(queueName="team", stages={"redTeaming": {"resources": {"limits": {"nvidia.com/gpu": 1}}}})
+        wait_for("a pod of the step is seen", lambda: _preempted(namespace).get("pods") == 1)
+        before = jobs()
+        workload = _workload(namespace, *before.values())
+        _activate(namespace, workload, active=False)
+        wait_for("the run waits for quota", lambda: _reason(namespace) == "QuotaPending")
+        _activate(namespace, workload, active=True)
+        wait_for("the stop is counted", lambda: _preempted(namespace).get("total") == 1)
+        held.clear()
+        namespace.wait("Ready", "True")
+    assert jobs() == before
+
+
+def _preempted(namespace: Namespace) -> dict[str, Any]:
+    """What the run says of stops of the held step; empty before it says anything."""
+    steps = [step for stage in namespace.status().get("stages", ()) for step in stage["steps"]]
+    return next((step.get("preempted", {}) for step in steps if step["name"] == HELD), {})
+
+
+def _workload(namespace: Namespace, uid: str) -> str:
+    """Name of a Job's Workload."""
+    return str(namespace.get("workloads", "-l", f"kueue.x-k8s.io/job-uid={uid}")["items"][0]["metadata"]["name"])
+
+
+def _activate(namespace: Namespace, workload: str, *, active: bool) -> None:
+    patch = f'{{"spec": {{"active": {str(active).lower()}}}}}'
+    namespace.cluster.kubectl("-n", namespace.name, "patch", "workload", workload, "--type=merge", "-p", patch)
 
 
 def _reason(namespace: Namespace) -> str:

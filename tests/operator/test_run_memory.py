@@ -140,6 +140,15 @@ def test_a_run_that_is_refused_again_says_so_and_is_asked_no_sooner_than_before(
     assert stalled is not None and now is not None and now.last_transition_time == stalled.last_transition_time
 
 
+def test_a_refused_run_that_is_suspended_is_not_asked_again() -> None:
+    world = refused(NO_BUCKET)
+    suspended = world.run.spec.model_copy(update={"suspend": True})
+    world.run = world.run.model_copy(update={"spec": suspended})
+    world.later(2 * ASKS_AGAIN.total_seconds())
+    planned = world.plan()
+    assert planned.actions == () and planned.wake is None
+
+
 def test_problems_that_need_no_process_are_asked_for_again_as_well() -> None:
     world = World(run())
     found = (Problem(field="spec.podDefaults.template", message="there is no such priority class"),)

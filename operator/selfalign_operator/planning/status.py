@@ -152,7 +152,7 @@ def _message(view: StepView) -> str | None:
 def _preempted(view: StepView) -> Preempted | None:
     """Kept while the step may yet be stopped, and where it was."""
     found = view.preempted
-    return found if found is not None and (found.total or not view.done) else None
+    return found if found is not None and (found.total or (found.pods and not view.done)) else None
 
 
 def _counts(view: StepView) -> Counts | None:
