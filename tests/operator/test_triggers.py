@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
+from selfalign_operator.cluster.api import Refused
 from selfalign_operator.cluster.health import Health
-from selfalign_operator.cluster.triggers import Key, Triggers
+from selfalign_operator.cluster.triggers import LONGEST_RETRY_SECONDS, Key, Triggers, delay_after
 
 ONE, OTHER = ("team", "one"), ("team", "other")
 
@@ -115,3 +116,10 @@ def test_a_look_that_breaks_off_is_repeated_later_and_counted() -> None:
         await triggers.close()
 
     asyncio.run(run())
+
+
+def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks() -> None:
+    busy = Refused(429, "too many requests", retry_after=17)
+    assert [delay_after(busy, failures) for failures in (1, 4, 6)] == [17, 17, 32]
+    assert [delay_after(RuntimeError(), failures) for failures in (1, 2, 3)] == [1, 2, 4]
+    assert delay_after(busy, 100) == LONGEST_RETRY_SECONDS

@@ -20,11 +20,14 @@ TIMEOUT_SECONDS = 30
 
 
 class Refused(Exception):
-    """The API server's answer was an error. `code` is the HTTP status, 0 where there was no answer at all."""
+    """The API server's answer was an error. `code` is the HTTP status, 0 where there was no answer at all.
 
-    def __init__(self, code: int, message: str) -> None:
+    `retry_after` is how many seconds it wants to be left alone, as a busy server says (RFC 9110, Retry-After).
+    """
+
+    def __init__(self, code: int, message: str, *, retry_after: float = 0) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.retry_after = code, retry_after
 
 
 class Api:
@@ -156,7 +159,7 @@ class Api:
                 _request_timeout=TIMEOUT_SECONDS,
             )
         except client.ApiException as error:
-            raise Refused(error.status or 0, _message(error)) from error
+            raise Refused(error.status or 0, _message(error), retry_after=_retry_after(error)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Refused(0, f"no answer from the API server: {error}") from error
         loaded: Object = json.loads(answer.data)
@@ -184,6 +187,11 @@ def connect() -> Api:
 
 def _run_path(namespace: str, name: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+
+
+def _retry_after(error: client.ApiException) -> float:
+    told = (error.headers or {}).get("Retry-After", "")
+    return float(told) if told.isdigit() else 0
 
 
 def _message(error: client.ApiException) -> str:

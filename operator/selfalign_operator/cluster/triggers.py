@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfalign_operator.cluster.api import Refused
 from selfalign_operator.cluster.health import Health
 
 LOG = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ class Triggers:
                 again: float | None = await self.look(key)
             self._failures.pop(key, None)
             return again
-        except Exception:
+        except Exception as error:
             self.health.failures.inc()
             failed = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(FIRST_RETRY_SECONDS * 2.0 ** (failed - 1), LONGEST_RETRY_SECONDS)
+            delay = delay_after(error, failed)
             LOG.exception("%s/%s: looks again in %.0f s", *key, delay)
             return delay
 
@@ -76,3 +77,9 @@ class Triggers:
             before.cancel()
         if seconds is not None:
             self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.pull, key)
+
+
+def delay_after(error: Exception, failures: int) -> float:
+    """Seconds until the next look: twice as long after each failure, and no sooner than the API server asks for."""
+    asked = error.retry_after if isinstance(error, Refused) else 0
+    return max(asked, min(FIRST_RETRY_SECONDS * 2.0 ** (failures - 1), LONGEST_RETRY_SECONDS))
