@@ -16,6 +16,8 @@ from tests.cluster.pretend_node import Ending, pretend_node, publish
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import STEP
+from selfalign_stages.contract.packing import packed
+from selfalign_stages.contract.task import PreflightResult, Problem
 
 pytestmark = pytest.mark.slow
 
@@ -206,6 +208,50 @@ def test_what_a_cluster_cannot_do_is_told_before_any_pod(
     namespace.wait("Accepted", "False", seconds=60)
     assert told in namespace.condition("Accepted")["message"]
     assert namespace.jobs() == []
+
+
+def test_what_preflight_finds_and_what_the_api_server_refuses_are_told_in_one_message(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    def script(step: str, pod: dict[str, Any]) -> Ending:
+        found = Problem(field="spec.artifacts.uri", message="there is no bucket")
+        return (0, packed(PreflightResult(problems=(found,))).decode()) if step == "preflight" else publish(step, pod)
+
+    template = {"spec": {"containers": [{"name": "stage", "resources": {"limits": {"cpu": "-1"}}}]}}
+    with pretend_node(namespace.cluster, script):
+        namespace.apply(stages={"engraving": {"template": template}})
+        namespace.wait("Accepted", "False")
+    message = namespace.condition("Accepted")["message"]
+    assert "spec.artifacts.uri: there is no bucket" in message
+    assert "spec.stages.engraving: the API server refuses its Jobs" in message and "cpu" in message
+    assert started(namespace) == {"preflight": 1}
+
+
+def test_an_edit_that_spoils_a_template_is_refused_although_preflight_has_answered(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    def script(step: str, pod: dict[str, Any]) -> Ending | None:
+        return None if step == "redteaming-topics" else publish(step, pod)
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply()
+        wait_for("topics run", lambda: started(namespace)["redteaming-topics"] == 1)
+        namespace.apply(stages={"engraving": {"template": {"spec": {"restartPolicy": "Sometimes"}}}})
+        namespace.wait("Accepted", "False")
+    assert "spec.stages.engraving" in namespace.condition("Accepted")["message"]
+    assert started(namespace)["preflight"] == 1
+
+
+def test_a_job_that_may_not_be_created_is_told_and_tried_again(namespace: Namespace, operator: OperatorProcess) -> None:
+    namespace.cluster.kubectl("-n", namespace.name, "create", "quota", "few", "--hard=count/jobs.batch=2")
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        wait_for("it is told", lambda: namespace.condition("Reconciling").get("reason") == "JobRefused")
+        message = namespace.condition("Reconciling")["message"]
+        assert "the API server refuses its Job" in message and "exceeded quota: few" in message
+        namespace.cluster.kubectl("-n", namespace.name, "delete", "quota", "few")
+        namespace.wait("Ready", "True", seconds=150)
+    assert started(namespace) == dict.fromkeys(steps_of(namespace), 1)
 
 
 def test_an_edit_of_a_pack_reruns_what_reads_it_and_reverting_it_reruns_nothing(

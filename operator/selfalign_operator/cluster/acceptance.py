@@ -1,10 +1,12 @@
 """What is wrong with a run before any of its pods exists: combinations, and Jobs that the API server would refuse."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.api import Api, Refused
+from selfalign_operator.jobs.held import OVER_QUOTA
 from selfalign_operator.jobs.job import Images, preflight_job, step_job
 from selfalign_operator.jobs.placement import gpus
 from selfalign_operator.manifest import combinations
@@ -14,25 +16,49 @@ from selfalign_stages.contract.task import Problem
 
 PROBE = "0" * 64
 """In place of a key: a dry run leaves nothing behind."""
+REFUSALS = (400, 403, 422)
+"""Answers that only an edit, or somebody with more rights, can change: malformed, not allowed, invalid."""
+Asked = tuple[str, dict[str, Any]]
+"""A field of the manifest, and a Job that follows from it."""
 
 
-def problems(api: Api, run: SelfAlignRun, *, images: Images, pack_exists: bool) -> list[Problem]:
-    """All that the manifest and the API server can tell now."""
+def problems(api: Api, run: SelfAlignRun, *, images: Images, pack_exists: bool, answered: bool) -> list[Problem]:
+    """All that the manifest and the API server can tell now.
+
+    Before preflight has answered these are the problems that keep it from running; then those of the other steps' Jobs
+    come with its answer.
+    """
     found = [*combinations.problems(run, unknown=set()), *_unfit(run, pack_exists=pack_exists)]
     if found:
         return found
-    pack = "pack" if run.spec.principles.config_map_ref else None
-    jobs = [("spec.podDefaults.template", preflight_job(run, StartPreflight(PROBE, 1), images=images, pack=pack))]
+    return _refused(api, _steps(run, images) if answered else _preflight(run, images))
+
+
+def _preflight(run: SelfAlignRun, images: Images) -> Iterator[Asked]:
+    yield "spec.podDefaults.template", preflight_job(run, StartPreflight(PROBE, 1), images=images, pack=_pack(run))
+
+
+def _steps(run: SelfAlignRun, images: Images) -> Iterator[Asked]:
     for step in graph.steps(run):
         start = StartStep(step, PROBE, 1, {}, {name: "" for name in step.leaves})
-        jobs.append((_template_field(step), step_job(run, start, images=images, pack=pack)))
+        yield _template_field(step), step_job(run, start, images=images, pack=_pack(run))
+
+
+def _pack(run: SelfAlignRun) -> str | None:
+    return "pack" if run.spec.principles.config_map_ref else None
+
+
+def _refused(api: Api, asked: Iterator[Asked]) -> list[Problem]:
+    """What the API server says against Jobs, each thing once."""
     told: dict[str, Problem] = {}
-    for field, job in jobs:
+    for field, job in asked:
         try:
             api.create(job, dry_run=True)
         except Refused as refused:
-            if refused.code not in (400, 403, 422):
+            if refused.code not in REFUSALS:
                 raise
+            if OVER_QUOTA in str(refused):
+                continue  # it may well have room when the Job's turn comes, and says so if it has none
             text = f"the API server refuses its Jobs: {refused}"
             told.setdefault(
                 str(refused).partition("is invalid:")[2] or str(refused), Problem(field=field, message=text)

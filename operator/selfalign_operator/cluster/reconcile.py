@@ -24,13 +24,14 @@ from selfalign_operator.jobs import snapshot
 from selfalign_operator.jobs.identity import ATTEMPT, STEP
 from selfalign_operator.jobs.job import Images, preflight_job, step_job
 from selfalign_operator.manifest import wording
-from selfalign_operator.plan import Action, Plan, Remove, StartPreflight, Stop, plan
+from selfalign_operator.plan import Action, Plan, Remove, StartStep, Stop, plan
 from selfalign_operator.planning.conditions import unreadable
-from selfalign_operator.planning.observation import Observed
-from selfalign_stages.contract.task import Problem
+from selfalign_operator.planning.observation import PREFLIGHT, Observed
+from selfalign_operator.planning.view import look
+from selfalign_stages.contract.task import Failure, Problem
 
 LOG = logging.getLogger(__name__)
-RESYNC_SECONDS, POLL_SECONDS = 600.0, 15.0
+RESYNC_SECONDS, BLOCKED_SECONDS, POLL_SECONDS = 600.0, 60.0, 15.0
 
 
 def _now() -> datetime:
@@ -73,15 +74,14 @@ class Reconciler:
         progress = await polling.poll(self.http, seen.pods)
         now = self.clock()
         observed = await asyncio.to_thread(world.explain, self.api, seen, seen.observed(progress=progress, now=now))
+        if not _accepted(run):
+            observed = await asyncio.to_thread(self._accept, run, seen, observed, now)
         planned = plan(run, observed, now)
-        if any(isinstance(action, StartPreflight) for action in planned.actions):
-            observed = await asyncio.to_thread(self._accept, run, seen, observed)
-            planned = plan(run, observed, now)
         if planned.actions:
-            await asyncio.to_thread(self._carry_out, run, seen, planned.actions)
+            blocked = await asyncio.to_thread(self._carry_out, run, seen, planned.actions)
             seen = await asyncio.to_thread(world.look, self.api, run)
             again = await asyncio.to_thread(world.explain, self.api, seen, seen.observed(progress=progress, now=now))
-            observed = replace(again, problems=observed.problems)
+            observed = replace(again, problems=observed.problems, blocked=blocked)
             planned = plan(run, observed, now)
         await asyncio.to_thread(self._tell, run, planned.status, now)
         self.health.seen((run.metadata.namespace, run.metadata.name), planned.status.phase)
@@ -92,23 +92,35 @@ class Reconciler:
         if told.plain() != body.get("status"):
             self.api.apply_status(body["metadata"]["namespace"], body["metadata"]["name"], told.plain())
 
-    def _accept(self, run: SelfAlignRun, seen: World, observed: Observed) -> Observed:
-        found = acceptance.problems(self.api, run, images=self.images, pack_exists=seen.pack is not None)
+    def _accept(self, run: SelfAlignRun, seen: World, observed: Observed, now: datetime) -> Observed:
+        answered, exists = look(run, observed, now).answer is not None, seen.pack is not None
+        found = acceptance.problems(self.api, run, images=self.images, pack_exists=exists, answered=answered)
         return replace(observed, problems=tuple(found))
 
-    def _carry_out(self, run: SelfAlignRun, seen: World, actions: tuple[Action, ...]) -> None:
-        pack = None
-        if seen.pack is not None:
-            pack = snapshot.name(run, snapshot.digest(seen.pack))
-            if any(isinstance(action, StartPreflight) for action in actions):
-                self._create(run, snapshot.snapshot(run, seen.pack))
+    def _carry_out(self, run: SelfAlignRun, seen: World, actions: tuple[Action, ...]) -> Failure | None:
+        """What the API server says against the last action that it refused; the others are carried out all the same."""
+        blocked = None
         for action in actions:
-            if isinstance(action, Stop | Remove):
-                self._delete(seen, action)
-            elif isinstance(action, StartPreflight):
-                self._create(run, preflight_job(run, action, images=self.images, pack=pack))
-            else:
-                self._create(run, step_job(run, action, images=self.images, pack=pack))
+            try:
+                self._act(run, seen, action)
+            except Refused as refused:
+                if refused.code not in acceptance.REFUSALS:
+                    raise
+                id_ = action.step.id if isinstance(action, StartStep) else PREFLIGHT
+                blocked = Failure(reason="JobRefused", message=f"{id_}: the API server refuses its Job: {refused}")
+        return blocked
+
+    def _act(self, run: SelfAlignRun, seen: World, action: Action) -> None:
+        if isinstance(action, Stop | Remove):
+            self._delete(seen, action)
+            return
+        pack = snapshot.name(run, snapshot.digest(seen.pack)) if seen.pack is not None else None
+        if isinstance(action, StartStep):
+            self._create(run, step_job(run, action, images=self.images, pack=pack))
+            return
+        if seen.pack is not None:
+            self._create(run, snapshot.snapshot(run, seen.pack))
+        self._create(run, preflight_job(run, action, images=self.images, pack=pack))
 
     def _create(self, run: SelfAlignRun, body: world.Object) -> None:
         """Creates it; that it exists already is what was wanted, as its name has the run's uid in it."""
@@ -159,7 +171,15 @@ def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) 
         waits.append(max((planned.wake - now).total_seconds(), 0.0))
     if observed.running():
         waits.append(POLL_SECONDS)
+    if observed.blocked is not None:
+        waits.append(BLOCKED_SECONDS)
     return min(waits, default=None)
+
+
+def _accepted(run: SelfAlignRun) -> bool:
+    """Whether this generation was: an edit that leaves preflight's answer alone may still spoil a pod template."""
+    told = run.status.condition("Accepted")
+    return told is not None and told.status == "True" and told.observed_generation == run.metadata.generation
 
 
 def read(body: world.Object) -> SelfAlignRun | ValidationError:

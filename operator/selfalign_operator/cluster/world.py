@@ -8,7 +8,7 @@ from typing import Any
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.api import Api, Refused
 from selfalign_operator.jobs import seen, snapshot
-from selfalign_operator.jobs.held import BLOCKS, NO_PODS, QUEUED, STARTING
+from selfalign_operator.jobs.held import BLOCKS, NO_PODS, OVER_QUOTA, QUEUED, STARTING
 from selfalign_operator.jobs.identity import RUN_UID, SELECTOR
 from selfalign_operator.planning.observation import Attempt, Observed
 from selfalign_stages.contract.task import Failure, Progress
@@ -68,7 +68,7 @@ def _refused(api: Api, job: Object) -> Failure | None:
     if not told:
         return None
     _, message = told[-1]
-    return Failure(reason="QuotaExceeded" if "exceeded quota" in message else "PodsRefused", message=message)
+    return Failure(reason="QuotaExceeded" if OVER_QUOTA in message else "PodsRefused", message=message)
 
 
 def _queued(api: Api, job: Object, held: Failure) -> Failure:

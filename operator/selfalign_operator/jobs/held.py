@@ -12,6 +12,8 @@ PATIENCE = timedelta(seconds=10)
 """A pod may well be unscheduled, or without its image, for this long."""
 WAITS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
 QUEUED, NO_PODS = "QuotaPending", "NoPods"
+OVER_QUOTA = "exceeded quota"
+"""What admission says where a ResourceQuota is used up."""
 STARTING = "ContainerCreating"
 """Scheduled, and nothing in the pod says what it waits for: an image on its way, or what only Events tell."""
 BLOCKS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")

@@ -60,13 +60,14 @@ class Observed:
     """One look at the world. `slots` is how many processes there is room for, None where a cluster queues them.
 
     `pack` is the digest of a pack that the operator can see itself: of the ConfigMap, whose content may change.
-    `problems` are those that it found without a process.
+    `problems` are those that it found without a process, `blocked` is why something that was planned could not be done.
     """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     slots: int | None = None
     pack: str | None = None
     problems: tuple[Problem, ...] = ()
+    blocked: Failure | None = None
 
     def of(self, id_: str) -> tuple[Attempt, ...]:
         """Attempts at a process, oldest first."""

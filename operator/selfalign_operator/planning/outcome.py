@@ -99,7 +99,9 @@ def _overspent(run: SelfAlignRun, view: View) -> Outcome | None:
 
 
 def _held(view: View) -> Outcome | None:
-    """What keeps a started process from running: no room, no image, no quota."""
+    """What keeps a process from starting, or a started one from running: no room, no image, no quota."""
+    if view.blocked is not None:
+        return Outcome(_going(view).state, view.blocked.reason, view.blocked.message)
     verdicts = {PREFLIGHT: view.preflight} | {id_: step.verdict for id_, step in view.steps.items()}
     for id_, verdict in verdicts.items():
         last = verdict.last

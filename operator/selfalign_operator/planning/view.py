@@ -12,7 +12,7 @@ from selfalign_operator.planning.attempts import Verdict, judge
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_stages.contract.graph import Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
-from selfalign_stages.contract.task import PreflightResult, Result
+from selfalign_stages.contract.task import Failure, PreflightResult, Result
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class View:
     steps: dict[str, StepView]
     goals: tuple[str, ...]
     usage: Usage | None = None
+    blocked: Failure | None = None
 
     @property
     def gate_passed(self) -> bool:
@@ -72,7 +73,8 @@ def look(run: SelfAlignRun, observed: Observed, now: datetime) -> View:
     answer = preflight.last.result if preflight.state == "done" and preflight.last is not None else None
     fresh = answer if isinstance(answer, PreflightResult) else memory.answer(run, key)
     if observed.problems:
-        fresh = PreflightResult(problems=observed.problems)
+        others = tuple(one for one in (fresh.problems if fresh else ()) if one not in observed.problems)
+        fresh = PreflightResult(leaves=fresh.leaves if fresh else {}, problems=(*observed.problems, *others))
     accepted = fresh is not None and not fresh.problems
     found = keys(steps, leaves=fresh.leaves, seed=run.spec.seed) if fresh is not None and accepted else {}
     told, tried = run.status.steps, {step.id: _for_key(run, observed, step.id, found.get(step.id)) for step in steps}
@@ -99,7 +101,7 @@ def look(run: SelfAlignRun, observed: Observed, now: datetime) -> View:
         )
         for step in steps
     }
-    return View(key, preflight, fresh, views, goals, ledger.usage(usage, added, until=moment))
+    return View(key, preflight, fresh, views, goals, ledger.usage(usage, added, until=moment), observed.blocked)
 
 
 def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | None = None) -> str:
