@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from tests.operator.builders import leaf_digests, run
 
 from selfalign_operator import graph
@@ -152,6 +153,17 @@ def test_templates_lie_over_ours_and_never_hide_whose_pod_it_is() -> None:
     assert {"name": "A", "value": "1"} in stage_of(job)["env"] and len(stage_of(job)["env"]) > 1
     labels = job["spec"]["template"]["metadata"]["labels"]
     assert labels["team"] == "x" and labels[identity.STEP] == "selfalign-answers"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [None, "x", {"containers": None}, {"containers": "x"}, {"containers": ["x"]}]
+    + [{"containers": [{"name": "stage", "resources": asked}]} for asked in (None, "x", {"limits": "x"})],
+)
+def test_a_malformed_template_is_left_to_the_api_server(spec: Any) -> None:
+    malformed = {"template": {"spec": spec}}
+    for id_ in ("import", "selfalign-answers"):
+        assert job_of(id_, podDefaults=malformed)["kind"] == "Job"
 
 
 def test_a_null_in_a_template_removes_a_field() -> None:

@@ -57,16 +57,23 @@ def gpus(limits: Mapping[str, object]) -> int:
 
 
 def without_devices(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """A pod template whose containers ask for no device, whatever an overlay for all pods of the run says."""
-    spec = pod["spec"]
-    return {**pod, "spec": {**spec, "containers": [_bare(container) for container in spec["containers"]]}}
+    """A pod template whose containers ask for no device, whatever an overlay for all pods of the run says.
+
+    What is malformed is left to the API server, which says so.
+    """
+    spec = pod.get("spec")
+    if not isinstance(spec, Mapping) or not isinstance(containers := spec.get("containers"), list):
+        return dict(pod)
+    return {**pod, "spec": {**spec, "containers": [_bare(container) for container in containers]}}
 
 
-def _bare(container: Mapping[str, Any]) -> dict[str, Any]:
-    asked = container.get("resources") or {}
-    sizes = {part: asked[part] for part in ("requests", "limits") if part in asked}
+def _bare(container: Any) -> Any:
+    asked = container.get("resources") if isinstance(container, Mapping) else None
+    if not isinstance(asked, Mapping):
+        return container
+    sizes = {part: of for part in ("requests", "limits") if isinstance(of := asked.get(part), Mapping)}
     kept = {part: {name: size for name, size in of.items() if not _is_device(name)} for part, of in sizes.items()}
-    return {**container, "resources": {**asked, **kept}} if asked else dict(container)
+    return {**container, "resources": {**asked, **kept}}
 
 
 def _is_device(name: str) -> bool:
