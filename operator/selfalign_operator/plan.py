@@ -6,6 +6,7 @@ were carried out needs none of them again.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
@@ -14,6 +15,7 @@ from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.view import View, look
 from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.contract.task import Problem
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,13 @@ def settled(run: SelfAlignRun, view: View) -> bool:
     """Whether this generation has ended: nothing but an edit, or another answer of preflight, begins anything again."""
     told = run.status
     asked = told.preflight is not None and told.preflight.key == view.preflight_key
-    same = view.answer is None or bounds.problems(view.answer.problems) == told.problems
+    same = view.answer is None or _written(bounds.problems(view.answer.problems)) == _written(told.problems)
     return told.completion_time is not None and told.observed_generation == run.metadata.generation and asked and same
+
+
+def _written(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
+    """As a status has them: a tuple comes back from an API server as a list."""
+    return [problem.plain() for problem in problems]
 
 
 def _asked_again(run: SelfAlignRun, view: View) -> datetime | None:

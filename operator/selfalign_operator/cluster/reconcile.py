@@ -8,8 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import aiohttp
 from pydantic import ValidationError
@@ -19,6 +18,7 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.cluster import acceptance, events, polling, world
 from selfalign_operator.cluster.api import Api, Refused
 from selfalign_operator.cluster.health import Health
+from selfalign_operator.cluster.pace import SECONDS, Pace
 from selfalign_operator.cluster.world import World
 from selfalign_operator.jobs import snapshot
 from selfalign_operator.jobs.identity import ATTEMPT, STEP
@@ -31,7 +31,7 @@ from selfalign_operator.planning.view import look
 from selfalign_stages.contract.task import Failure, Problem
 
 LOG = logging.getLogger(__name__)
-RESYNC_SECONDS, BLOCKED_SECONDS, POLL_SECONDS = 600.0, 60.0, 15.0
+RESYNC_SECONDS, BLOCKED_SECONDS = 600.0, 60.0
 
 
 def _now() -> datetime:
@@ -47,7 +47,7 @@ class Reconciler:
     http: aiohttp.ClientSession
     health: Health
     clock: Callable[[], datetime] = _now
-    told: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     async def look(self, key: tuple[str, str]) -> float | None:
         """Brings a run one look further; seconds until the next look, None if it is gone."""
@@ -55,7 +55,7 @@ class Reconciler:
             body = await asyncio.to_thread(self.api.run, *key)
         except Refused as refused:
             if refused.code == 404:
-                self.told.pop(key, None)
+                self.pace.forget(key)
                 self.health.seen(key, None)
                 return None
             raise
@@ -83,9 +83,10 @@ class Reconciler:
             again = await asyncio.to_thread(world.explain, self.api, seen, seen.observed(progress=progress, now=now))
             observed = replace(again, problems=observed.problems, blocked=blocked)
             planned = plan(run, observed, now)
-        await asyncio.to_thread(self._tell, run, planned.status, now)
+        told = await asyncio.to_thread(self._tell, run, planned.status, now)
         self.health.seen((run.metadata.namespace, run.metadata.name), planned.status.phase)
-        return _again(run, planned, observed, now)
+        later = _again(run, planned, observed, now)
+        return later if told else min(later or SECONDS, SECONDS)
 
     def _refuse(self, body: world.Object, told: RunStatus) -> None:
         """Tells what is wrong with a spec that the schema on this cluster let through."""
@@ -138,10 +139,12 @@ class Reconciler:
             if seen_as(job) == (action.id, action.attempt):
                 self.api.delete_job(job["metadata"]["namespace"], job["metadata"]["name"], uid=job["metadata"]["uid"])
 
-    def _tell(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> None:
-        """Events first: if the status is not written, the next look tells the same again under the same names."""
-        if status.plain() == run.status.plain() or not self._due(run, status):
-            return
+    def _tell(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
+        """Whether the run says it all now. Events come first: what is not written is told again by the same names."""
+        if status.plain() == run.status.plain():
+            return True
+        if not self.pace.due(run, status, self.clock()):
+            return False
         for transition in events.transitions(run.status, status):
             self._create(run, events.event(run, transition, now))
         self.health.told(run.status, status)
@@ -150,17 +153,6 @@ class Reconciler:
         except Refused as refused:
             if refused.code != 404:
                 raise
-
-    def _due(self, run: SelfAlignRun, status: RunStatus) -> bool:
-        """Whether to write it now: what changes all the time, such as progress, is written every POLL_SECONDS at most.
-
-        Our own write is an event as well, and would be answered by the next one without end.
-        """
-        key, moment = (run.metadata.namespace, run.metadata.name), self.clock()
-        last = self.told.get(key)
-        if _lasting(status) == _lasting(run.status) and last and moment - last < timedelta(seconds=POLL_SECONDS):
-            return False
-        self.told[key] = moment
         return True
 
 
@@ -170,7 +162,7 @@ def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) 
     if planned.wake is not None:
         waits.append(max((planned.wake - now).total_seconds(), 0.0))
     if observed.running():
-        waits.append(POLL_SECONDS)
+        waits.append(SECONDS)
     if observed.blocked is not None:
         waits.append(BLOCKED_SECONDS)
     return min(waits, default=None)
@@ -201,16 +193,6 @@ def _status(body: world.Object) -> RunStatus:
         return RunStatus.model_validate(body.get("status") or {})
     except ValidationError:
         return RunStatus()
-
-
-def _lasting(status: RunStatus) -> dict[str, Any]:
-    """A status without what changes by itself while steps run."""
-    volatile = {"progress": None, "gpu_seconds": None, "preempted": None}
-    stages = tuple(
-        stage.model_copy(update={"steps": tuple(step.model_copy(update=volatile) for step in stage.steps)})
-        for stage in status.stages
-    )
-    return status.model_copy(update={"stages": stages, "progress": None, "gpu_hours": None, "usage": None}).plain()
 
 
 def seen_as(job: world.Object) -> tuple[str, int]:

@@ -1,0 +1,55 @@
+"""What changes all the time is written now and then, everything else at once."""
+
+from datetime import timedelta
+
+from tests.operator.builders import NOW, World, run
+
+from selfalign_operator.cluster.pace import SECONDS, Pace
+from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_stages.contract.task import PreflightResult, Problem, Progress
+
+SOON, LATER = NOW + timedelta(seconds=1), NOW + timedelta(seconds=1 + SECONDS)
+
+
+def importing() -> World:
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    world.act()
+    world.act()
+    return world
+
+
+def test_progress_waits_and_a_step_that_ends_does_not() -> None:
+    world, pace = importing(), Pace()
+    assert pace.due(world.run, world.run.status, NOW)
+    world.change("import", progress=Progress(done=1, total=9, unit="files"))
+    told = world.plan().status
+    assert not pace.due(world.run, told, SOON) and pace.due(world.run, told, LATER)
+    world.end("import")
+    assert pace.due(world.run, world.plan().status, LATER + timedelta(seconds=1))
+
+
+def test_a_refusal_in_ever_other_words_is_not_written_again_and_again() -> None:
+    world, pace = World(run()), Pace()
+    world.act()
+
+    def refused(words: str) -> World:
+        world.end(PREFLIGHT, answer=PreflightResult(problems=(Problem(field="spec.artifacts", message=words),)))
+        return world
+
+    refused("request 1").act()
+    assert pace.due(world.run, world.run.status, NOW)
+    told = refused("request 2").plan().status
+    assert told.problems != world.run.status.problems
+    assert not pace.due(world.run, told, SOON) and pace.due(world.run, told, LATER)
+
+
+def test_runs_do_not_wait_for_each_other_and_a_new_one_of_the_same_name_does_not_wait() -> None:
+    world, pace = importing(), Pace()
+    status = world.run.status
+    assert pace.due(world.run, status, NOW) and not pace.due(world.run, status, SOON)
+    other = world.run.model_copy(update={"metadata": world.run.metadata.model_copy(update={"name": "other"})})
+    assert pace.due(other, status, SOON)
+    pace.forget(("default", "trial"))
+    assert pace.due(world.run, status, SOON)
