@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from tests.operator.builders import NOW, World, run
 
-from selfalign_operator.cluster.pace import SECONDS, Pace
+from selfalign_operator.cluster.pace import POLL_SECONDS, Pace
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_stages.contract.task import PreflightResult, Problem, Progress
 
-SOON, LATER = NOW + timedelta(seconds=1), NOW + timedelta(seconds=1 + SECONDS)
+SOON, LATER = NOW + timedelta(seconds=1), NOW + timedelta(seconds=1 + POLL_SECONDS)
 
 
 def importing() -> World:

@@ -7,7 +7,7 @@ from typing import Any
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 
-SECONDS = 15.0
+POLL_SECONDS = 15.0
 """Between two polls of a pod's progress, and between two writes of what changes all the time."""
 
 
@@ -20,11 +20,11 @@ class Pace:
     def due(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
         """Whether to write it now; whoever is told yes writes.
 
-        Progress, and what a run that ended is told again, waits for SECONDS after the last write, all else for nothing.
+        Progress, and what a run that ended is told again, waits for POLL_SECONDS after the last write, all else for nothing.
         """
         key = (run.metadata.namespace, run.metadata.name)
         last = self._last.get(key)
-        if last is not None and now - last < timedelta(seconds=SECONDS) and _calm(run.status, status):
+        if last is not None and now - last < timedelta(seconds=POLL_SECONDS) and _calm(run.status, status):
             return False
         self._last[key] = now
         return True

@@ -18,7 +18,7 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.cluster import acceptance, events, polling, world
 from selfalign_operator.cluster.api import Api, Refused
 from selfalign_operator.cluster.health import Health
-from selfalign_operator.cluster.pace import SECONDS, Pace
+from selfalign_operator.cluster.pace import POLL_SECONDS, Pace
 from selfalign_operator.cluster.world import World
 from selfalign_operator.jobs import snapshot
 from selfalign_operator.jobs.identity import ATTEMPT, STEP
@@ -86,7 +86,7 @@ class Reconciler:
         told = await asyncio.to_thread(self._tell, run, planned.status, now)
         self.health.seen((run.metadata.namespace, run.metadata.name), planned.status.phase)
         later = _again(run, planned, observed, now)
-        return later if told else min(later or SECONDS, SECONDS)
+        return later if told else min(later or POLL_SECONDS, POLL_SECONDS)
 
     def _refuse(self, body: world.Object, told: RunStatus) -> None:
         """Tells what is wrong with a spec that the schema on this cluster let through."""
@@ -162,7 +162,7 @@ def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) 
     if planned.wake is not None:
         waits.append(max((planned.wake - now).total_seconds(), 0.0))
     if observed.running():
-        waits.append(SECONDS)
+        waits.append(POLL_SECONDS)
     if observed.blocked is not None:
         waits.append(BLOCKED_SECONDS)
     return min(waits, default=None)
