@@ -20,7 +20,7 @@ class Pace:
     def due(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
         """Whether to write it now; whoever is told yes writes.
 
-        Progress, and what a run that ended is told again, waits for POLL_SECONDS after the last write, all else for nothing.
+        Progress, and what a run that ended is told again, waits until POLL_SECONDS after the last write.
         """
         key = (run.metadata.namespace, run.metadata.name)
         last = self._last.get(key)
