@@ -44,6 +44,7 @@ def kueue(cluster: Cluster) -> Iterator[None]:
     if os.geteuid() != 0:
         pytest.skip("Kueue reads its certificates in /etc, which needs root")
     METRICS_CERTIFICATES.parent.mkdir(parents=True, exist_ok=True)
+    METRICS_CERTIFICATES.unlink(missing_ok=True)  # a test process that was killed leaves it
     METRICS_CERTIFICATES.symlink_to(state)
     (state / "config.yaml").write_text(yaml.safe_dump(_configuration(state, port, health)))
     arguments = [f"--kubeconfig={cluster.kubeconfig}", f"--config={state / 'config.yaml'}"]
