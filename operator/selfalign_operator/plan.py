@@ -93,8 +93,18 @@ def settled(run: SelfAlignRun, view: View) -> bool:
     """Whether this generation has ended: nothing but an edit, or another answer of preflight, begins anything again."""
     told = run.status
     asked = told.preflight is not None and told.preflight.key == view.preflight_key
-    same = view.answer is None or _written(bounds.problems(view.answer.problems)) == _written(told.problems)
-    return told.completion_time is not None and told.observed_generation == run.metadata.generation and asked and same
+    ended = told.completion_time is not None and told.observed_generation == run.metadata.generation
+    return ended and asked and not _answered_otherwise(told, view)
+
+
+def _answered_otherwise(told: RunStatus, view: View) -> bool:
+    """Whether preflight says something else by now than the status that refused the run."""
+    if view.answer is None:
+        return False
+    if view.answer.problems:
+        return _written(bounds.problems(view.answer.problems)) != _written(told.problems)
+    accepted = told.condition("Accepted")
+    return accepted is not None and accepted.status == "False"
 
 
 def _written(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
@@ -103,9 +113,12 @@ def _written(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
 
 
 def _asked_again(run: SelfAlignRun, view: View) -> datetime | None:
-    """When preflight of a refused run is due again: a bucket or a Secret may be there by then; None if not refused."""
-    ended = run.status.completion_time
-    refused = view.answer is not None and bool(view.answer.problems) and not run.spec.suspend
+    """When preflight is due again of a run that was refused, or whose preflight failed; None for all others.
+
+    A bucket or a Secret may be there by then, or a service that was down.
+    """
+    ended, accepted = run.status.completion_time, run.status.condition("Accepted")
+    refused = accepted is not None and accepted.status == "False" and not run.spec.suspend
     return ended + ASKS_AGAIN if refused and ended is not None and settled(run, view) else None
 
 
@@ -149,13 +162,14 @@ def _stops(run: SelfAlignRun, view: View, observed: Observed, *, halted: bool) -
         Stop(id_, attempt.number)
         for id_, attempt in observed.running().items()
         if not attempt.stopping
-        and ((halted and not _asking(id_, view)) or wanted.get(id_) != attempt.key or _outdated(run, attempt))
+        and ((halted and not _asking(run, id_)) or wanted.get(id_) != attempt.key or _outdated(run, attempt))
     )
 
 
-def _asking(id_: str, view: View) -> bool:
-    """Whether it is the preflight of a run that was refused before."""
-    return id_ == PREFLIGHT and view.answer is not None and bool(view.answer.problems)
+def _asking(run: SelfAlignRun, id_: str) -> bool:
+    """Whether it is the preflight of a run that was refused before, asked again."""
+    accepted = run.status.condition("Accepted")
+    return id_ == PREFLIGHT and accepted is not None and accepted.status == "False" and not run.spec.suspend
 
 
 def _outdated(run: SelfAlignRun, attempt: Attempt) -> bool:

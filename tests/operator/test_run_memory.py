@@ -140,6 +140,24 @@ def test_a_run_that_is_refused_again_says_so_and_is_asked_no_sooner_than_before(
     assert stalled is not None and now is not None and now.last_transition_time == stalled.last_transition_time
 
 
+def test_a_run_whose_preflight_failed_is_asked_again_as_well() -> None:
+    world = World(run(retries={"perStage": 0}))
+    world.act()
+    world.end(PREFLIGHT, 76)  # the store is away
+    world.act()
+    assert reason(world, "Stalled") == "Crash" and world.plan().wake == world.now + ASKS_AGAIN
+    for _ in range(2):
+        world.later(ASKS_AGAIN.total_seconds())
+        world.act()
+        assert world.running() == [PREFLIGHT] and world.act().actions == ()
+        world.end(PREFLIGHT, 76)
+        assert world.act().actions == () and reason(world, "Stalled") == "Crash"
+    world.later(ASKS_AGAIN.total_seconds())
+    world.act()
+    world.to_the_end()
+    assert world.run.status.ready and world.started.count(PREFLIGHT) == 4
+
+
 def test_a_refused_run_that_is_suspended_is_not_asked_again() -> None:
     world = refused(NO_BUCKET)
     suspended = world.run.spec.model_copy(update={"suspend": True})

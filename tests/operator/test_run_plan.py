@@ -276,6 +276,20 @@ def test_transition_times_stay_until_a_condition_changes() -> None:
     assert world.run.status.condition("Reconciling") == before
 
 
+def test_a_run_is_accepted_when_preflight_says_so_and_not_before() -> None:
+    world = World(run(suspend=True))
+    assert truths(world.act().status)["Accepted"] == "Unknown"
+    world = World(run(retries={"perStage": 0}))
+    assert truths(world.act().status)["Accepted"] == "Unknown"
+    world.end(PREFLIGHT, 1)
+    told = world.act().status
+    assert truths(told)["Accepted"] == "False" and truths(told)["Stalled"] == "True"
+    world = World(run())
+    world.act()
+    world.end(PREFLIGHT)
+    assert truths(world.act().status)["Accepted"] == "True"
+
+
 def test_a_step_that_runs_counts_in_part() -> None:
     world = World(run())
     world.act()

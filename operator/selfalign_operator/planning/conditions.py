@@ -2,25 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from selfalign_operator.api.status import Condition, ConditionType, RunStatus
 from selfalign_operator.planning import bounds
-from selfalign_operator.planning.outcome import Outcome
+from selfalign_operator.planning.outcome import Outcome, Truth
 from selfalign_stages.contract.task import Problem
 
-Truth = Literal["True", "False", "Unknown"]
-
-# type: truth by outcome
+# type: truth by outcome; whether the run was accepted does not follow from where it stands now
 CONDITIONS: dict[ConditionType, dict[str, Truth]] = {
-    "Accepted": {"preparing": "Unknown", "refused": "False"},
     "Reconciling": {"preparing": "True", "working": "True"},
     "Stalled": {"refused": "True", "failed": "True"},
     "Succeeded": {"ready": "True", "refused": "False", "failed": "False"},
     "Ready": {"ready": "True"},
 }
 OTHERWISE: dict[ConditionType, Truth] = {
-    "Accepted": "True",
     "Reconciling": "False",
     "Stalled": "False",
     "Succeeded": "Unknown",
@@ -33,8 +28,9 @@ EXPLAINS: dict[ConditionType, Truth] = {"Accepted": "False", "Reconciling": "Tru
 def build(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> tuple[Condition, ...]:
     """All conditions of an outcome; `told` is the status before, whose transition times stay where nothing changed."""
     found = []
-    for type_, truths in CONDITIONS.items():
-        truth = truths.get(outcome.state, OTHERWISE[type_])
+    truths = {type_: of.get(outcome.state, OTHERWISE[type_]) for type_, of in CONDITIONS.items()}
+    accepted: dict[ConditionType, Truth] = {"Accepted": outcome.accepted}
+    for type_, truth in (accepted | truths).items():
         before = told.condition(type_)
         kept = before.last_transition_time if before is not None and before.status == truth else now
         limit = bounds.TOLD_BYTES if EXPLAINS.get(type_) == truth else bounds.HINT_BYTES
@@ -56,7 +52,7 @@ def build(generation: int, told: RunStatus, outcome: Outcome, now: datetime) -> 
 
 def unreadable(generation: int, before: RunStatus, problems: Sequence[Problem], now: datetime) -> RunStatus:
     """The status of a run whose spec an older API server let through, or a newer one."""
-    outcome = Outcome("refused", "InvalidSpec", "\n".join(problem.line for problem in problems))
+    outcome = Outcome("refused", "InvalidSpec", "\n".join(problem.line for problem in problems), accepted="False")
     return before.model_copy(
         update={
             "observed_generation": generation,

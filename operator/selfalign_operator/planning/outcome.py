@@ -1,6 +1,6 @@
 """Where a run stands as a whole: preparing, working, suspended, failed or ready, with a reason a person can act on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -9,14 +9,18 @@ from selfalign_operator.api.values import seconds
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.view import View
 
+Truth = Literal["True", "False", "Unknown"]
+"""Of a condition."""
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """`state` decides the conditions; in all but the first two nothing may run."""
+    """`state` decides the conditions; in all but the first two nothing may run. `accepted` is preflight's answer."""
 
     state: Literal["preparing", "working", "suspended", "refused", "failed", "ready"]
     reason: str
     message: str = ""
+    accepted: Truth = "Unknown"
 
     @property
     def halted(self) -> bool:
@@ -26,7 +30,7 @@ class Outcome:
 
 def judge(run: SelfAlignRun, view: View, *, started: datetime, now: datetime) -> Outcome:
     """The first thing that holds, most final first."""
-    return (
+    first = (
         _ready(view)
         or _refused(view)
         or _failed(view)
@@ -38,6 +42,13 @@ def judge(run: SelfAlignRun, view: View, *, started: datetime, now: datetime) ->
         or _set_back(view)
         or _going(view)
     )
+    return replace(first, accepted=_accepted(view))
+
+
+def _accepted(view: View) -> Truth:
+    if view.preflight.failure is not None or (view.answer is not None and view.answer.problems):
+        return "False"
+    return "True" if view.answer is not None else "Unknown"
 
 
 def deadline(run: SelfAlignRun, started: datetime) -> datetime | None:
