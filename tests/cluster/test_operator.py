@@ -16,8 +16,9 @@ from tests.cluster.pretend_node import Ending, pretend_node, publish
 from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import STEP
+from selfalign_stages.contract.manifest import Counts
 from selfalign_stages.contract.packing import packed
-from selfalign_stages.contract.task import PreflightResult, Problem
+from selfalign_stages.contract.task import PreflightResult, Problem, Result
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +163,40 @@ def test_moving_a_stage_reruns_nothing_and_a_new_seed_reruns_what_is_seeded(
     again = {step for step, number in started(namespace).items() if number == 2}
     assert "import" not in again and {"redteaming-topics", "engraving-train", "packaging-push"} <= again
     assert namespace.status()["history"][0]["generation"] == 2
+
+
+def test_counts_that_a_status_has_told_give_way_to_those_of_an_edited_run(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    held = set[str]()
+
+    def script(step: str, pod: dict[str, Any]) -> Ending | None:
+        if step in held:
+            return None
+        code, message = publish(step, pod)
+        if step != "redteaming-prompts":
+            return code, message
+        counts = Counts(rows=3, kept=1, rejected={"duplicate": 2})
+        return code, Result.model_validate_json(message).model_copy(update={"counts": counts}).model_dump_json(
+            by_alias=True
+        )
+
+    def rejected() -> dict[str, int]:
+        steps = [step for stage in namespace.status()["stages"] for step in stage["steps"]]
+        found: dict[str, int] = next(s for s in steps if s["name"] == "redteaming-prompts").get("rejected", {})
+        return found
+
+    with pretend_node(namespace.cluster, script):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+        assert rejected() == {"duplicate": 2}
+        held.add("redteaming-topics")
+        namespace.apply(seed=7)
+        wait_for("prompts are yet to come", lambda: rejected() == {} and namespace.status()["phase"] != "Preflight")
+        held.clear()
+        namespace.wait("Ready", "True")
+    assert rejected() == {"duplicate": 2}
+    assert "is invalid" not in operator.log.read_text()
 
 
 def test_jobs_that_are_gone_are_not_made_again_for_a_run_that_is_done(

@@ -1,7 +1,7 @@
 """What a run tells: conditions for machines, phase for people, steps with keys, counts and progress for both."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
@@ -20,6 +20,15 @@ def _rfc3339(moment: datetime) -> str:
 
 
 Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+
+
+def _filled(value: Any) -> Any:
+    """Without empty maps and lists at any depth."""
+    if isinstance(value, list):
+        return [_filled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: filled for name, item in value.items() if (filled := _filled(item)) not in ({}, [])}
 
 
 class Condition(Model):
@@ -153,6 +162,14 @@ class RunStatus(Model):
     gpu_hours: float | None = Field(default=None, description="devices times hours, over all attempts")
     usage: Usage | None = Field(default=None, description="what gpuHours is counted on from")
     history: tuple[Past, ...] = Field(default=(), description="the last generations that ended Ready, newest first")
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready, without what is empty.
+
+        Server-side apply makes null of a map when its last entry goes, and a schema that wants a map refuses that.
+        """
+        found: dict[str, Any] = _filled(super().plain())
+        return found
 
     @property
     def steps(self) -> dict[str, StepStatus]:

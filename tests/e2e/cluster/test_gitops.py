@@ -97,14 +97,15 @@ def _asked(namespace: Namespace) -> str:
 
 
 def test_an_edited_principle_reruns_what_reads_it_and_leaves_the_prompts_alone(
-    namespace: Namespace, quickstart: Namespace
+    site: Site, namespace: Namespace, quickstart: Namespace
 ) -> None:
     files = loading.read("builtin://hamlet")
     stages = namespace.spec["stages"]
     evaluation = {**stages["evaluation"], "gates": stages["evaluation"]["gates"][:1]}
     without_cloning = {**stages, "cloning": {"enabled": False}, "evaluation": evaluation}
+    image = {**namespace.spec["image"], "repository": f"{site.registry.host}/assistants/edited"}  # the tag moves
     pack(namespace, files)
-    namespace.apply(principles={"configMapRef": {"name": "ours"}}, stages=without_cloning)
+    namespace.apply(principles={"configMapRef": {"name": "ours"}}, stages=without_cloning, image=image)
     first = ready_from(namespace, "")
     assert {name for name, step in first.items() if step["cache"] == "Miss"} == {
         "evaluation-gate",  # without the cloned model
