@@ -117,7 +117,7 @@ def test_an_edited_principle_reruns_what_reads_it_and_leaves_the_prompts_alone(
     assert rule in files["principles.yaml"]
     pack(namespace, files | {"principles.yaml": files["principles.yaml"].replace(rule, f"{rule} aloud")})
     second = ready_from(namespace, asked)
-    left = {name for name, step in second.items() if step["digest"] == first[name]["digest"]}
+    left = {name for name, step in second.items() if step["key"] == first[name]["key"]}
     assert left == {name for name in first if name == "import" or name.startswith("redteaming")}
     jobs = Counter(job["metadata"]["labels"][STEP] for job in namespace.jobs())
     assert set(jobs) == {"preflight", *(first.keys() - left)}
