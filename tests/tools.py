@@ -4,9 +4,11 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,20 +20,27 @@ CACHE = Path.home() / ".cache" / "selfalign" / "bin"
 
 def go_tool(module: str, version: str) -> Path:
     """The program of a Go module at a version; skips the test where there is no Go."""
-    target = CACHE / f"{module.rpartition('/')[2]}-{version}"
-    if target.exists():
-        return target
-    if shutil.which("go") is None:
-        pytest.skip(f"needs Go to build {module}")
+    name = module.rpartition("/")[2]
+
+    def install(folder: Path) -> Path:
+        environment = os.environ | {"GOBIN": str(folder), "CGO_ENABLED": "0"}
+        subprocess.run(["go", "install", f"{module}@{version}"], env=environment, check=True, capture_output=True)
+        return folder / name
+
+    return built_once(f"{name}-{version}", install)
+
+
+def built_once(name: str, build: Callable[[Path], Path]) -> Path:
+    """A program that `build` makes in an empty folder, kept for this machine; skips the test where there is no Go."""
+    target = CACHE / name
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
-            place = CACHE / f"build-{os.getpid()}"
-            environment = os.environ | {"GOBIN": str(place), "CGO_ENABLED": "0"}
-            subprocess.run(["go", "install", f"{module}@{version}"], env=environment, check=True, capture_output=True)
-            (place / module.rpartition("/")[2]).replace(target)
-            place.rmdir()
+            if shutil.which("go") is None:
+                pytest.skip(f"needs Go to build {name}")
+            with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+                build(Path(folder)).replace(target)
     return target
 
 

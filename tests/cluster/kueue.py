@@ -1,10 +1,8 @@
 """The real Kueue controller beside the API server: its own definitions and webhooks, its process on this machine."""
 
 import base64
-import fcntl
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import urllib.request
@@ -18,7 +16,7 @@ import yaml
 from tests import go_modules
 from tests.cluster.control_plane import Cluster, wait_for
 from tests.s3_server import free_port
-from tests.tools import CACHE
+from tests.tools import built_once
 
 MODULE, VERSION = "sigs.k8s.io/kueue", "v0.12.3"
 WEBHOOKS = ("job", "workload", "clusterqueue", "resourceflavor", "cohort")
@@ -109,16 +107,12 @@ def _answers(url: str) -> bool:
 
 
 def _program() -> Path:
-    target = CACHE / f"kueue-{VERSION}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            with tempfile.TemporaryDirectory() as folder:
-                output = str(Path(folder) / "kueue")
-                go_modules.build(Path(folder), f"{MODULE}@{VERSION}", packages=[f"{MODULE}/cmd/kueue"], output=output)
-                shutil.move(output, target)
-    return target
+    def build(folder: Path) -> Path:
+        output = folder / "built"
+        go_modules.build(folder, f"{MODULE}@{VERSION}", packages=[f"{MODULE}/cmd/kueue"], output=str(output))
+        return output
+
+    return built_once(f"kueue-{VERSION}", build)
 
 
 def _source() -> Path:

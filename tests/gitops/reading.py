@@ -1,17 +1,14 @@
 """What Flux makes of an object: its own kstatus library, in a program of a few lines."""
 
-import fcntl
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests import go_modules
-from tests.tools import CACHE
+from tests.tools import built_once
 
 MODULE, VERSION = "github.com/fluxcd/cli-utils", "v1.3.0"
 SOURCE = Path(__file__).parent / "main.go"
@@ -25,15 +22,9 @@ def read(objects: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _program() -> Path:
-    target = CACHE / f"kstatus-{VERSION}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            if shutil.which("go") is None:
-                pytest.skip(f"needs Go to build {MODULE}")
-            with tempfile.TemporaryDirectory() as folder:
-                shutil.copy(SOURCE, folder)
-                go_modules.build_own(Path(folder), f"{MODULE}@{VERSION}", output="built")
-                shutil.move(Path(folder) / "built", target)
-    return target
+    def build(folder: Path) -> Path:
+        shutil.copy(SOURCE, folder)
+        go_modules.build_own(folder, f"{MODULE}@{VERSION}", output="built")
+        return folder / "built"
+
+    return built_once(f"kstatus-{VERSION}", build)
