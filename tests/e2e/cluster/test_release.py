@@ -66,10 +66,10 @@ def test_a_second_replica_takes_over_when_the_first_is_gone(two_replicas: Site, 
     wait_for("there are two", lambda: len(two_replicas.operators()) == 2)
     wait_for("one of them leads", lambda: two_replicas.leader() in two_replicas.operators())
     first = two_replicas.leader()
-    (second,) = two_replicas.operators() - {first}
     gone = ("delete", "pod", first, "--force", "--grace-period=0")
     two_replicas.cluster.kubectl("-n", OPERATORS, *gone)
-    wait_for("the other one leads", lambda: two_replicas.leader() == second, seconds=30)
+    # most often the stand-by; the pod that replaces the first may be quicker on a busy machine
+    wait_for("another one leads", lambda: two_replicas.leader() in two_replicas.operators() - {first}, seconds=30)
     namespace.apply(image={**namespace.spec["image"], "tag": "stand-by"}, suspend=True)
     wait_for("it looks at runs", lambda: namespace.status().get("phase") == "Suspended")
 
