@@ -373,6 +373,16 @@ def test_a_quota_that_leaves_no_room_is_the_reason_within_a_minute(
     assert namespace.status()["phase"] == "Preflight"
 
 
+def test_a_namespace_that_takes_no_more_events_still_has_its_runs_told(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    namespace.cluster.kubectl("-n", namespace.name, "create", "quota", "silent", "--hard=count/events=0")
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply()
+        namespace.wait("Ready", "True")
+    assert namespace.get("events")["items"] == []
+
+
 def test_a_step_that_runs_for_long_is_not_told_again_and_again(namespace: Namespace, operator: OperatorProcess) -> None:
     def script(step: str, pod: dict[str, Any]) -> Ending | None:
         return None if step.startswith("redteaming") else publish(step, pod)

@@ -118,6 +118,29 @@ def test_a_look_that_breaks_off_is_repeated_later_and_counted() -> None:
     asyncio.run(run())
 
 
+def test_news_of_a_run_do_not_hasten_a_look_that_failed() -> None:
+    async def run() -> None:
+        looks = Looks(fail=1)
+        triggers = Triggers(looks, Health())
+        triggers.open()
+        triggers.pull(ONE)
+        await settle()
+        triggers.pull(ONE)
+        looks.go.set()
+        for _ in range(50):
+            triggers.pull(ONE)
+            await settle()
+        assert looks.begun[ONE] == 1
+        while looks.begun[ONE] < 2:
+            await asyncio.sleep(0.01)
+        triggers.pull(ONE)
+        await settle()
+        assert looks.begun[ONE] == 3
+        await triggers.close()
+
+    asyncio.run(run())
+
+
 def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks() -> None:
     busy = Refused(429, "too many requests", retry_after=17)
     assert [delay_after(busy, failures) for failures in (1, 4, 6)] == [17, 17, 32]

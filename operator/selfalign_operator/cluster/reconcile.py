@@ -84,7 +84,7 @@ class Reconciler:
             observed = replace(again, problems=observed.problems, blocked=blocked)
             planned = plan(run, observed, now)
         told = await asyncio.to_thread(self._tell, run, planned.status, now)
-        self.health.seen((run.metadata.namespace, run.metadata.name), planned.status.phase)
+        self.health.seen(_key(run), planned.status.phase)
         later = _again(run, planned, observed, now)
         return later if told else min(later or POLL_SECONDS, POLL_SECONDS)
 
@@ -132,7 +132,7 @@ class Reconciler:
         except Refused as refused:
             if refused.code != 409:
                 raise
-            LOG.info("%s/%s: %s exists", run.metadata.namespace, run.metadata.name, body["metadata"]["name"])
+            LOG.info("%s/%s: %s exists", *_key(run), body["metadata"]["name"])
 
     def _delete(self, seen: World, action: Stop | Remove) -> None:
         for job in seen.jobs.values():
@@ -146,14 +146,27 @@ class Reconciler:
         if not self.pace.due(run, status, self.clock()):
             return False
         for transition in events.transitions(run.status, status):
-            self._create(run, events.event(run, transition, now))
+            self._announce(run, events.event(run, transition, now))
         self.health.told(run.status, status)
         try:
-            self.api.apply_status(run.metadata.namespace, run.metadata.name, status.plain())
+            self.api.apply_status(*_key(run), status.plain())
         except Refused as refused:
             if refused.code != 404:
                 raise
         return True
+
+    def _announce(self, run: SelfAlignRun, event: world.Object) -> None:
+        """Creates an Event. One that may not be, as in a namespace that goes away, keeps no status from being told."""
+        try:
+            self._create(run, event)
+        except Refused as refused:
+            if refused.code not in acceptance.REFUSALS:
+                raise
+            LOG.warning("%s/%s: cannot tell %s: %s", *_key(run), event["reason"], refused)
+
+
+def _key(run: SelfAlignRun) -> tuple[str, str]:
+    return run.metadata.namespace, run.metadata.name
 
 
 def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) -> float | None:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def arguments(*, cpu: bool, context: int | None, devices: int) -> dict[str, Any]
     return {"tensor_parallel_size": max(1, devices)}
 
 
+def inspect_here(registry: Any, architectures: Iterable[str]) -> None:
+    """Has vLLM look at model classes in this process.
+
+    It starts another one for that, which imports all of vLLM again, lest CUDA be initialised here. There is none on a
+    CPU, and a pod, which begins with an empty cache, would wait for it each time.
+    """
+    for name in set(architectures) & set(registry.models):
+        with suppress(ImportError):  # vLLM has words of its own for a class that cannot be had
+            registry.register_model(name, registry.models[name].load_model_cls())
+
+
 class VllmEngine:
     """A model folder loaded into vLLM."""
 
@@ -65,7 +77,10 @@ class VllmEngine:
         for logger in ("vllm", "transformers"):
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._vllm = vllm
-        context = json.loads((model / "config.json").read_text()).get("max_position_embeddings")
+        config = json.loads((model / "config.json").read_text())
+        context = config.get("max_position_embeddings")
+        if cpu:
+            inspect_here(vllm.ModelRegistry, config.get("architectures") or [])
         devices = 0 if cpu else vllm.platforms.current_platform.device_count()
         try:
             self._llm = vllm.LLM(
@@ -86,9 +101,9 @@ class VllmEngine:
                 raise DoesNotFit(f"vLLM: {error}; use a smaller model, a shorter context or a larger device") from error
             raise
         self._tokenizer = self._llm.get_tokenizer()
-        config = self._llm.llm_engine.vllm_config
-        self._max_length = int(config.model_config.max_model_len)
-        self._in_flight = IN_FLIGHT_FACTOR * int(config.scheduler_config.max_num_seqs)
+        settings = self._llm.llm_engine.vllm_config
+        self._max_length = int(settings.model_config.max_model_len)
+        self._in_flight = IN_FLIGHT_FACTOR * int(settings.scheduler_config.max_num_seqs)
         self._served = 0
 
     def stream(

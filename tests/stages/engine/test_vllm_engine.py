@@ -12,7 +12,7 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.rows import Draft
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Decoding, Request, seed_for
-from selfalign_stages.engine.vllm_engine import VllmEngine, arguments, environment
+from selfalign_stages.engine.vllm_engine import VllmEngine, arguments, environment, inspect_here
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.loading import load
 from selfalign_stages.tuning import models
@@ -41,6 +41,19 @@ def test_under_principles_the_base_model_thinks_and_answers(engine: VllmEngine) 
 
 def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
     assert arguments(cpu=False, context=2048, devices=8) == {"tensor_parallel_size": 8}
+
+
+def test_on_a_cpu_no_other_process_imports_vllm_to_look_at_a_model(
+    engine: VllmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm import ModelRegistry
+    from vllm.model_executor.models import registry
+
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    monkeypatch.setattr(registry.subprocess, "run", lambda *_, **__: pytest.fail("another process"))
+    inspect_here(ModelRegistry, ["MistralForCausalLM", "NoSuchModel"])
+    assert ModelRegistry.models["MistralForCausalLM"].inspect_model_cls().is_text_generation_model
+    assert "NoSuchModel" not in ModelRegistry.models
 
 
 def test_completions_of_different_length_all_come_back_by_position(engine: VllmEngine) -> None:
