@@ -5,7 +5,6 @@ stands: it may take longer than the grace period, and a kill would count as a cr
 """
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +20,7 @@ class Stop:
     """The first signal asks the step to stop; a second one ends the process."""
 
     def __init__(self) -> None:
-        self._asked, self._at_once = threading.Event(), False
+        self._asked = self._at_once = False  # plain: a handler must not wait for a lock that it has interrupted
 
     def listen(self) -> None:
         """Takes the signals of this process."""
@@ -30,23 +29,23 @@ class Stop:
 
     def requested(self) -> bool:
         """Whether somebody asked."""
-        return self._asked.is_set()
+        return self._asked
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Within, nothing would be lost: a signal ends the step where it stands."""
         before, self._at_once = self._at_once, True
         try:
-            if self._asked.is_set():
+            if self._asked:
                 raise Interrupted(MESSAGE)
             yield
         finally:
             self._at_once = before
 
     def _take(self, number: int, _frame: object) -> None:
-        if self._asked.is_set():
+        if self._asked:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._asked.set()
+        self._asked = True
         if self._at_once:
             raise Interrupted(MESSAGE)

@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ def main() -> int:
     if arguments.kind == "preflight":
         return _preflight(arguments, task)
     behaviour = _behaviour(arguments.script, task["id"])
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: None if behaviour == "deaf" else stopped.set())
+    stopped: list[int] = []  # no Event: a handler that interrupts its wait would wait for its lock
+    signal.signal(signal.SIGTERM, lambda number, frame: None if behaviour == "deaf" else stopped.append(number))
     _note(arguments.script, f"start {task['id']}")
     if behaviour in ("hang", "deaf"):
         return _hang(arguments.port, stopped)
@@ -94,11 +95,11 @@ def _behaviour(script: Path, id_: str) -> int | str:
     return told[attempt] if attempt < len(told) else 0
 
 
-def _hang(port: int, stopped: threading.Event) -> int:
+def _hang(port: int, stopped: list[int]) -> int:
     server = HTTPServer(("127.0.0.1", port), _Serving)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    while not stopped.wait(0.02):
-        pass
+    while not stopped:
+        time.sleep(0.02)
     return INTERRUPTED
 
 

@@ -1,6 +1,7 @@
 """Everything that a run meets on a real cluster: nodes, a registry with our images, S3, and the operator by Helm."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 from tests import registry_server, s3_server
+from tests.cluster.binaries import binaries
 from tests.cluster.control_plane import Cluster, control_plane
 from tests.cluster.images import FOLDER, TAG, registry_with_images
 from tests.cluster.namespace import Namespace
@@ -78,6 +80,8 @@ class Site:
 def site(state: Path) -> Iterator[Site]:
     """Up in less than a minute, besides what has to be built."""
     with ExitStack() as stack:
+        # compiled, where they are not there yet, while images are downloaded and packed
+        stack.enter_context(ThreadPoolExecutor()).submit(binaries)
         at = stack.enter_context(address(state / "cluster"))
         registry = stack.enter_context(registry_with_images(at))
         s3 = stack.enter_context(s3_server.serve(state / "s3" / "buckets", host=at))
