@@ -35,6 +35,9 @@ from selfalign_stages.stopping import IN_ONE_PIECE, Stop
 LOG = logging.getLogger("selfalign")
 
 TASK = "SELFALIGN_TASK"
+# OpenMP's threads give the core away while they wait. Else a step on CPUs that has neighbours, other pods of its run
+# among them, takes twice as long. It is read when torch is loaded.
+WAITING = {"OMP_WAIT_POLICY": "passive"}
 Asked = TypeVar("Asked", bound=Model)
 
 
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one step; the exit code is the contract's."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
     LOG.setLevel(logging.INFO)  # of us alone: clients of hubs and buckets log addresses that are signed
     result_path = options.result or results.default_path()
     try:

@@ -348,6 +348,14 @@ def _holder(namespace: Namespace) -> str:
     return next((lease["spec"]["holderIdentity"] for lease in leases), "")
 
 
+def test_an_operator_that_is_told_to_end_lets_go_of_the_lead_at_once(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    wait_for("it leads", lambda: _leader(namespace) == operator.identity)
+    operator.stop()
+    assert _leader(namespace) == ""
+
+
 def test_the_operator_answers_probes_and_scrapes(namespace: Namespace, operator: OperatorProcess) -> None:
     with pretend_node(namespace.cluster, publish):
         namespace.apply()
@@ -394,3 +402,8 @@ def test_a_step_that_runs_for_long_is_not_told_again_and_again(namespace: Namesp
         while time.monotonic() < until:
             seen.add(namespace.get("sar", "trial")["metadata"]["resourceVersion"])
     assert len(seen) <= 2
+
+
+def _leader(namespace: Namespace) -> str:
+    leases = namespace.get("leases")["items"]
+    return str(leases[0]["spec"].get("holderIdentity", "")) if leases else ""

@@ -81,6 +81,16 @@ def test_a_pod_is_told_its_whole_task() -> None:
     assert task.id == "selfalign-answers" and task.store.uri == "s3://runs/a" and task.key
 
 
+@pytest.mark.parametrize(
+    ("limits", "threads"),
+    [({"cpu": "2500m"}, "3"), ({"cpu": 4}, "4"), ({"memory": "1Gi"}, None), ({"cpu": 8, "nvidia.com/gpu": 1}, None)],
+)
+def test_a_step_on_cpus_has_as_many_threads_as_its_limit_gives(limits: dict[str, Any], threads: str | None) -> None:
+    stage = stage_of(job_of("selfalign-answers", stages={"selfAlign": {"resources": {"limits": limits}}}))
+    found = {entry["name"]: entry["value"] for entry in stage["env"]}
+    assert found.get("OMP_NUM_THREADS") == threads
+
+
 def test_credentials_are_mounted_and_never_copied() -> None:
     sources = stage_of(job_of("import", baseModel={"uri": "s3://m/x", "secretRef": {"name": "models"}}))["envFrom"]
     assert sources == [{"secretRef": {"name": "s3"}}, {"prefix": "BASE_MODEL_", "secretRef": {"name": "models"}}]

@@ -48,7 +48,8 @@ class Api:
         """Resource versions of all runs by namespace and name; no namespaces means the cluster."""
         paths = [f"/apis/{GROUP}/{VERSION}/namespaces/{name}/{PLURAL}" for name in namespaces]
         paths = paths or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
-        found = [item["metadata"] for path in paths for item in self._ask("GET", path, accept=METADATA)["items"]]
+        lists = [self._ask("GET", path, accept=METADATA)["items"] or () for path in paths]  # null where there are none
+        found = [item["metadata"] for items in lists for item in items]
         return {(one["namespace"], one["name"]): one["resourceVersion"] for one in found}
 
     def jobs(self, namespace: str, selector: str) -> list[Object]:

@@ -128,9 +128,6 @@ async def serve(settings: Settings) -> None:
     """Runs until SIGTERM, SIGINT, or until another operator has taken over."""
     api, health, over = await asyncio.to_thread(connect), Health(), asyncio.Event()
     leadership = Leadership(api, settings.namespace, settings.name, settings.identity)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
     async with aiohttp.ClientSession() as http:
         reconciler = Reconciler(
             api=api.fenced(lambda: leadership.held), images=settings.images, http=http, health=health
@@ -140,23 +137,34 @@ async def serve(settings: Settings) -> None:
         answering = await health.serve(settings.health_port)
         options = kopf.OperatorSettings()
         configure(options, lease=settings.name)
-        leading = asyncio.create_task(_lead(leadership, triggers, health, over))
-        auditing = asyncio.create_task(audit.run(over))
+        ours = [asyncio.create_task(_lead(leadership, triggers, health, over)), asyncio.create_task(audit.run(over))]
+        for task in ours:
+            task.add_done_callback(lambda _: over.set())  # nothing goes on without either of them
         try:
-            await kopf.operator(
-                registry=registry(triggers, health, audit),
-                settings=options,
-                clusterwide=not settings.namespaces,
-                namespaces=[*settings.namespaces],
-                standalone=True,
-                identity=cast(Any, settings.identity),  # kopf's own asks for the user's name, which a pod's uid lacks
-                stop_flag=over,
-            )
+            await _watch(registry(triggers, health, audit), options, settings, over)
         finally:
             over.set()
-            await triggers.close()
-            await asyncio.gather(leading, auditing)
+            await asyncio.gather(*ours)
             await answering.cleanup()
+
+
+async def _watch(
+    handlers: kopf.OperatorRegistry, options: kopf.OperatorSettings, settings: Settings, over: asyncio.Event
+) -> None:
+    """What kopf does, until it is over."""
+    ours = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers,
+        settings=options,
+        clusterwide=not settings.namespaces,
+        namespaces=[*settings.namespaces],
+        standalone=True,
+        identity=cast(Any, settings.identity),  # kopf's own asks for the user's name, which a pod's uid lacks
+        stop_flag=over,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # after kopf, which would tell us only once all tasks have ended
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    await kopf.run_tasks(tasks, ignored=ours)
 
 
 async def _lead(leadership: Leadership, triggers: Triggers, health: Health, over: asyncio.Event) -> None:
@@ -174,7 +182,8 @@ async def _lead(leadership: Leadership, triggers: Triggers, health: Health, over
         health.leads.set(leads)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), RENEWS_SECONDS)
-    if led:
+    await triggers.close()
+    if led:  # and nothing is written any more
         with contextlib.suppress(Refused):
             await asyncio.to_thread(leadership.release)
 

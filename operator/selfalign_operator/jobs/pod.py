@@ -1,10 +1,13 @@
 """The pod of one attempt, before overlays: it passes Pod Security `restricted` with a read-only root. Pure."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.jobs.placement import Placed
+from selfalign_operator.jobs.placement import Placed, gpus
 
 CONTAINER = "stage"
 PORT = 8080
@@ -34,7 +37,7 @@ def template(run: SelfAlignRun, placed: Placed, content: Content, *, image: str,
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": [*content.arguments, "--host", "0.0.0.0", "--port", str(PORT), "--scratch", SCRATCH],
-        "env": _environment(content),
+        "env": [{"name": name, "value": value} for name, value in (_environment(content) | _threads(placed)).items()],
         "envFrom": _credentials(run, content),
         "ports": [{"name": "metrics", "containerPort": PORT}],
         "resources": placed.resources,
@@ -59,11 +62,22 @@ def template(run: SelfAlignRun, placed: Placed, content: Content, *, image: str,
     return spec | ({"serviceAccountName": account} if account else {})
 
 
-def _environment(content: Content) -> list[dict[str, str]]:
+def _environment(content: Content) -> dict[str, str]:
     values = {"SELFALIGN_TASK": content.task, "HOME": TEMPORARY, "USER": "selfalign", "TMPDIR": TEMPORARY}
     if content.push:
         values["DOCKER_CONFIG"] = DOCKER_FOLDER
-    return [{"name": name, "value": value} for name, value in values.items()]
+    return values
+
+
+def _threads(placed: Placed) -> dict[str, str]:
+    """As many threads as the limit gives CPUs: torch would start one for each of the node's, to be throttled.
+
+    Beside a GPU vLLM and torchrun decide better, and do so if nothing is set.
+    """
+    limits = placed.resources.get("limits", {})
+    if "cpu" not in limits or gpus(limits):
+        return {}
+    return {"OMP_NUM_THREADS": str(math.ceil(parse_quantity(limits["cpu"])))}
 
 
 def _credentials(run: SelfAlignRun, content: Content) -> list[dict[str, Any]]:
