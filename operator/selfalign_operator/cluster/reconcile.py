@@ -31,7 +31,7 @@ from selfalign_operator.planning.view import look
 from selfalign_stages.contract.task import Failure, Problem
 
 LOG = logging.getLogger(__name__)
-RESYNC_SECONDS, BLOCKED_SECONDS = 600.0, 60.0
+RESYNC_SECONDS, BLOCKED_SECONDS = 600.0, 30.0
 
 
 def _now() -> datetime:
