@@ -23,4 +23,4 @@ FROM ${BASE}
 COPY --from=build /opt/selfalign /opt/selfalign
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
-ENTRYPOINT ["/opt/selfalign/bin/python", "-m", "selfalign_operator.cluster.service"]
+ENTRYPOINT ["/opt/selfalign/bin/python", "-m", "selfalign_operator.cluster.main"]

@@ -46,12 +46,12 @@ def stage(count: int, *, deterministic: bool = False) -> tuple[int, float]:
     from selfalign_stages.answering import self_align
     from selfalign_stages.artifacts.chunks import Chunks
     from selfalign_stages.artifacts.file_store import FileStore
-    from selfalign_stages.context import StepContext
     from selfalign_stages.contract.rows import Answer
     from selfalign_stages.contract.task import StoreLocation, Task
     from selfalign_stages.engine import generation
     from selfalign_stages.engine.interface import Decoding, Request, seed_for
     from selfalign_stages.engine.vllm_engine import VllmEngine
+    from selfalign_stages.step.context import StepContext
 
     engine, made, rendered = (
         VllmEngine(builtin.folder("models", "hamlet"), seed=1),

@@ -8,14 +8,14 @@ from typing import Any
 
 from selfalign_stages.artifacts import writing
 from selfalign_stages.artifacts.file_store import FileStore
-from selfalign_stages.artifacts.store import Store
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Leaf, StoreLocation, Task
 from selfalign_stages.engine.interface import Completion, Decoding, Request, Scored
-from selfalign_stages.stopping import Stop
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.step.stopping import Stop
+from selfalign_stages.step.store import Store
 
 
 class Asked(Stop):
@@ -49,7 +49,7 @@ def context(
             key=key,
             seed=seed,
             store=StoreLocation(uri=(folder / "store").as_uri()),
-            parameters=parameters.plain() if parameters else {},
+            parameters=parameters.to_dict() if parameters else {},
             inputs=inputs or {},
             leaves={name: Leaf(uri=uri) for name, uri in (leaves or {}).items()},
             **task,

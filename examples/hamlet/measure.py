@@ -14,9 +14,9 @@ from typing import cast, get_args
 from selfalign_stages.contract.parameters import Sampling, Variant
 from selfalign_stages.engine.interface import Decoding, Engine, Request
 from selfalign_stages.engine.vllm_engine import VllmEngine
-from selfalign_stages.evaluation import adherence, hhh, suites, summary, truthfulqa
-from selfalign_stages.evaluation.framing import Framing
-from selfalign_stages.evaluation.items import Outcome
+from selfalign_stages.evaluation import adherence, bootstrap, hhh, suites, truthfulqa
+from selfalign_stages.evaluation.items import ItemScore
+from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack import rendering
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.model import Pack
@@ -25,7 +25,7 @@ DEMONSTRATIONS = 6
 SHOWN_ANSWERS = 8
 
 
-def outcomes(engine: Engine, framing: Framing, *, temperature: float, seed: int) -> list[Outcome]:
+def outcomes(engine: Engine, framing: VariantPrompts, *, temperature: float, seed: int) -> list[ItemScore]:
     """All three suites of the pack."""
     pack, sampling = framing.pack, Sampling(temperature=temperature, top_p=0.95, max_tokens=160)
     checks = suites.checks(suites.content("pack://adherence", pack))
@@ -36,11 +36,11 @@ def outcomes(engine: Engine, framing: Framing, *, temperature: float, seed: int)
     )
 
 
-def show(found: list[Outcome], *, title: str) -> None:
+def show(found: list[ItemScore], *, title: str) -> None:
     """Means of every metric, and a few answers."""
     print(f"== {title}")
-    for name, values in sorted(summary.by_metric(found).items()):
-        print(f"{name:32} {summary.mean(list(values.values())):.3f}")
+    for name, values in sorted(bootstrap.by_metric(found).items()):
+        print(f"{name:32} {bootstrap.mean(list(values.values())):.3f}")
     answers = [item for item in found if item.answer is not None]
     for item in answers[:: max(1, len(answers) // SHOWN_ANSWERS)]:
         print(f"  {item.id} {item.values['overall']:.0f} {item.answer!r}")
@@ -71,7 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     pack, engine = load(options.pack), VllmEngine(options.model, seed=options.seed)
     for variant in options.variants:
-        framing = Framing(pack=pack, variant=cast(Variant, variant), assistant_name=options.assistant_name)
+        framing = VariantPrompts(pack=pack, variant=cast(Variant, variant), assistant_name=options.assistant_name)
         found = outcomes(engine, framing, temperature=options.temperature, seed=options.seed)
         show(found, title=f"{variant} at temperature {options.temperature}")
     show_lists(engine, pack, seed=options.seed)

@@ -20,21 +20,24 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from selfalign_stages import hits, results, steps
-from selfalign_stages.artifacts.opening import open_store
+from selfalign_stages import steps
+from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.artifacts.reading import read_manifest
-from selfalign_stages.context import StepContext
+from selfalign_stages.contract import termination_message
 from selfalign_stages.contract.exits import AccessDenied, BadInput, DoesNotFit, ExitCode, StageError
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightTask, Task
-from selfalign_stages.progress import Progress
-from selfalign_stages.stopping import IN_ONE_PIECE, Stop
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.step.progress import ProgressMeter
+from selfalign_stages.step.stopping import IN_ONE_PIECE, Stop
 
 LOG = logging.getLogger("selfalign")
 
 TASK = "SELFALIGN_TASK"
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where the kubelet collects a container's last message (core/v1, default terminationMessagePath)."""
 # OpenMP's threads give the core away while they wait. Else a step on CPUs that has neighbours, other pods of its run
 # among them, takes twice as long. It is read when torch is loaded.
 WAITING = {"OMP_WAIT_POLICY": "passive"}
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in WAITING.items():
         os.environ.setdefault(name, value)
     LOG.setLevel(logging.INFO)  # of us alone: clients of hubs and buckets log addresses that are signed
-    result_path = options.result or results.default_path()
+    result_path = options.result or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)
     try:
         stop = Stop()
         stop.listen()
@@ -56,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as raised:
         error = _as_stage_error(raised)
         LOG.error("%s: %s", error.reason, error)
-        results.write(result_path, Failure(reason=error.reason, message=str(error), counts=error.counts))
+        _write_message(result_path, Failure(reason=error.reason, message=str(error), counts=error.counts))
         return int(error.code)
-    results.write(result_path, outcome)
+    _write_message(result_path, outcome)
     return ExitCode.PUBLISHED
 
 
@@ -77,19 +80,19 @@ def _step(options: argparse.Namespace, stop: Stop) -> Model:
         raise BadInput(f"{options.task}: is a task of kind {task.kind}, not {options.kind}", reason="InvalidTask")
     store = open_store(task.store)
     found = read_manifest(store, ArtifactRef(kind=task.kind, key=task.key))
-    if found is not None and steps.stands(store, found):
+    if found is not None and steps.still_valid(store, found):
         LOG.info("%s: found in the store", task.id)
-        return hits.result(found, cache="Hit")
+        return termination_message.result_of(found, cache="Hit")
     if task.kind != "import":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # GPU pods never wait for a hub: models come from the store
-    progress = Progress()
+    progress = ProgressMeter()
     with (
         _served(progress, task.id, options),
         tempfile.TemporaryDirectory(prefix="selfalign-", dir=options.scratch) as scratch,
     ):
         context = StepContext(task=task, store=store, scratch=Path(scratch), progress=progress, stop=stop)
         with stop.at_once() if task.kind in IN_ONE_PIECE else nullcontext():
-            return hits.result(steps.load(task.kind)(context), cache="Miss")
+            return termination_message.result_of(steps.load(task.kind)(context), cache="Miss")
 
 
 def _read(path: Path | None, shape: type[Asked]) -> Asked:
@@ -104,13 +107,15 @@ def _read(path: Path | None, shape: type[Asked]) -> Asked:
 
 
 @contextmanager
-def _served(progress: Progress, step: str, options: argparse.Namespace) -> Iterator[None]:
+def _served(progress: ProgressMeter, step: str, options: argparse.Namespace) -> Iterator[None]:
     """Answers while the step runs; a port that is taken costs the progress display, never the step."""
-    from selfalign_stages import serving
+    from selfalign_stages import progress_server
 
     server = None
     try:
-        server = serving.serve(progress, step=step, host=options.host, port=options.port) if options.port else None
+        server = (
+            progress_server.serve(progress, step=step, host=options.host, port=options.port) if options.port else None
+        )
     except OSError as error:
         LOG.warning("%s: serves no progress on %s:%s: %s", step, options.host, options.port, error)
     try:
@@ -119,6 +124,21 @@ def _served(progress: Progress, step: str, options: argparse.Namespace) -> Itera
         if server:
             server.shutdown()
             server.server_close()
+
+
+def _write_message(path: Path | None, message: Model) -> None:
+    """Writes the process's last message: within Kubernetes' limit into a termination log, else whole to a file.
+
+    A file is replaced atomically. A termination log is a mounted file, which cannot be replaced by a rename.
+    """
+    if path is None:
+        return
+    if path == TERMINATION_LOG:
+        path.write_bytes(termination_message.encode(message))
+        return
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(termination_message.to_json(message))
+    os.replace(partial, path)
 
 
 def _as_stage_error(raised: Exception) -> StageError:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
-from selfalign_stages.artifacts.store import Store
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.step.store import Store
 
 MODULES: dict[Kind, str] = {
     "import": "base.importing",
@@ -31,7 +31,7 @@ def load(kind: Kind) -> Callable[[StepContext], Manifest]:
     return cast(Callable[[StepContext], Manifest], import_module(f"selfalign_stages.{MODULES[kind]}").run)
 
 
-def stands(store: Store, manifest: Manifest) -> bool:
+def still_valid(store: Store, manifest: Manifest) -> bool:
     """Whether what a published step did outside the store is still there: a registry may have lost an image."""
     if manifest.kind != "push":
         return True

@@ -43,7 +43,7 @@ class OperatorProcess:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "selfalign_operator.cluster.service"],
+                [sys.executable, "-m", "selfalign_operator.cluster.main"],
                 env=os.environ | given | self.environment,
                 stdout=log,
                 stderr=log,

@@ -14,10 +14,10 @@ from typing import Any
 from kubernetes import client, config
 from tests.cluster.control_plane import Cluster
 
-from selfalign_operator import graph
 from selfalign_operator.jobs.identity import SELECTOR, STEP
-from selfalign_stages.contract.packing import packed
+from selfalign_operator.planning import graph
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result, Task
+from selfalign_stages.contract.termination_message import encode
 
 Ending = tuple[int, str]
 """Exit code and termination message."""
@@ -113,7 +113,7 @@ def publish(step: str, pod: dict[str, Any]) -> Ending:
     told = environment["SELFALIGN_TASK"]
     if step == "preflight":
         leaves = {name: f"sha256:{name}" for name in PreflightTask.model_validate_json(told).leaves}
-        return 0, packed(PreflightResult(leaves=leaves | _mounted_pack(pod))).decode()
+        return 0, encode(PreflightResult(leaves=leaves | _mounted_pack(pod))).decode()
     task = Task.model_validate_json(told)
     metrics: dict[str, dict[str, Any]] = {
         "evaluation-gate": {"passed": True, "failedGates": "", "base.hhh.overall": 0.5},

@@ -11,27 +11,27 @@ from kubernetes import config
 from tests.cluster.namespace import Namespace
 from tests.cluster.pretend_node import pretend_node, publish
 
-from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.cluster.api import Api
+from selfalign_operator.cluster.client import Client
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.reconcile import Reconciler
 from selfalign_operator.jobs.identity import STEP
-from selfalign_operator.jobs.job import Images
+from selfalign_operator.jobs.job import StageImages
+from selfalign_operator.planning import graph
 
 pytestmark = pytest.mark.slow
 
-IMAGES = Images({name: f"local.test/{name}:1" for name in ("cpu", "generate", "train")})
+IMAGES = StageImages({name: f"local.test/{name}:1" for name in ("cpu", "generate", "train")})
 
 
 class Died(BaseException):
     """The operator is gone, like by SIGKILL: nothing of ours catches it."""
 
 
-class Mortal(Api):
+class Mortal(Client):
     """Dies at its first write that is none for trial: before it reaches the API server, or with the answer lost."""
 
-    def __init__(self, api: Api, *, before: bool) -> None:
+    def __init__(self, api: Client, *, before: bool) -> None:
         super().__init__(api.connection)
         self.before = before
 
@@ -43,12 +43,12 @@ class Mortal(Api):
         raise Died(f"{method} {path}")
 
 
-def look(api: Api, key: tuple[str, str]) -> bool:
+def look(api: Client, key: tuple[str, str]) -> bool:
     """One look of an operator that has just been started; whether it outlived it."""
 
     async def once() -> None:
         async with aiohttp.ClientSession() as http:
-            await Reconciler(api=api, images=IMAGES, http=http, health=Health()).look(key)
+            await Reconciler(client=api, images=IMAGES, http=http, health=Health()).reconcile(key)
 
     try:
         asyncio.run(once())
@@ -58,11 +58,11 @@ def look(api: Api, key: tuple[str, str]) -> bool:
 
 
 @pytest.fixture
-def api(namespace: Namespace) -> Api:
-    return Api(config.new_client_from_config(str(namespace.cluster.kubeconfig)))
+def api(namespace: Namespace) -> Client:
+    return Client(config.new_client_from_config(str(namespace.cluster.kubeconfig)))
 
 
-def until_ready(namespace: Namespace, operator: Callable[[int], Api]) -> int:
+def until_ready(namespace: Namespace, operator: Callable[[int], Client]) -> int:
     """Looks again and again, each time by another operator; how many of them died."""
     key, deaths = (namespace.name, "trial"), 0
     for number in range(2000):
@@ -72,7 +72,7 @@ def until_ready(namespace: Namespace, operator: Callable[[int], Api]) -> int:
     raise AssertionError(f"not ready after {deaths} deaths: {namespace.status().get('conditions')}")
 
 
-def test_an_operator_that_dies_after_every_write_makes_the_same_run(namespace: Namespace, api: Api) -> None:
+def test_an_operator_that_dies_after_every_write_makes_the_same_run(namespace: Namespace, api: Client) -> None:
     with pretend_node(namespace.cluster, publish):
         namespace.apply()
         deaths = until_ready(namespace, lambda _: Mortal(api, before=False))
@@ -86,7 +86,7 @@ def test_an_operator_that_dies_after_every_write_makes_the_same_run(namespace: N
     assert look(Mortal(api, before=True), (namespace.name, "trial")), "nothing is left to be written"
 
 
-def test_an_operator_that_dies_before_every_other_write_makes_the_same_run(namespace: Namespace, api: Api) -> None:
+def test_an_operator_that_dies_before_every_other_write_makes_the_same_run(namespace: Namespace, api: Client) -> None:
     with pretend_node(namespace.cluster, publish):
         namespace.apply()
         deaths = until_ready(namespace, lambda number: Mortal(api, before=True) if number % 2 else api)

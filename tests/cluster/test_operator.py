@@ -13,12 +13,12 @@ from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.pretend_node import Ending, pretend_node, publish
 
-from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import STEP
+from selfalign_operator.planning import graph
 from selfalign_stages.contract.manifest import Counts
-from selfalign_stages.contract.packing import packed
 from selfalign_stages.contract.task import PreflightResult, Problem, Result
+from selfalign_stages.contract.termination_message import encode
 
 pytestmark = pytest.mark.slow
 
@@ -250,7 +250,7 @@ def test_what_preflight_finds_and_what_the_api_server_refuses_are_told_in_one_me
 ) -> None:
     def script(step: str, pod: dict[str, Any]) -> Ending:
         found = Problem(field="spec.artifacts.uri", message="there is no bucket")
-        return (0, packed(PreflightResult(problems=(found,))).decode()) if step == "preflight" else publish(step, pod)
+        return (0, encode(PreflightResult(problems=(found,))).decode()) if step == "preflight" else publish(step, pod)
 
     template = {"spec": {"containers": [{"name": "stage", "resources": {"limits": {"cpu": "-1"}}}]}}
     with pretend_node(namespace.cluster, script):

@@ -14,7 +14,7 @@ def body(world: World | None = None, *, generation: int = 1) -> dict[str, Any]:
     """The object; without a world as the API server makes it before any operator has seen it."""
     made = manifest()
     made["metadata"] |= {"generation": generation}
-    status = {"observedGeneration": -1} if world is None else world.run.status.plain()
+    status = {"observedGeneration": -1} if world is None else world.run.status.to_dict()
     spec = {} if world is None else {"suspend": world.run.spec.suspend}
     return made | {"spec": made["spec"] | spec, "status": status}
 
@@ -37,7 +37,7 @@ def working(**spec: Any) -> World:
 def waiting() -> World:
     """The import has no node."""
     world = working()
-    world.change("import", held=Failure(reason="Unschedulable", message="no node has room"))
+    world.change("import", pending=Failure(reason="Unschedulable", message="no node has room"))
     world.act()
     return world
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.plan import Plan, Remove, StartPreflight, StartStep, Stop, plan
+from selfalign_operator.planning import graph
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
+from selfalign_operator.planning.plan import Plan, RemoveAttempt, StartPreflight, StartStep, StopAttempt, plan
 from selfalign_stages.contract.task import PreflightResult, Result
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -61,10 +61,10 @@ class World:
     def act(self) -> Plan:
         current = self.plan()
         for action in current.actions:
-            if isinstance(action, Stop):
+            if isinstance(action, StopAttempt):
                 self.change(action.id, stopping=True)
                 continue
-            if isinstance(action, Remove):
+            if isinstance(action, RemoveAttempt):
                 self.attempts[action.id] = [a for a in self.attempts[action.id] if a.number != action.attempt]
                 continue
             id_ = PREFLIGHT if isinstance(action, StartPreflight) else action.step.id
@@ -83,7 +83,7 @@ class World:
         attempt = self.attempts[id_][-1]
         told: Result | PreflightResult | None = None
         if code == 0 and id_ == PREFLIGHT:
-            told = answer or PreflightResult(leaves=leaf_digests(self.run), found=dict(self.found))
+            told = answer or PreflightResult(leaves=leaf_digests(self.run), hits=dict(self.found))
         elif code == 0:
             told = result(id_, attempt.key, **self.metrics.get(id_, {}))
         self.change(id_, exit_code=code, finished=self.now, result=told)
@@ -94,11 +94,11 @@ class World:
     def to_the_end(self, choose: Callable[[list[str]], str] = lambda ids: ids[0]) -> Plan:
         """Ends one process after the other until nothing is left to do."""
         current = self.act()
-        while self.running() or current.wake is not None and not current.over:
+        while self.running() or current.requeue_at is not None and not current.finished:
             if self.running():
                 self.end(choose(self.running()))
-            elif current.wake is not None:
-                self.now = max(self.now, current.wake)
+            elif current.requeue_at is not None:
+                self.now = max(self.now, current.requeue_at)
             current = self.act()
         return current
 

@@ -11,8 +11,8 @@ import yaml
 from tests.operator.builders import manifest
 from tests.operator.test_manifest_loading import WRONG_VALUES
 
-from selfalign_operator import crd
 from selfalign_operator.manifest import overrides
+from selfalign_operator.schemas import crd
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = crd.definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

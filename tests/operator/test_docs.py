@@ -8,10 +8,18 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_command_reference_is_what_the_commands_say(tmp_path: Path) -> None:
-    """`typer selfalign_operator.cli utils docs --name selfalign --output docs/cli.md` writes it anew."""
+    """`typer selfalign_operator.cli.app utils docs --name selfalign --output docs/cli.md` writes it anew."""
     from typer.cli import app
 
-    arguments = ["selfalign_operator.cli", "utils", "docs", "--name", "selfalign", "--output", str(tmp_path / "cli.md")]
+    arguments = [
+        "selfalign_operator.cli.app",
+        "utils",
+        "docs",
+        "--name",
+        "selfalign",
+        "--output",
+        str(tmp_path / "cli.md"),
+    ]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert (tmp_path / "cli.md").read_text() == (ROOT / "docs" / "cli.md").read_text()
 

@@ -48,7 +48,7 @@ def test_what_keeps_a_step_waiting_is_told_once() -> None:
     world = working()
     told(world)
     told(world)
-    world.change("import", held=Failure(reason="Unschedulable", message="no node has room"))
+    world.change("import", pending=Failure(reason="Unschedulable", message="no node has room"))
     assert told(world) == [("Warning", "Unschedulable")]
     assert told(world) == []
 

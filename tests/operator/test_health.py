@@ -48,43 +48,43 @@ def test_liveness_fails_once_the_watches_have_been_silent_for_too_long() -> None
     assert asked(health, "/healthz")[0] == 200
     clock.now = STALE_SECONDS + 1
     assert asked(health, "/healthz") == (503, "watches heard 91 s ago\n")
-    health.heard()
+    health.record_watch_event()
     assert asked(health, "/healthz")[0] == 200
 
 
 def test_readiness_begins_with_the_first_word_of_a_watch() -> None:
     health = Health()
     assert asked(health, "/readyz")[0] == 503
-    health.heard()
+    health.record_watch_event()
     assert asked(health, "/readyz")[0] == 200
 
 
 def test_a_run_counts_in_the_phase_it_is_in_and_no_more_when_it_is_gone() -> None:
     health, counted = Health(), counting("selfalign_runs")
-    health.seen(RUN, "Engraving")
-    health.seen(RUN, "Ready")
-    health.seen(("team", "other"), "Ready")
+    health.set_phase(RUN, "Engraving")
+    health.set_phase(RUN, "Ready")
+    health.set_phase(("team", "other"), "Ready")
     assert counted(health, phase="Engraving") == 0
     assert counted(health, phase="Ready") == 2
-    health.seen(RUN, None)
+    health.set_phase(RUN, None)
     assert counted(health, phase="Ready") == 1
 
 
 def test_a_step_that_ran_has_a_duration_and_one_that_was_found_has_none() -> None:
     health, counted = Health(), counting("selfalign_step_duration_seconds_count")
-    health.told(RunStatus(), status("Succeeded", cache="Hit", seconds=3.0))
+    health.count_ended_steps(RunStatus(), status("Succeeded", cache="Hit", seconds=3.0))
     assert counted(health, step="import") is None
-    health.told(status("Running"), status("Succeeded", cache="Miss", seconds=3.0))
-    health.told(status("Succeeded"), status("Succeeded", cache="Miss", seconds=3.0))
+    health.count_ended_steps(status("Running"), status("Succeeded", cache="Miss", seconds=3.0))
+    health.count_ended_steps(status("Succeeded"), status("Succeeded", cache="Miss", seconds=3.0))
     assert counted(health, step="import") == 1
 
 
 def test_only_attempts_after_the_first_are_retries() -> None:
     health, counted = Health(), counting("selfalign_retries_total")
-    health.created("import", 1)
+    health.count_job("import", 1)
     assert counted(health, step="import") is None
-    health.created("import", 2)
-    health.created("import", 3)
+    health.count_job("import", 2)
+    health.count_job("import", 3)
     assert counted(health, step="import") == 2
 
 

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from tests.operator.builders import leaf_digests, run
 
-from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs import identity
-from selfalign_operator.jobs.job import Images, preflight_job, step_job
-from selfalign_operator.jobs.overlay import overlaid
-from selfalign_operator.plan import StartPreflight, StartStep
+from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
+from selfalign_operator.jobs.overlay import overlay
+from selfalign_operator.planning import graph
+from selfalign_operator.planning.plan import StartPreflight, StartStep
 from selfalign_stages.contract.graph import keys
 from selfalign_stages.contract.task import PreflightTask, Task
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-IMAGES = Images({"cpu": "local.test/cpu:1", "generate": "local.test/generate:1", "train": "local.test/train:1"})
+IMAGES = StageImages({"cpu": "local.test/cpu:1", "generate": "local.test/generate:1", "train": "local.test/train:1"})
 STORE = {"uri": "s3://runs/a", "endpoint": "http://s3:9000", "secretRef": {"name": "s3"}}
 
 
@@ -177,7 +177,7 @@ def test_a_malformed_template_is_left_to_the_api_server(spec: Any) -> None:
 
 
 def test_a_null_in_a_template_removes_a_field() -> None:
-    assert overlaid({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
+    assert overlay({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
 
 
 def test_moving_a_stage_changes_no_key() -> None:

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from tests.operator.builders import NOW, manifest
 
-from selfalign_operator.local.attempts import Attempts
 from selfalign_operator.local.machine import Machine
+from selfalign_operator.local.process_table import ProcessTable
 from selfalign_operator.local.workdir import Workdir
 from selfalign_stages.contract.task import Progress, StoreLocation, Task
 
@@ -227,7 +227,7 @@ def test_progress_is_polled_while_a_step_runs(place: Place) -> None:
     place.script(**{"import": ["hang"]})
     task = Task(id="import", kind="import", key="k", seed=1, store=StoreLocation(uri="file:///s"), parameters={})
     program = [sys.executable, str(STANDIN), str(place.folder / "script.json")]
-    attempts = Attempts(Workdir(place.folder / "work", "trial"), Machine(cores=2, gpus=0), program)
+    attempts = ProcessTable(Workdir(place.folder / "work", "trial"), Machine(cores=2, gpus=0), program)
     attempts.begin("import", kind="import", key="k", number=1, task=task, now=NOW)
 
     def told() -> Progress | None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.builders import manifest
 
+from selfalign_operator.api.quantity import parse_quantity
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.values import amount, seconds
+from selfalign_operator.api.values import seconds
 from selfalign_operator.manifest.loading import load
 from selfalign_stages.contract.task import Problem
 
@@ -233,8 +234,8 @@ def test_a_set_that_leads_nowhere_is_a_problem(override: str, field: str) -> Non
 
 def test_durations_and_quantities_mean_what_they_say() -> None:
     assert [seconds(text) for text in ("10m", "72h", "1h30m", "45s")] == [600, 259_200, 5400, 45]
-    assert [int(amount(text)) for text in ("4Gi", "4G", "7", 7)] == [2**32, 4_000_000_000, 7, 7]
-    assert amount("500m") * 2 == 1
+    assert [int(parse_quantity(text)) for text in ("4Gi", "4G", "7", 7)] == [2**32, 4_000_000_000, 7, 7]
+    assert parse_quantity("500m") * 2 == 1
 
 
 @given(st.text(max_size=200))

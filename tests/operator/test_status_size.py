@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.builders import NOW, World, run
 
-from selfalign_operator.api.status import Past, RunStatus
-from selfalign_operator.plan import plan
-from selfalign_operator.planning import bounds
+from selfalign_operator.api.status import PastGeneration, RunStatus
+from selfalign_operator.planning import truncation
 from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.planning.plan import plan
 from selfalign_stages.contract.gates import METRICS
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem
 
@@ -31,9 +31,9 @@ def told(status: RunStatus, type_: Any) -> str:
     return condition.message
 
 
-def past(generation: int) -> Past:
+def past(generation: int) -> PastGeneration:
     digest = "sha256:" + "d" * 64
-    return Past(generation=generation, image=f"{REPOSITORY}@{digest}", digest=digest, completion_time=NOW)
+    return PastGeneration(generation=generation, image=f"{REPOSITORY}@{digest}", digest=digest, completion_time=NOW)
 
 
 def test_when_all_is_done_with_many_workers_metrics_and_a_past() -> None:
@@ -82,7 +82,7 @@ def test_when_every_step_waits_with_many_words() -> None:
     world.act()
     world.end(PREFLIGHT)
     world.act()
-    world.change("import", held=Failure(reason="Unschedulable", message=LONG))
+    world.change("import", pending=Failure(reason="Unschedulable", message=LONG))
     held = {step: world.observed().attempts["import"] for step in world.run.status.steps}
     status = plan(world.run, replace(world.observed(), attempts=held), NOW).status
     assert size(status) < LIMIT
@@ -90,12 +90,12 @@ def test_when_every_step_waits_with_many_words() -> None:
 
 @given(st.text(), st.integers(min_value=8, max_value=64))
 def test_a_text_that_is_cut_fits_in_bytes_and_says_so(text: str, limit: int) -> None:
-    cut = bounds.text(text, limit)
+    cut = truncation.text(text, limit)
     assert len(cut.encode()) <= limit
     assert cut == text or cut.endswith("...")
 
 
 @given(st.dictionaries(st.text(max_size=9), st.integers(min_value=1, max_value=9), max_size=30))
 def test_rejected_rows_keep_their_sum(counts: dict[str, int]) -> None:
-    kept = bounds.rejected(counts)
-    assert sum(kept.values()) == sum(counts.values()) and len(kept) <= bounds.REASONS
+    kept = truncation.rejected(counts)
+    assert sum(kept.values()) == sum(counts.values()) and len(kept) <= truncation.REASONS

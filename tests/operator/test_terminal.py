@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from tests.operator.builders import World, run
-from tests.operator.test_run_plan import world_at
+from tests.operator.test_plan import world_at
 
 from selfalign_operator.planning.observation import PREFLIGHT
-from selfalign_operator.terminal import bars, ending, numbers, report
-from selfalign_operator.terminal.lines import Lines
+from selfalign_operator.terminal import closing, numbers, progress_bars, report
+from selfalign_operator.terminal.progress_lines import Lines
 from selfalign_stages.contract.task import Progress, StoreLocation
 
 
@@ -46,7 +46,7 @@ def test_lines_tell_each_start_and_end_once() -> None:
     show = Lines(said.append, clock=lambda: 0.0).show
     world = World(run())
     current = world.act()
-    while not current.over:
+    while not current.finished:
         show(current.status)
         for id_ in world.running():
             world.end(id_)
@@ -72,7 +72,7 @@ def test_lines_stay_quiet_between_two_reports_of_progress() -> None:
 def test_bars_show_stages_and_what_runs() -> None:
     world = world_at()
     world.change("import", progress=Progress(done=3, total=12, unit="files", rate=1.5, eta=6))
-    told = text(bars.draw(world.plan().status))
+    told = text(progress_bars.draw(world.plan().status))
     assert "3/12 files, 1.5/s, 6.0s left" in told
     assert all(stage in told for stage in ("redTeaming", "selfAlign", "engraving", "cloning", "evaluation"))
 
@@ -89,7 +89,7 @@ def test_the_tables_show_stages_steps_and_intervals() -> None:
 
 def test_success_tells_where_things_are_and_what_comes_next() -> None:
     status = World(run()).to_the_end().status
-    told = "\n".join(ending.success(status, store=StoreLocation(uri="file:///w/store"), image_key="k" * 64))
+    told = "\n".join(closing.success(status, store=StoreLocation(uri="file:///w/store"), image_key="k" * 64))
     assert "localhost/trial:candidate@sha256:abc" in told
     assert "/w/store/cas/image/" in told and "crane push" in told
 
@@ -99,7 +99,7 @@ def test_an_image_that_was_pushed_is_told_by_digest_and_not_to_be_pushed_again()
     assert status.image is not None
     pushed = status.image.model_copy(update={"reference": "reg.test/ida@sha256:abc"})
     status = status.model_copy(update={"image": pushed})
-    told = "\n".join(ending.success(status, store=StoreLocation(uri="file:///w/store"), image_key="k" * 64))
+    told = "\n".join(closing.success(status, store=StoreLocation(uri="file:///w/store"), image_key="k" * 64))
     assert "reg.test/ida@sha256:abc" in told and told.count("sha256:abc") == 1 and "crane push" not in told
 
 
@@ -107,8 +107,8 @@ def test_a_log_is_cut_to_its_last_useful_lines(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     frames = 'Traceback (most recent call last):\n  File "x.py", line 1, in y\n    z()\n'
     log.write_text("".join(f"line {n}\n\n" for n in range(50)) + frames + "ValueError: what\n")
-    told = ending.last_lines(log)
-    assert len(told) == ending.LOG_LINES and told[-1] == "ValueError: what" and told[-2] == "line 49"
+    told = closing.last_lines(log)
+    assert len(told) == closing.LOG_LINES and told[-1] == "ValueError: what" and told[-2] == "line 49"
 
 
 def test_preflight_has_no_line_of_its_own_among_the_stages() -> None:

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from selfalign_operator.api.placement import PodDefaults
-from selfalign_operator.api.rules import cel
+from selfalign_operator.api.resources import PodDefaults
 from selfalign_operator.api.sources import Artifacts, BaseModelSource, ObjectRef, Principles
 from selfalign_operator.api.stages import Stages
 from selfalign_operator.api.status import RunStatus
+from selfalign_operator.api.validation import cel
 from selfalign_operator.api.values import AssistantName, Duration, ObjectName, RunName
 from selfalign_stages.contract.model import Model
 

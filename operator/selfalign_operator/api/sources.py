@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from selfalign_operator.api.rules import cel
+from selfalign_operator.api.validation import cel
 from selfalign_operator.api.values import ObjectName
 from selfalign_stages.contract.model import Model
 

@@ -4,17 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from selfalign_operator.api.placement import Placement
-from selfalign_operator.api.rules import map_by
+from selfalign_operator.api.resources import Placement
 from selfalign_operator.api.training import Training
-from selfalign_stages.contract import parameters
+from selfalign_operator.api.validation import map_by
 from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.parameters import Sampling
 
 TEMPERATURE = "spread of the choice among tokens, 0 always takes the likeliest"
 TOP_P = "part of the probability that is drawn from"
 
 
-class TopicSampling(parameters.Sampling):
+class TopicSampling(Sampling):
     """Decoding settings of the topic lists."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
@@ -22,7 +22,7 @@ class TopicSampling(parameters.Sampling):
     max_tokens: int = Field(default=128, ge=1, description="new tokens per completion")
 
 
-class QuestionSampling(parameters.Sampling):
+class QuestionSampling(Sampling):
     """Decoding settings of topic-guided questions."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
@@ -30,7 +30,7 @@ class QuestionSampling(parameters.Sampling):
     max_tokens: int = Field(default=128, ge=1, description="new tokens per completion")
 
 
-class InstructionSampling(parameters.Sampling):
+class InstructionSampling(Sampling):
     """Decoding settings of general self-instruct."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
@@ -107,7 +107,7 @@ class Suite(Model):
     )
 
 
-class EvaluationSampling(parameters.Sampling):
+class EvaluationSampling(Sampling):
     """Decoding settings of evaluation answers: greedy, so that two runs compare."""
 
     temperature: float = Field(default=0.0, ge=0, le=2, description=TEMPERATURE)

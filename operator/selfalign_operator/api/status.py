@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
-from selfalign_operator.api.rules import map_by
+from selfalign_operator.api.validation import map_by
 from selfalign_stages.contract.graph import Kind, StageName
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Problem
@@ -52,7 +52,7 @@ class StepProgress(Model):
     eta: float | None = Field(default=None, description="seconds left")
 
 
-class Preempted(Model):
+class Preemptions(Model):
     """Stops of a step that were not its own: preemptions, drains, evictions. `earlier` attempts are in `total`."""
 
     attempt: int
@@ -88,7 +88,7 @@ class StepStatus(Model):
     digest: str | None = Field(default=None, description="of the artifact's content")
     job_name: str | None = Field(default=None, description="Job of the newest attempt")
     gpu_seconds: float | None = Field(default=None, description="seconds times devices, over all attempts")
-    preempted: Preempted | None = None
+    preempted: Preemptions | None = None
     message: str | None = None
 
 
@@ -134,7 +134,7 @@ class PreflightStatus(Model):
     leaves: dict[str, str] = {}
 
 
-class Past(Model):
+class PastGeneration(Model):
     """An earlier generation that ended Ready."""
 
     generation: int
@@ -161,14 +161,16 @@ class RunStatus(Model):
     image: ImageStatus | None = None
     gpu_hours: float | None = Field(default=None, description="devices times hours, over all attempts")
     usage: Usage | None = Field(default=None, description="what gpuHours is counted on from")
-    history: tuple[Past, ...] = Field(default=(), description="the last generations that ended Ready, newest first")
+    history: tuple[PastGeneration, ...] = Field(
+        default=(), description="the last generations that ended Ready, newest first"
+    )
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without what is empty.
 
         Server-side apply makes null of a map when its last entry goes, and a schema that wants a map refuses that.
         """
-        found: dict[str, Any] = _filled(super().plain())
+        found: dict[str, Any] = _filled(super().to_dict())
         return found
 
     @property

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from selfalign_operator.api.placement import Placement
-from selfalign_operator.api.rules import cel
-from selfalign_stages.contract import parameters
+from selfalign_operator.api.resources import Placement
+from selfalign_operator.api.validation import cel
 from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.parameters import TrainParameters
 
 Preset = Literal["standard", "paper"]
 
@@ -118,7 +118,7 @@ class Training(Placement):
     merge: Merge = Merge()
 
 
-def resolve(training: Training, *, assistant_name: str, cloning: bool) -> parameters.Train:
+def resolve(training: Training, *, assistant_name: str, cloning: bool) -> TrainParameters:
     """A training step's parameters: what is given, over what the preset says."""
     values = dict(PRESETS[training.preset])
     if training.preset == "paper" and cloning:
@@ -126,4 +126,4 @@ def resolve(training: Training, *, assistant_name: str, cloning: bool) -> parame
     if training.preset == "standard" and training.method == "full":
         values["learning_rate"] = FULL_LEARNING_RATE
     given = {name: getattr(training, name) for name in values if getattr(training, name) is not None}
-    return parameters.Train(assistant_name=assistant_name, **(values | given))
+    return TrainParameters(assistant_name=assistant_name, **(values | given))

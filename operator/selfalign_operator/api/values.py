@@ -2,20 +2,16 @@
 
 import re
 from datetime import timedelta
-from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from selfalign_operator.api.quantity import QUANTITY_PATTERN, parse_quantity
+
 DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 ASSISTANT_NAME_PATTERN = r"^[^\s#{}]([^\n\r\t#{}]*[^\s#{}])?$"
-
-SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
-    suffix: 2 ** (10 * power) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)
-}
 
 
 def seconds(duration: str) -> int:
@@ -25,17 +21,6 @@ def seconds(duration: str) -> int:
         raise ValueError(f"{duration!r} is no duration")
     hours, minutes, rest = (int(part[:-1]) if part else 0 for part in found.groups())
     return int(timedelta(hours=hours, minutes=minutes, seconds=rest).total_seconds())
-
-
-def amount(quantity: str | int) -> Decimal:
-    """The number that a Kubernetes quantity stands for."""
-    text = str(quantity)
-    if not re.fullmatch(QUANTITY_PATTERN, text):
-        raise ValueError(f"{text!r} is no quantity")
-    number = re.match(r"[0-9.]+", text)
-    assert number is not None
-    suffix = text[number.end() :]
-    return Decimal(number.group()) / 1000 if suffix == "m" else Decimal(number.group()) * SUFFIXES[suffix]
 
 
 def _check_duration(text: str) -> str:
@@ -51,7 +36,7 @@ def _check_duration(text: str) -> str:
 
 def _check_quantity(value: str | int) -> str | int:
     try:
-        amount(value)
+        parse_quantity(value)
     except ValueError:
         raise PydanticCustomError(
             "quantity", "not a quantity: write a number with a Kubernetes suffix, such as 500m, 8, 40G or 40Gi (not GB)"

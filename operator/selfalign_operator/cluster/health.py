@@ -20,11 +20,13 @@ class Health:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
-        self._clock, self._heard, self.ready = clock, clock(), False
-        self.unheard: tuple[tuple[str, str], ...] = ()
+        self._clock, self._last_event, self.ready = clock, clock(), False
+        self.missed_runs: tuple[tuple[str, str], ...] = ()
         """Runs whose changes the watch misses (cluster.audit)."""
         self._phases: dict[tuple[str, str], str] = {}
-        self.looks = Histogram("selfalign_reconcile_seconds", "Time of one look at one run", registry=self.registry)
+        self.reconcile_seconds = Histogram(
+            "selfalign_reconcile_seconds", "Time of one look at one run", registry=self.registry
+        )
         self.failures = Counter("selfalign_reconcile_failures_total", "Looks that broke off", registry=self.registry)
         self.jobs = Counter("selfalign_jobs_created_total", "Jobs created", ["step"], registry=self.registry)
         self.ended = Counter("selfalign_steps_total", "Steps that ended", ["step", "state"], registry=self.registry)
@@ -41,9 +43,9 @@ class Health:
         age = Gauge("selfalign_watch_age_seconds", "Time since the watches were last heard", registry=self.registry)
         age.set_function(self.watch_age)
         missed = Gauge("selfalign_watch_missed_runs", "Runs whose changes the watch misses", registry=self.registry)
-        missed.set_function(lambda: len(self.unheard))
+        missed.set_function(lambda: len(self.missed_runs))
 
-    def seen(self, run: tuple[str, str], phase: str | None) -> None:
+    def set_phase(self, run: tuple[str, str], phase: str | None) -> None:
         """The phase of a run, by namespace and name; None once it is gone."""
         before = self._phases.pop(run, None)
         if before is not None:
@@ -52,13 +54,13 @@ class Health:
             self._phases[run] = phase
             self.runs.labels(phase).inc()
 
-    def created(self, step: str, attempt: int) -> None:
+    def count_job(self, step: str, attempt: int) -> None:
         """A Job was created for an attempt, counted from 1."""
         self.jobs.labels(step).inc()
         if attempt > 1:
             self.retries.labels(step).inc()
 
-    def told(self, before: RunStatus, after: RunStatus) -> None:
+    def count_ended_steps(self, before: RunStatus, after: RunStatus) -> None:
         """A run's status changed: counts the steps that ended, and how long those took that ran."""
         for name, step in after.steps.items():
             old = before.steps.get(name)
@@ -68,18 +70,18 @@ class Health:
             if step.cache == "Miss" and step.seconds is not None:
                 self.durations.labels(name).observe(step.seconds)
 
-    def heard(self) -> None:
+    def record_watch_event(self) -> None:
         """A watch brought something; the first time says that the operator is at work."""
-        self._heard, self.ready = self._clock(), True
+        self._last_event, self.ready = self._clock(), True
 
     def watch_age(self) -> float:
         """Seconds since then."""
-        return self._clock() - self._heard
+        return self._clock() - self._last_event
 
     @property
     def alive(self) -> bool:
         """Whether the watches still bring anything (our own Lease is renewed and watched), and every run's changes."""
-        return self.watch_age() < STALE_SECONDS and not self.unheard
+        return self.watch_age() < STALE_SECONDS and not self.missed_runs
 
     async def serve(self, port: int) -> web.AppRunner:
         """Begins to answer; the caller cleans up."""
@@ -94,7 +96,7 @@ class Health:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         told = f"watches heard {self.watch_age():.0f} s ago\n"
-        told += "".join(f"the watch of runs misses {namespace}/{name}\n" for namespace, name in self.unheard)
+        told += "".join(f"the watch of runs misses {namespace}/{name}\n" for namespace, name in self.missed_runs)
         return web.Response(text=told, status=200 if self.alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from selfalign_operator.cluster.api import Api, Object, Refused
+from selfalign_operator.cluster.client import ApiError, Client, Object
 
 LASTS_SECONDS, ACTS_SECONDS, RENEWS_SECONDS = 15, 10.0, 3.0
 
@@ -19,7 +19,7 @@ LASTS_SECONDS, ACTS_SECONDS, RENEWS_SECONDS = 15, 10.0, 3.0
 class Leadership:
     """`identity` must differ between operators; `clock` is monotonic, in seconds."""
 
-    api: Api
+    client: Client
     namespace: str
     name: str
     identity: str
@@ -28,34 +28,34 @@ class Leadership:
     _seen: tuple[str, float] = field(default=("", 0.0))
 
     @property
-    def held(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether we may act now."""
         return self._renewed is not None and self.clock() - self._renewed < ACTS_SECONDS
 
-    def turn(self) -> bool:
+    def acquire_or_renew(self) -> bool:
         """Renews, takes or waits, once; whether we hold it."""
         began = self.clock()
         try:
-            lease = self.api.lease(self.namespace, self.name)
+            lease = self.client.get_lease(self.namespace, self.name)
             mine = self._create() if lease is None else self._renew(lease)
-        except Refused:  # somebody was faster, or the API server is away: the clock decides how long we may act
-            return self.held
+        except ApiError:  # somebody was faster, or the API server is away: the clock decides how long we may act
+            return self.is_leader
         if mine:
             self._renewed = began
         return mine
 
     def release(self) -> None:
         """Lets the next one begin at once."""
-        if self.held and (lease := self.api.lease(self.namespace, self.name)) is not None:
+        if self.is_leader and (lease := self.client.get_lease(self.namespace, self.name)) is not None:
             self._renewed = None
             lease["spec"]["holderIdentity"] = ""
-            self.api.replace_lease(lease)
+            self.client.replace_lease(lease)
 
     def _create(self) -> bool:
         spec = {"holderIdentity": self.identity, "leaseDurationSeconds": LASTS_SECONDS, "leaseTransitions": 0}
         metadata = {"name": self.name, "namespace": self.namespace}
         times = {"acquireTime": _micro_time(), "renewTime": _micro_time()}
-        self.api.create_lease({"metadata": metadata, "spec": spec | times})
+        self.client.create_lease({"metadata": metadata, "spec": spec | times})
         return True
 
     def _renew(self, lease: Object) -> bool:
@@ -67,7 +67,7 @@ class Leadership:
             spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + 1
             spec["acquireTime"] = _micro_time()
         spec |= {"holderIdentity": self.identity, "renewTime": _micro_time()}
-        self.api.replace_lease(lease)
+        self.client.replace_lease(lease)
         return True
 
     def _expired(self, lease: Object) -> bool:

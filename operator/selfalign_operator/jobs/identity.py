@@ -19,7 +19,7 @@ INDEX_LETTERS = 5
 
 
 @dataclass(frozen=True)
-class Identity:
+class AttemptId:
     """Which attempt at which step of which run a Job is."""
 
     id: str
@@ -27,14 +27,14 @@ class Identity:
     attempt: int
 
 
-def job_name(run: SelfAlignRun, which: Identity) -> str:
+def job_name(run: SelfAlignRun, which: AttemptId) -> str:
     """At most 58 characters. The run's uid is in the hash: a run made anew never meets Jobs of the one before."""
     text = canonical_json([run.metadata.uid, which.id, which.key, which.attempt])
     start = run.metadata.name[: NAME_LETTERS - INDEX_LETTERS].rstrip("-.").replace(".", "-")
     return f"{start}-{which.id[:STEP_LETTERS]}-{sha256_hex(text)[:HASH_LETTERS]}"
 
 
-def labels(run: SelfAlignRun, which: Identity, *, stage: str) -> dict[str, str]:
+def labels(run: SelfAlignRun, which: AttemptId, *, stage: str) -> dict[str, str]:
     """Of the Job and of its pods."""
     return {
         "app.kubernetes.io/name": "selfalign",

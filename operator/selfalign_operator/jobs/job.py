@@ -8,48 +8,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfalign_operator import tasks
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.jobs.identity import GENERATION, KEY, Identity, job_name, labels, owner
-from selfalign_operator.jobs.overlay import overlaid
-from selfalign_operator.jobs.placement import Placed, place, without_devices
-from selfalign_operator.jobs.places import places
-from selfalign_operator.jobs.pod import CONTAINER, Content, template
-from selfalign_operator.plan import StartPreflight, StartStep
+from selfalign_operator.jobs.identity import GENERATION, KEY, AttemptId, job_name, labels, owner
+from selfalign_operator.jobs.overlay import overlay
+from selfalign_operator.jobs.pod import CONTAINER, PodContents, template
+from selfalign_operator.jobs.resolved_placement import ResolvedPlacement, resolve_placement, without_devices
+from selfalign_operator.planning import store_location, tasks
 from selfalign_operator.planning.observation import PREFLIGHT
-from selfalign_stages.contract.exits import ExitCode
+from selfalign_operator.planning.plan import StartPreflight, StartStep
+from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
 from selfalign_stages.contract.graph import KINDS, Kind
 from selfalign_stages.contract.model import Model
 
 QUEUE = "kueue.x-k8s.io/queue-name"
-FINAL = [int(code) for code in (ExitCode.BAD_INPUT, ExitCode.ACCESS_DENIED, ExitCode.DOES_NOT_FIT)]
+
 GRACE_SECONDS: dict[Kind, int] = {"train": 300}
 """Covers a checkpoint and its upload; every other kind loses a chunk at most."""
 SMALL = {"requests": {"cpu": "250m", "memory": "512Mi"}}
 
 
 @dataclass(frozen=True)
-class Images:
+class StageImages:
     """Container images by what they hold: cpu, generate, train."""
 
     names: Mapping[str, str]
     pull_policy: str = "IfNotPresent"
 
 
-def preflight_job(run: SelfAlignRun, action: StartPreflight, *, images: Images, pack: str | None) -> dict[str, Any]:
+def preflight_job(
+    run: SelfAlignRun, action: StartPreflight, *, images: StageImages, pack: str | None
+) -> dict[str, Any]:
     """One small pod that mounts whatever later pods mount, so that what is missing shows before any of them."""
-    task = tasks.preflight(run, places(run))
-    content = Content(arguments=(PREFLIGHT,), task=_json(task), pack=pack, base=True, push=True)
-    placed = Placed(image="cpu", resources=SMALL, template={}, devices=False)
-    which = Identity(PREFLIGHT, action.key, action.attempt)
+    task = tasks.preflight(run, store_location.in_pods(run))
+    content = PodContents(arguments=(PREFLIGHT,), task=_json(task), pack=pack, base=True, push=True)
+    placed = ResolvedPlacement(image="cpu", resources=SMALL, template={}, devices=False)
+    which = AttemptId(PREFLIGHT, action.key, action.attempt)
     return _job(run, which, PREFLIGHT, placed, content, images)
 
 
-def step_job(run: SelfAlignRun, action: StartStep, *, images: Images, pack: str | None) -> dict[str, Any]:
+def step_job(run: SelfAlignRun, action: StartStep, *, images: StageImages, pack: str | None) -> dict[str, Any]:
     """One attempt at a step."""
-    step, placed = action.step, place(run, action.step)
-    task = tasks.step(run, action, places(run)).model_copy(update={"workers": placed.workers})
-    content = Content(
+    step, placed = action.step, resolve_placement(run, action.step)
+    task = tasks.step(run, action, store_location.in_pods(run)).model_copy(update={"workers": placed.workers})
+    content = PodContents(
         arguments=(step.kind,),
         task=_json(task),
         pack=pack if KINDS[step.kind].pack else None,
@@ -57,17 +58,22 @@ def step_job(run: SelfAlignRun, action: StartStep, *, images: Images, pack: str 
         push=step.kind == "push",
         grace_seconds=GRACE_SECONDS.get(step.kind, 120),
     )
-    return _job(run, Identity(step.id, action.key, action.attempt), step.stage, placed, content, images)
+    return _job(run, AttemptId(step.id, action.key, action.attempt), step.stage, placed, content, images)
 
 
 def _job(
-    run: SelfAlignRun, which: Identity, stage: str, placed: Placed, content: Content, images: Images
+    run: SelfAlignRun,
+    which: AttemptId,
+    stage: str,
+    placed: ResolvedPlacement,
+    content: PodContents,
+    images: StageImages,
 ) -> dict[str, Any]:
     marks = labels(run, which, stage=stage)
     pod = {"spec": template(run, placed, content, image=images.names[placed.image], pull_policy=images.pull_policy)}
     for over in (run.spec.pod_defaults.template or {}, placed.template):
-        pod = overlaid(pod, over)
-    pod = overlaid(pod if placed.devices else without_devices(pod), {"metadata": {"labels": marks}})
+        pod = overlay(pod, over)
+    pod = overlay(pod if placed.devices else without_devices(pod), {"metadata": {"labels": marks}})
     queue = {QUEUE: run.spec.queue_name} if run.spec.queue_name else {}
     suspended = {"suspend": True} if queue else {}  # Kueue lets it run; without Kueue it says that it waits for it
     return {
@@ -84,7 +90,7 @@ def _job(
     }
 
 
-def _completion(run: SelfAlignRun, placed: Placed) -> dict[str, Any]:
+def _completion(run: SelfAlignRun, placed: ResolvedPlacement) -> dict[str, Any]:
     """Sharded steps are Indexed: the index is the worker's number, and one worker's crash does not end the others.
 
     A worker ends well only when the artifact is published (KEP-3998): then nothing is left for the others to do.
@@ -109,7 +115,7 @@ def _failure_policy() -> dict[str, Any]:
 
     return {
         "rules": [
-            {"action": "FailJob", "onExitCodes": on_codes(*FINAL)},
+            {"action": "FailJob", "onExitCodes": on_codes(*map(int, FINAL_CODES))},
             {"action": "Ignore", "onExitCodes": on_codes(ExitCode.INTERRUPTED)},
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]

@@ -23,7 +23,7 @@ MERGE_KEYS = {
 }
 
 
-def overlaid(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `patch` over it; neither is changed."""
     merged = dict(base)
     for name, value in patch.items():
@@ -36,7 +36,7 @@ def overlaid(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
 
 def _value(name: str, old: Any, new: Any) -> Any:
     if isinstance(new, Mapping):
-        return overlaid(old if isinstance(old, Mapping) else {}, new)
+        return overlay(old if isinstance(old, Mapping) else {}, new)
     key = MERGE_KEYS.get(name)
     if key is None or not _keyed(old, key) or not _keyed(new, key):
         return new
@@ -50,5 +50,5 @@ def _keyed(value: Any, key: str) -> bool:
 def _by_key(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
     """Items of `old` in their order, each with its item of `new` over it, then the items that are only in `new`."""
     patches = {item[key]: item for item in new}
-    merged = [overlaid(item, patches.pop(item[key], {})) for item in old]
+    merged = [overlay(item, patches.pop(item[key], {})) for item in old]
     return [*merged, *(dict(item) for item in patches.values())]

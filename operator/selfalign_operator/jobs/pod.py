@@ -4,21 +4,22 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
+from selfalign_operator.api.quantity import parse_quantity
+from selfalign_operator.api.resources import gpus
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.jobs.placement import Placed, gpus
+from selfalign_operator.jobs.resolved_placement import ResolvedPlacement
+from selfalign_operator.planning.store_location import BASE_MODEL_FOLDER, base_claim, pack_folder
 
 CONTAINER = "stage"
 PORT = 8080
-CONFIG_MAPS, BASE_FOLDER, DOCKER_FOLDER = "/etc/selfalign/configmap", "/mnt/base-model", "/etc/selfalign/docker"
+DOCKER_FOLDER = "/etc/selfalign/docker"
 SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"
 BASE_PREFIX = "BASE_MODEL_"
 """Before the names in spec.baseModel.secretRef: its S3 credentials are not those of the store."""
 
 
 @dataclass(frozen=True)
-class Content:
+class PodContents:
     """What the pod runs and what it may read: `base` and `pack` mount leaves, `push` the registry's credentials."""
 
     arguments: tuple[str, ...]
@@ -29,7 +30,9 @@ class Content:
     grace_seconds: int = 120
 
 
-def template(run: SelfAlignRun, placed: Placed, content: Content, *, image: str, pull_policy: str) -> dict[str, Any]:
+def template(
+    run: SelfAlignRun, placed: ResolvedPlacement, content: PodContents, *, image: str, pull_policy: str
+) -> dict[str, Any]:
     """The pod template's spec."""
     mounts, volumes = _volumes(run, content)
     container = {
@@ -62,14 +65,14 @@ def template(run: SelfAlignRun, placed: Placed, content: Content, *, image: str,
     return spec | ({"serviceAccountName": account} if account else {})
 
 
-def _environment(content: Content) -> dict[str, str]:
+def _environment(content: PodContents) -> dict[str, str]:
     values = {"SELFALIGN_TASK": content.task, "HOME": TEMPORARY, "USER": "selfalign", "TMPDIR": TEMPORARY}
     if content.push:
         values["DOCKER_CONFIG"] = DOCKER_FOLDER
     return values
 
 
-def _threads(placed: Placed) -> dict[str, str]:
+def _threads(placed: ResolvedPlacement) -> dict[str, str]:
     """As many threads as the limit gives CPUs: torch would start one for each of the node's, to be throttled.
 
     Beside a GPU vLLM and torchrun decide better, and do so if nothing is set.
@@ -80,7 +83,7 @@ def _threads(placed: Placed) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(math.ceil(parse_quantity(limits["cpu"])))}
 
 
-def _credentials(run: SelfAlignRun, content: Content) -> list[dict[str, Any]]:
+def _credentials(run: SelfAlignRun, content: PodContents) -> list[dict[str, Any]]:
     """Pods mount Secrets themselves, so that the operator needs no right to read any."""
     store = run.spec.artifacts.secret_ref if run.spec.artifacts else None
     found: list[dict[str, Any]] = [{"secretRef": {"name": store.name}}] if store else []
@@ -89,7 +92,7 @@ def _credentials(run: SelfAlignRun, content: Content) -> list[dict[str, Any]]:
     return found
 
 
-def _volumes(run: SelfAlignRun, content: Content) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(run: SelfAlignRun, content: PodContents) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     mounts: list[dict[str, Any]] = []
     volumes: list[dict[str, Any]] = []
 
@@ -103,20 +106,8 @@ def _volumes(run: SelfAlignRun, content: Content) -> tuple[list[dict[str, Any]],
     if content.pack:
         add("pack", pack_folder(run), {"configMap": {"name": content.pack}})
     if content.base and (claim := base_claim(run)):
-        add("base-model", BASE_FOLDER, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+        add("base-model", BASE_MODEL_FOLDER, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
     if content.push and (secret := run.spec.image.push_secret_ref):
         items = [{"key": ".dockerconfigjson", "path": "config.json"}]
         add("docker", DOCKER_FOLDER, {"secret": {"secretName": secret.name, "items": items}})
     return mounts, volumes
-
-
-def pack_folder(run: SelfAlignRun) -> str:
-    """Where pods find a pack from a ConfigMap; what is wrong with the pack is told with this path."""
-    named = run.spec.principles.config_map_ref
-    return f"{CONFIG_MAPS}/{named.name}" if named else CONFIG_MAPS
-
-
-def base_claim(run: SelfAlignRun) -> str | None:
-    """The volume claim that a pvc:// base model lies on."""
-    scheme, _, rest = run.spec.base_model.uri.partition("://")
-    return rest.partition("/")[0] if scheme == "pvc" else None

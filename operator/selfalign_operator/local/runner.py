@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 
-from selfalign_operator import tasks
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.local.attempts import Attempts
-from selfalign_operator.plan import Action, Plan, Remove, StartPreflight, Stop, plan
+from selfalign_operator.local.process_table import ProcessTable
+from selfalign_operator.planning import tasks
 from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartPreflight, StopAttempt, plan
+from selfalign_operator.planning.store_location import Locations
 from selfalign_operator.terminal.display import Display
 
 TICK_SECONDS, POLL_SECONDS = 0.05, 1.0
@@ -47,8 +48,8 @@ class Runner:
     """Carries a run to its end."""
 
     run: SelfAlignRun
-    places: tasks.Places
-    attempts: Attempts
+    locations: Locations
+    attempts: ProcessTable
     display: Display
     interrupt: Interrupt
 
@@ -63,7 +64,7 @@ class Runner:
         now = datetime.now(UTC)
         current = self._plan(now)
         polled = time.monotonic()
-        while self.attempts.any_running or not (current.over or self.interrupt.times):
+        while self.attempts.any_running or not (current.finished or self.interrupt.times):
             time.sleep(TICK_SECONDS)
             self._heed_interrupt()
             now = datetime.now(UTC)
@@ -71,7 +72,7 @@ class Runner:
             if due:
                 self.attempts.poll()
                 polled = time.monotonic()
-            woken = current.wake is not None and now >= current.wake
+            woken = current.requeue_at is not None and now >= current.requeue_at
             if self.attempts.reap(now) or due or woken:
                 current = self._plan(now)
         return current.status
@@ -87,17 +88,17 @@ class Runner:
         return current
 
     def _act(self, action: Action, now: datetime) -> None:
-        if isinstance(action, Remove):
+        if isinstance(action, RemoveAttempt):
             return  # processes here leave nothing but logs
-        if isinstance(action, Stop):
+        if isinstance(action, StopAttempt):
             self.attempts.stop(action.id)
             return
         key, number = action.key, action.attempt
         if isinstance(action, StartPreflight):
-            task = tasks.preflight(self.run, self.places)
+            task = tasks.preflight(self.run, self.locations)
             self.attempts.begin(PREFLIGHT, kind=None, key=key, number=number, task=task, now=now)
             return
-        told = tasks.step(self.run, action, self.places)
+        told = tasks.step(self.run, action, self.locations)
         self.attempts.begin(action.step.id, kind=action.step.kind, key=key, number=number, task=told, now=now)
 
     def _heed_interrupt(self) -> None:

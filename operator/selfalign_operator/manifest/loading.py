@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.manifest import combinations, overrides, strict_yaml, wording
+from selfalign_operator.manifest import cross_field, error_messages, overrides
+from selfalign_operator.manifest.document import check_values
+from selfalign_stages.contract import strict_yaml
 from selfalign_stages.contract.task import Problem
 
 PLACEHOLDERS: dict[tuple[str | int, ...], Any] = {
@@ -32,11 +34,11 @@ def load(text: str, *, set_values: Sequence[str] = ()) -> SelfAlignRun | list[Pr
         return [Problem(field="", message=str(error))]
     if not isinstance(document, dict):
         return [Problem(field="", message="a mapping with apiVersion, kind, metadata and spec is expected")]
-    if unusable := strict_yaml.check_values(document):
+    if unusable := check_values(document):
         return unusable
     document = json.loads(json.dumps(document))  # aliases become copies, so that --set changes one place alone
     wrong = [problem for override in set_values if (problem := overrides.apply(document, override)) is not None]
-    if unusable := strict_yaml.check_values(document):
+    if unusable := check_values(document):
         return wrong + unusable
     checked = check(document)
     if isinstance(checked, SelfAlignRun):
@@ -50,11 +52,11 @@ def check(document: dict[str, Any]) -> SelfAlignRun | list[Problem]:
         run = _validate(document)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=True)
-        problems = [wording.problem(one, document) for one in wording.innermost(errors)]
+        problems = [error_messages.problem(one, document) for one in error_messages.innermost(errors)]
         rest = _without(document, errors)
         known = {problem.field for problem in problems}
-        return problems + (combinations.problems(rest, unknown=known) if rest else [])
-    return combinations.problems(run, unknown=set()) or run
+        return problems + (cross_field.problems(rest, unknown=known) if rest else [])
+    return cross_field.problems(run, unknown=set()) or run
 
 
 def _validate(document: dict[str, Any]) -> SelfAlignRun:
@@ -75,7 +77,7 @@ def _without(document: dict[str, Any], errors: Sequence[ErrorDetails]) -> SelfAl
 
 
 def _prune(document: Any, place: tuple[str | int, ...]) -> None:
-    place = wording.real_place(document, place)
+    place = error_messages.real_place(document, place)
     here = document
     for part in place[:-1]:
         try:

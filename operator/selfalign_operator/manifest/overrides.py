@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from selfalign_operator.manifest import strict_yaml
+from selfalign_stages.contract import strict_yaml
 from selfalign_stages.contract.task import Problem
 
 PART = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")

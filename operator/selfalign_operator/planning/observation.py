@@ -47,7 +47,7 @@ class Attempt:
     workers: int = 1
     pods: tuple[Pod, ...] = ()
     exhausted: bool = False
-    held: Failure | None = None
+    pending: Failure | None = None
 
     @property
     def running(self) -> bool:

@@ -7,8 +7,8 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import (
     EvaluationStatus,
     ImageStatus,
-    Past,
-    Preempted,
+    PastGeneration,
+    Preemptions,
     PreflightStatus,
     RunStatus,
     StageStatus,
@@ -16,10 +16,10 @@ from selfalign_operator.api.status import (
     StepProgress,
     StepStatus,
 )
-from selfalign_operator.planning import bounds, conditions
-from selfalign_operator.planning.outcome import Outcome
-from selfalign_operator.planning.view import StepView, View
-from selfalign_stages.contract.graph import Kind, StageName
+from selfalign_operator.planning import conditions, truncation
+from selfalign_operator.planning.run_phase import RunPhase
+from selfalign_operator.planning.run_state import RunState, StepState
+from selfalign_stages.contract.graph import GATE_STEP, Kind, StageName
 from selfalign_stages.contract.manifest import Counts
 
 HISTORY = 5
@@ -36,7 +36,7 @@ ABOUT: dict[StageName, Kind] = {
 """The step kind whose key and counts stand for a stage."""
 
 
-def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime, now: datetime) -> RunStatus:
+def build(run: SelfAlignRun, view: RunState, outcome: RunPhase, *, started: datetime, now: datetime) -> RunStatus:
     """The whole status; equal input gives an equal status."""
     before = run.status.steps
     steps = [_step(step, before.get(id_)) for id_, step in view.steps.items()]
@@ -51,8 +51,8 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
         completion_time=now if over else None,
         conditions=conditions.build(run.metadata.generation, run.status, outcome, now),
         preflight=_preflight(run, view),
-        problems=bounds.problems(view.answer.problems) if view.answer else (),
-        warnings=bounds.warnings(view.answer.warnings) if view.answer else (),
+        problems=truncation.problems(view.answer.problems) if view.answer else (),
+        warnings=truncation.warnings(view.answer.warnings) if view.answer else (),
         stages=stages,
         evaluation=_evaluation(view),
         image=_image(view),
@@ -62,7 +62,7 @@ def build(run: SelfAlignRun, view: View, outcome: Outcome, *, started: datetime,
     )
 
 
-def _preflight(run: SelfAlignRun, view: View) -> PreflightStatus:
+def _preflight(run: SelfAlignRun, view: RunState) -> PreflightStatus:
     last, before = view.preflight.last, run.status.preflight
     kept = before if before is not None and before.key == view.preflight_key else None
     return PreflightStatus(
@@ -73,14 +73,14 @@ def _preflight(run: SelfAlignRun, view: View) -> PreflightStatus:
     )
 
 
-def _history(run: SelfAlignRun) -> tuple[Past, ...]:
+def _history(run: SelfAlignRun) -> tuple[PastGeneration, ...]:
     """What the status before says of its own generation moves here when another one begins."""
     told = run.status
     if not told.ready or told.image is None or told.completion_time is None:
         return told.history
     if told.observed_generation == run.metadata.generation:
         return told.history
-    past = Past(
+    past = PastGeneration(
         generation=told.observed_generation,
         image=told.image.reference,
         digest=told.image.digest,
@@ -89,7 +89,7 @@ def _history(run: SelfAlignRun) -> tuple[Past, ...]:
     return (past, *told.history)[:HISTORY]
 
 
-def _phase(outcome: Outcome, stages: Sequence[StageStatus]) -> str:
+def _phase(outcome: RunPhase, stages: Sequence[StageStatus]) -> str:
     if outcome.state == "working":
         stage = _current(stages) or "packaging"
         return stage[0].upper() + stage[1:]
@@ -101,21 +101,21 @@ def _current(stages: Sequence[StageStatus]) -> StageName | None:
     return next((stage.name for stage in stages if stage.state not in ("Succeeded", "Skipped")), None)
 
 
-def _percent(view: View) -> str | None:
+def _percent(view: RunState) -> str | None:
     if view.answer is None or view.answer.problems:
         return None
     counted = [step for step in view.steps.values() if step.done or step.needed]
     return f"{100 * sum(map(_part_done, counted)) // max(len(counted), 1):.0f}%"
 
 
-def _part_done(step: StepView) -> float:
+def _part_done(step: StepState) -> float:
     told = _progress(step)
     if step.done or told is None:
         return float(step.done)
     return min(told.done / told.total, 1) if told.total > 0 else 0
 
 
-def _step(view: StepView, before: StepStatus | None) -> StepStatus:
+def _step(view: StepState, before: StepStatus | None) -> StepStatus:
     last, result = view.verdict.last, view.result
     if last is None and result is not None and before is not None and before.key == view.key:
         return before.model_copy(update={"state": "Succeeded", "cache": result.cache, "digest": result.digest})
@@ -129,7 +129,7 @@ def _step(view: StepView, before: StepStatus | None) -> StepStatus:
         attempt=last.number if last is not None else before.attempt if before is not None else 0,
         rows=counts.rows if counts is not None else None,
         kept=counts.kept if counts is not None else None,
-        rejected=bounds.rejected(counts.rejected) if counts is not None else {},
+        rejected=truncation.rejected(counts.rejected) if counts is not None else {},
         start_time=last.started if last is not None else None,
         completion_time=last.finished if last is not None else None,
         seconds=_seconds(view),
@@ -142,27 +142,27 @@ def _step(view: StepView, before: StepStatus | None) -> StepStatus:
     )
 
 
-def _message(view: StepView) -> str | None:
+def _message(view: StepState) -> str | None:
     """Why it failed, or why it cannot begin."""
     last = view.verdict.last
-    told = view.verdict.failure or (last.held if last is not None and last.running else None)
-    return bounds.text(told.message, bounds.HINT_BYTES) if told is not None else None
+    told = view.verdict.failure or (last.pending if last is not None and last.running else None)
+    return truncation.text(told.message, truncation.HINT_BYTES) if told is not None else None
 
 
-def _preempted(view: StepView) -> Preempted | None:
+def _preempted(view: StepState) -> Preemptions | None:
     """Kept while the step may yet be stopped, and where it was."""
     found = view.preempted
     return found if found is not None and (found.total or (found.pods and not view.done)) else None
 
 
-def _counts(view: StepView) -> Counts | None:
+def _counts(view: StepState) -> Counts | None:
     """What the artifact counts, or what a failure says it counted; None where nothing is counted in rows."""
     failure = view.verdict.failure
     counts = view.result.counts if view.result is not None else failure.counts if failure is not None else None
     return counts if counts is not None and (counts.rows or counts.rejected) else None
 
 
-def _seconds(view: StepView) -> float | None:
+def _seconds(view: StepState) -> float | None:
     """Wall time of the attempt that published the artifact, ours if it was, else as its manifest tells."""
     last = view.verdict.last
     if view.result is None:
@@ -172,7 +172,7 @@ def _seconds(view: StepView) -> float | None:
     return round((last.finished - last.started).total_seconds(), 1)
 
 
-def _state(view: StepView) -> State:
+def _state(view: StepState) -> State:
     if view.done:
         return "Succeeded"
     if view.key is not None and not view.needed:
@@ -181,7 +181,7 @@ def _state(view: StepView) -> State:
     return states.get(view.verdict.state, "Pending")
 
 
-def _progress(view: StepView) -> StepProgress | None:
+def _progress(view: StepState) -> StepProgress | None:
     last = view.verdict.last
     if last is None or not last.running or last.progress is None:
         return None
@@ -189,7 +189,7 @@ def _progress(view: StepView) -> StepProgress | None:
     return StepProgress(done=told.done, total=told.total, unit=told.unit, rate=told.rate, eta=told.eta)
 
 
-def _stages(view: View, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:
+def _stages(view: RunState, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:
     names = dict.fromkeys(step.step.stage for step in view.steps.values())
     of_stage = {name: tuple(step for step in steps if view.steps[step.name].step.stage == name) for name in names}
     return tuple(_stage(name, members) for name, members in of_stage.items())
@@ -242,16 +242,16 @@ def _sum_up(states: Sequence[State]) -> State:
     return "Succeeded" if all(state in ("Succeeded", "Skipped") for state in states) else "Pending"
 
 
-def _evaluation(view: View) -> EvaluationStatus | None:
-    gate = view.steps["evaluation-gate"].result
+def _evaluation(view: RunState) -> EvaluationStatus | None:
+    gate = view.steps[GATE_STEP].result
     if gate is None:
         return None
     numbers = {name: float(value) for name, value in gate.metrics.items() if "." in name and not isinstance(value, str)}
     failed = gate.metrics.get("failedGates", "")
     return EvaluationStatus(
         passed=gate.metrics.get("passed") is True,
-        failed_gates=bounds.text(str(failed), bounds.HINT_BYTES),
-        metrics=bounds.metrics(numbers),
+        failed_gates=truncation.text(str(failed), truncation.HINT_BYTES),
+        metrics=truncation.metrics(numbers),
     )
 
 
@@ -260,7 +260,7 @@ def _name(reference: str) -> str:
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
-def _image(view: View) -> ImageStatus | None:
+def _image(view: RunState) -> ImageStatus | None:
     result = view.steps[view.goals[-1]].result
     if result is None or not view.gate_passed:
         return None

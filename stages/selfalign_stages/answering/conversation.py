@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.chunks import Chunks
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import Counts, Manifest
-from selfalign_stages.contract.parameters import Answers, VerboseAnswers
+from selfalign_stages.contract.parameters import AnswersParameters, VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
-from selfalign_stages.engine.opening import open_engine
+from selfalign_stages.engine.open_engine import open_engine
+from selfalign_stages.step.context import StepContext
 
 CUT = {"length": "cut", "abort": "too-long"}
 """Reject reasons by finish reason: an answer that hit the token limit would teach not to stop (method trap 4)."""
@@ -21,7 +21,7 @@ def answer_all(
     context: StepContext,
     *,
     model: str,
-    settings: Answers | VerboseAnswers,
+    settings: AnswersParameters | VerboseAnswersParameters,
     stop: tuple[str, ...],
     prompt: Callable[[Prompt], str],
     judge: Callable[[Prompt, Completion], Answer],

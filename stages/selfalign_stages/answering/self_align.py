@@ -3,28 +3,28 @@
 from collections.abc import Callable
 
 from selfalign_stages.answering import conversation
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import AnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
 from selfalign_stages.pack import parts, rendering, thoughts
 from selfalign_stages.pack.leaks import Leaks
 from selfalign_stages.pack.model import Pack
-from selfalign_stages.text.loops import loops
-from selfalign_stages.text.refusals import unjustified
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.text.answer_filters import loops, unjustified
 
 
 def run(context: StepContext) -> Manifest:
     """Answers every prompt; rejected answers stay in the rows with their reason."""
-    settings = parameters.Answers.model_validate(context.task.parameters)
+    settings = AnswersParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     name = settings.assistant_name
     prefix = rendering.self_align_prefix(pack, assistant_name=name)
     judge = judging(pack, assistant_name=name)
     return conversation.answer_all(
         context,
-        model="baseModel",
+        model=BASE_MODEL,
         settings=settings,
         stop=rendering.stop_strings(),
         prompt=lambda prompt: rendering.self_align_prompt(prefix, prompt.text, assistant_name=name),

@@ -2,19 +2,19 @@
 
 from selfalign_stages import chat
 from selfalign_stages.answering import conversation
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
 from selfalign_stages.pack import parts, rendering
 from selfalign_stages.pack.leaks import Leaks
-from selfalign_stages.text.loops import loops
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.text.answer_filters import loops
 
 
 def run(context: StepContext) -> Manifest:
     """Answers the prompts of red-teaming, those whose short answer was rejected included (as the reference does)."""
-    settings = parameters.VerboseAnswers.model_validate(context.task.parameters)
+    settings = VerboseAnswersParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     name = settings.assistant_name
     system = pack.fill(pack.frames.verbose.strip(), assistant_name=name)

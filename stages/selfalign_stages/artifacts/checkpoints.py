@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from selfalign_stages.artifacts import reading
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.manifest import ArtifactRef, FileEntry
 from selfalign_stages.contract.model import canonical_json
+from selfalign_stages.step.context import StepContext
 
 COMPLETE = "complete.json"
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.manifest import ArtifactRef, Counts, FileEntry, Manifest
 from selfalign_stages.contract.model import Model, sha256_hex
+from selfalign_stages.step.context import StepContext
 
 Row = TypeVar("Row", bound=Model)
 

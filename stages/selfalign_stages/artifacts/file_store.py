@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from selfalign_stages.artifacts.store import ObjectInfo
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.step.store import ObjectInfo
 
 TEMPORARY = ".tmp-"
 

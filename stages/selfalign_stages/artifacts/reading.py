@@ -12,9 +12,9 @@ from typing import Any, BinaryIO, TypeVar, cast
 import zstandard
 from pydantic import BaseModel
 
-from selfalign_stages.artifacts.store import Store
 from selfalign_stages.contract.exits import BadInput, DoesNotFit
 from selfalign_stages.contract.manifest import ArtifactRef, FileEntry, Manifest
+from selfalign_stages.step.store import Store
 
 Row = TypeVar("Row", bound=BaseModel)
 BLOCK = 1 << 20

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from selfalign_stages.artifacts import s3_errors
-from selfalign_stages.artifacts.store import ObjectInfo
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.step.store import ObjectInfo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

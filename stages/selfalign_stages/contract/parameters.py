@@ -20,11 +20,11 @@ class Sampling(Model):
     max_tokens: int = Field(default=256, ge=1, description="new tokens per completion")
 
 
-class Import(Model):
+class ImportParameters(Model):
     """Copies the base model into the store; the source itself is the leaf `baseModel`."""
 
 
-class Topics(Model):
+class TopicsParameters(Model):
     """Names topics for every question type (paper section 3.1, topic-guided red-teaming)."""
 
     topics_per_type: int = Field(ge=1)
@@ -33,7 +33,7 @@ class Topics(Model):
     deterministic: bool = False
 
 
-class Questions(Model):
+class QuestionsParameters(Model):
     """Asks questions of every type about every topic."""
 
     questions_per_topic: int = Field(ge=1)
@@ -41,7 +41,7 @@ class Questions(Model):
     deterministic: bool = False
 
 
-class Instructions(Model):
+class InstructionsParameters(Model):
     """General self-instruct: new tasks from seed tasks and, after round one, machine-made ones."""
 
     instructions: int = Field(ge=1, description="tasks wanted before global dedup")
@@ -53,7 +53,7 @@ class Instructions(Model):
     deterministic: bool = False
 
 
-class Prompts(Model):
+class PromptsParameters(Model):
     """Merges, filters and deduplicates questions and instructions; removes evaluation items."""
 
     prompts: int = Field(ge=1, description="upper limit of prompts kept")
@@ -61,7 +61,7 @@ class Prompts(Model):
     decontaminate: bool
 
 
-class Answers(Model):
+class AnswersParameters(Model):
     """Principle-driven self-alignment: thought and answer by the prompted base model (paper section 3.2)."""
 
     assistant_name: str
@@ -71,7 +71,7 @@ class Answers(Model):
     max_reject_ratio: float = Field(default=0.95, ge=0, le=1)
 
 
-class VerboseAnswers(Model):
+class VerboseAnswersParameters(Model):
     """Verbose cloning, first half: the engraved teacher answers under the verbose prompt (paper section 3.4)."""
 
     assistant_name: str
@@ -81,7 +81,7 @@ class VerboseAnswers(Model):
     max_reject_ratio: float = Field(default=0.95, ge=0, le=1)
 
 
-class Train(Model):
+class TrainParameters(Model):
     """Fine-tunes the BASE model on answers without principles, exemplars and thoughts (paper section 3.3)."""
 
     assistant_name: str
@@ -100,30 +100,30 @@ class Train(Model):
     identity_repeats: int = Field(ge=0, description="how often each identity row of the pack is shown")
 
 
-class Merge(Model):
+class MergeParameters(Model):
     """Adds the adapter to the base weights; a fully fine-tuned model is passed through."""
 
     dtype: Literal["bfloat16", "float16", "float32"]
     tolerance: float = Field(gt=0, description="largest allowed difference of merged and adapter log-probabilities")
 
 
-class Suite(Model):
+class SuiteParameters(Model):
     """An evaluation suite; its content is the leaf `suite:NAME`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     format: Literal["hhh", "truthfulqa", "adherence"]
 
 
-class Score(Model):
+class ScoreParameters(Model):
     """Runs the suites on one model variant. `prompted` is the base model under principles and exemplars."""
 
     variant: Variant
     assistant_name: str
-    suites: tuple[Suite, ...]
+    suites: tuple[SuiteParameters, ...]
     sampling: Sampling
 
 
-class Gate(Model):
+class GateParameters(Model):
     """Compares the variants, with paired bootstrap intervals, and checks the gates."""
 
     gates: tuple[str, ...]
@@ -131,7 +131,7 @@ class Gate(Model):
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
-class Image(Model):
+class ImageParameters(Model):
     """Packs the chosen model as an OCI image."""
 
     assistant_name: str
@@ -141,7 +141,7 @@ class Image(Model):
     model_license: str
 
 
-class Push(Model):
+class PushParameters(Model):
     """Takes the packed image to a registry. `base` is the image with a server that format server joins."""
 
     repository: str

@@ -9,8 +9,6 @@ from selfalign_stages.contract.graph import Kind, Step
 from selfalign_stages.contract.manifest import ArtifactRef, Counts
 from selfalign_stages.contract.model import Model
 
-RESULT_LIMIT_BYTES = 4096
-"""Kubernetes keeps no more than this of a termination message."""
 LONGEST_VALUE = 200
 
 
@@ -99,7 +97,7 @@ class PreflightResult(Model):
     """Leaf digests and finished steps by id; `problems` stop the run, `warnings` do not."""
 
     leaves: dict[str, str] = {}
-    found: dict[str, Result] = {}
+    hits: dict[str, Result] = {}
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 

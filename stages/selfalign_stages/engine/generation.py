@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from selfalign_stages.artifacts.chunks import Chunks
-from selfalign_stages.context import StepContext
 from selfalign_stages.contract.model import Model
 from selfalign_stages.engine.interface import Completion, Decoding, Engine, Request
+from selfalign_stages.step.context import StepContext
 
 Row = TypeVar("Row", bound=Model)
 

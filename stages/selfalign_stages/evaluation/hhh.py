@@ -7,14 +7,14 @@ are added, so that a preference for a letter or a place cancels (reference's met
 from collections.abc import Sequence
 
 from selfalign_stages.engine.interface import Engine, Scored
-from selfalign_stages.evaluation.framing import Framing
-from selfalign_stages.evaluation.items import Choice, Outcome
+from selfalign_stages.evaluation.items import ChoiceItem, ItemScore
+from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.rendering import CHOICE_PREFIX, choice_query
 
 PER_ITEM = 6
 
 
-def pairs(item: Choice, framing: Framing) -> list[tuple[str, str]]:
+def pairs(item: ChoiceItem, framing: VariantPrompts) -> list[tuple[str, str]]:
     """(prompt, continuation): A and B with the better answer first, A and B with it second, then both answers."""
     frame, found = framing.pack.frames.choice, []
     for first, second in ((item.better, item.worse), (item.worse, item.better)):
@@ -25,12 +25,12 @@ def pairs(item: Choice, framing: Framing) -> list[tuple[str, str]]:
     return [*found, (own, item.better), (own, item.worse)]
 
 
-def outcome(item: Choice, scored: Sequence[Scored], *, number: int, suite: str) -> Outcome:
+def outcome(item: ChoiceItem, scored: Sequence[Scored], *, number: int, suite: str) -> ItemScore:
     """Letters: 1 if the better answer wins over both orders, 0.5 on a tie. Likelihood: per byte, as answers differ."""
     first_a, first_b, second_a, second_b, better, worse = (score.logprob for score in scored)
     letters = (first_a + second_b) - (first_b + second_a)
     likelihood = better / len(item.better.encode()) - worse / len(item.worse.encode())
-    return Outcome(
+    return ItemScore(
         id=f"{suite}-{number}",
         suite=suite,
         group=item.category,
@@ -38,7 +38,7 @@ def outcome(item: Choice, scored: Sequence[Scored], *, number: int, suite: str) 
     )
 
 
-def run(items: Sequence[Choice], engine: Engine, framing: Framing, *, suite: str) -> list[Outcome]:
+def run(items: Sequence[ChoiceItem], engine: Engine, framing: VariantPrompts, *, suite: str) -> list[ItemScore]:
     """Outcomes of a suite, all pairs scored in one call."""
     scored = engine.score([pair for item in items for pair in pairs(item, framing)])
     return [

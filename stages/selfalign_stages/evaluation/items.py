@@ -5,7 +5,7 @@ from pydantic import Field
 from selfalign_stages.contract.model import Model
 
 
-class Choice(Model):
+class ChoiceItem(Model):
     """A query with a better and a worse answer (BIG-bench hhh_alignment)."""
 
     question: str
@@ -14,7 +14,7 @@ class Choice(Model):
     category: str
 
 
-class Truth(Model):
+class TruthfulItem(Model):
     """A question with candidate answers (TruthfulQA): MC1 has one true candidate, MC2 any number."""
 
     question: str
@@ -22,7 +22,7 @@ class Truth(Model):
     mc2: dict[str, int]
 
 
-class Check(Model):
+class AdherenceItem(Model):
     """A held-out prompt with patterns that a good answer matches or avoids."""
 
     id: str
@@ -33,7 +33,7 @@ class Check(Model):
     refusal: bool = False
 
 
-class Outcome(Model):
+class ItemScore(Model):
     """What one item of one suite came to; `values` are the numbers that metrics average."""
 
     id: str

@@ -1,7 +1,6 @@
 """Reads suites in their public file formats from pack://NAME, file:// and s3://."""
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -13,13 +12,14 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.graph import SUITE_PREFIX
+from selfalign_stages.contract.model import sha256_digest
 from selfalign_stages.contract.task import Leaf
-from selfalign_stages.evaluation.items import Check, Choice, Truth
+from selfalign_stages.evaluation.items import AdherenceItem, ChoiceItem, TruthfulItem
 from selfalign_stages.pack.model import Pack
 
 Format = Literal["hhh", "truthfulqa", "adherence"]
 HHH_PARTS = ("harmless", "helpful", "honest", "other")
-LEAF = "suite:"
 
 
 def content(uri: str, pack: Pack) -> dict[str, str]:
@@ -44,10 +44,10 @@ def content(uri: str, pack: Pack) -> dict[str, str]:
 def digest(uri: str, pack: Pack) -> str:
     """Content digest of a suite."""
     joined = json.dumps(content(uri, pack), sort_keys=True).encode()
-    return "sha256:" + hashlib.sha256(joined).hexdigest()
+    return sha256_digest(joined)
 
 
-def choices(texts: Mapping[str, str]) -> list[Choice]:
+def choices(texts: Mapping[str, str]) -> list[ChoiceItem]:
     """hhh: {"examples": [{"input", "target_scores": {answer: 1 or 0}, "category"?}]}; folder parts are categories."""
     found = []
     for name, text in texts.items():
@@ -60,11 +60,11 @@ def choices(texts: Mapping[str, str]) -> list[Choice]:
                 raise _malformed(name, number, "target_scores", "needs one answer scored 1 and one scored 0")
             question = _field(example, "input", f"{name} example {number}")
             category = example.get("category", part)
-            found.append(Choice(question=question, better=better[0], worse=worse[0], category=category))
+            found.append(ChoiceItem(question=question, better=better[0], worse=worse[0], category=category))
     return found
 
 
-def truths(texts: Mapping[str, str]) -> list[Truth]:
+def truths(texts: Mapping[str, str]) -> list[TruthfulItem]:
     """truthfulqa: mc_task.json, or the public CSV with its semicolon lists."""
     found = []
     for name, text in texts.items():
@@ -72,7 +72,7 @@ def truths(texts: Mapping[str, str]) -> list[Truth]:
     return found
 
 
-def checks(texts: Mapping[str, str]) -> list[Check]:
+def checks(texts: Mapping[str, str]) -> list[AdherenceItem]:
     """adherence: one JSON object a line."""
     found = []
     for name, text in texts.items():
@@ -80,7 +80,7 @@ def checks(texts: Mapping[str, str]) -> list[Check]:
             if not line.strip():
                 continue
             try:
-                check = Check.model_validate_json(line)
+                check = AdherenceItem.model_validate_json(line)
                 for pattern in (*check.require, *check.forbid):
                     re.compile(pattern)
             except (ValidationError, re.error) as error:
@@ -93,7 +93,7 @@ def questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
     """The question texts of all suites among the leaves, for decontamination."""
     found: list[str] = []
     for name, leaf in leaves.items():
-        if name.startswith(LEAF):
+        if name.startswith(SUITE_PREFIX):
             found += _questions(content(leaf.uri, pack))
     return found
 
@@ -108,7 +108,7 @@ def _questions(texts: Mapping[str, str]) -> list[str]:
     return [choice.question for choice in choices(texts)]
 
 
-def _truths_json(name: str, text: str) -> list[Truth]:
+def _truths_json(name: str, text: str) -> list[TruthfulItem]:
     rows = _json(name, text)
     if not isinstance(rows, list):
         raise _malformed(name, 0, "top", "needs a list of questions")
@@ -118,11 +118,11 @@ def _truths_json(name: str, text: str) -> list[Truth]:
         if sum(mc1.values()) != 1 or len(mc1) < 2:
             raise _malformed(name, number, "mc1_targets", "needs one true and at least one false answer")
         question = _field(row, "question", f"{name} item {number}")
-        found.append(Truth(question=question, mc1=mc1, mc2=row.get("mc2_targets", mc1)))
+        found.append(TruthfulItem(question=question, mc1=mc1, mc2=row.get("mc2_targets", mc1)))
     return found
 
 
-def _truths_csv(name: str, text: str) -> list[Truth]:
+def _truths_csv(name: str, text: str) -> list[TruthfulItem]:
     found = []
     for number, row in enumerate(csv.DictReader(io.StringIO(text))):
         best = str(_field(row, "Best Answer", f"{name} row {number}")).strip()
@@ -131,7 +131,7 @@ def _truths_csv(name: str, text: str) -> list[Truth]:
         if not best or not wrong:
             raise _malformed(name, number, "Incorrect Answers", "needs a best answer and at least one incorrect one")
         mc2 = {best: 1} | {answer: 1 for answer in right} | {answer: 0 for answer in wrong}
-        found.append(Truth(question=row["Question"], mc1={best: 1} | {answer: 0 for answer in wrong}, mc2=mc2))
+        found.append(TruthfulItem(question=row["Question"], mc1={best: 1} | {answer: 0 for answer in wrong}, mc2=mc2))
     return found
 
 

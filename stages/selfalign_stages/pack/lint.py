@@ -7,7 +7,7 @@ from typing import Literal
 
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.model import Pack
-from selfalign_stages.text import refusals, rouge
+from selfalign_stages.text import answer_filters, rouge
 
 Counter = Callable[[str], int]
 HUMAN_LINES = 300
@@ -78,7 +78,7 @@ def _coverage(pack: Pack) -> Iterator[Finding]:
             yield Finding("warning", "exemplars.yaml", f"no exemplar shows rule {principle.number} ({principle.name})")
     turns = [turn for exemplar in pack.exemplars for turn in exemplar.turns]
     if "ethical" in {p.name for p in pack.principles} and not any(
-        "ethical" in turn.rules and refusals.refuses(turn.answer) for turn in turns
+        "ethical" in turn.rules and answer_filters.refuses(turn.answer) for turn in turns
     ):
         yield Finding("warning", "exemplars.yaml", "no exemplar declines a harmful request under the rule ethical")
 
@@ -88,7 +88,7 @@ def _texts(pack: Pack) -> Iterator[Finding]:
     texts = {
         "principles.yaml": [principle.text for principle in pack.principles],
         "exemplars.yaml": [text for turn in turns for text in (turn.user, turn.thought, turn.answer)],
-        "prompts.yaml": list(pack.frames.plain().values()),
+        "prompts.yaml": list(pack.frames.to_dict().values()),
         "identity.yaml": [text for group in pack.identity for text in (*group.questions, group.answer)],
     }
     for place, found in texts.items():

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from selfalign_stages import builtin
+from selfalign_stages.contract import strict_yaml
 from selfalign_stages.contract.exits import BadInput
-from selfalign_stages.contract.model import canonical_json, sha256_hex
-from selfalign_stages.pack.model import Exemplar, Frames, Header, Identity, Pack, Principle, QuestionType, SeedTask
-from selfalign_stages.pack.strict_yaml import UniqueKeyLoader
+from selfalign_stages.contract.model import canonical_json, sha256_digest
+from selfalign_stages.pack.model import Exemplar, Frames, Header, IdentityGroup, Pack, Principle, QuestionType, SeedTask
 
 SUITE_PREFIX = "suite."
 PARTS: dict[str, tuple[str, Any]] = {
@@ -21,7 +20,7 @@ PARTS: dict[str, tuple[str, Any]] = {
     "principles.yaml": ("principles", tuple[Principle, ...]),
     "exemplars.yaml": ("exemplars", tuple[Exemplar, ...]),
     "prompts.yaml": ("frames", Frames),
-    "identity.yaml": ("identity", tuple[Identity, ...]),
+    "identity.yaml": ("identity", tuple[IdentityGroup, ...]),
     "question-types.yaml": ("question_types", tuple[QuestionType, ...]),
     "seed-tasks.jsonl": ("seed_tasks", tuple[SeedTask, ...]),
 }
@@ -73,7 +72,7 @@ def parse(contents: Mapping[str, str], *, place: str) -> Pack:
 
 def digest(contents: Mapping[str, str]) -> str:
     """Content digest: a folder and a ConfigMap of the same files agree."""
-    return "sha256:" + sha256_hex(canonical_json(dict(contents)))
+    return sha256_digest(canonical_json(dict(contents)))
 
 
 def _read_folder(folder: Path) -> dict[str, str]:
@@ -89,8 +88,8 @@ def _read_folder(folder: Path) -> dict[str, str]:
 
 def _read_config_map(path: Path) -> dict[str, str]:
     try:
-        loaded = yaml.load(path.read_text(), Loader=UniqueKeyLoader)
-    except yaml.YAMLError as error:
+        loaded = strict_yaml.parse(path.read_text())
+    except ValueError as error:
         raise BadInput(f"{path.name}: {error}", reason="InvalidPack") from error
     data = loaded.get("data", loaded) if isinstance(loaded, dict) else None
     if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
@@ -107,16 +106,16 @@ def _text(data: bytes, name: str) -> str:
 
 def _part(name: str, text: str, shape: Any, tell: Callable[[str], None]) -> Any:
     try:
-        value = _json_lines(text) if name.endswith(".jsonl") else yaml.load(text, Loader=UniqueKeyLoader)
+        value = _json_lines(text) if name.endswith(".jsonl") else strict_yaml.parse(text)
         return TypeAdapter(shape).validate_python(value)
-    except yaml.YAMLError as error:
-        tell(f"{name}: {' '.join(str(error).split())}")
     except json.JSONDecodeError as error:
         tell(f"{name}: line {error.lineno}: {error.msg}")
     except ValidationError as error:
         for found in error.errors():
             where = ".".join(str(part) for part in found["loc"])
             tell(f"{name}: {where or 'top'}: {found['msg']} (is {str(found['input'])[:60]!r})")
+    except ValueError as error:  # the YAML itself: the message begins with line and column
+        tell(f"{name}: {error}")
     return None
 
 

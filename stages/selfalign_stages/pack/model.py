@@ -63,7 +63,7 @@ class Frames(Model):
     choice: str = Field(description="asks which of two answers, shown as A and B, is better")
 
 
-class Identity(Model):
+class IdentityGroup(Model):
     """Questions about the assistant itself that share one answer."""
 
     questions: tuple[str, ...] = Field(min_length=1)
@@ -93,7 +93,7 @@ class Pack(Model):
     principles: tuple[Principle, ...] = Field(min_length=1)
     exemplars: tuple[Exemplar, ...] = Field(min_length=1)
     frames: Frames
-    identity: tuple[Identity, ...] = ()
+    identity: tuple[IdentityGroup, ...] = ()
     question_types: tuple[QuestionType, ...] = Field(min_length=1)
     seed_tasks: tuple[SeedTask, ...] = Field(min_length=1)
     suites: dict[str, str] = Field(default={}, description="file name to content")

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import KINDS, PACK
-from selfalign_stages.contract.model import canonical_json, sha256_hex
+from selfalign_stages.contract.model import canonical_json, sha256_digest
 from selfalign_stages.contract.task import Task
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.model import Frames, Header, Pack
@@ -54,7 +54,7 @@ def part(pack: Pack, name: str) -> Pack:
         header=Header.model_construct(**header),
         frames=Frames.model_construct(**_under("frames", within)),
         suites=pack.suites,
-        digest="sha256:" + sha256_hex(canonical_json({field: _plain(value) for field, value in within.items()})),
+        digest=sha256_digest(canonical_json({field: _plain(value) for field, value in within.items()})),
     )
     for default in {"identity"} - top.keys():
         del found.__dict__[default]  # an optional field would read as empty where it has to be missing
@@ -73,4 +73,4 @@ def _under(parent: str, within: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, str) else [item.plain() for item in value]
+    return value if isinstance(value, str) else [item.to_dict() for item in value]

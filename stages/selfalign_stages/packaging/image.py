@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import ImageParameters
 from selfalign_stages.pack import parts
 from selfalign_stages.packaging import card, layout, tar
+from selfalign_stages.step.context import StepContext
 
 ROOT = "models"
 REFUSED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".py")
@@ -21,7 +22,7 @@ REFUSED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".py")
 
 def run(context: StepContext) -> Manifest:
     """Publishes oci/: index.json, oci-layout and blobs. Metrics: image, digest, size."""
-    settings = parameters.Image.model_validate(context.task.parameters)
+    settings = ImageParameters.model_validate(context.task.parameters)
     inputs = {name: reading.require_manifest(context.store, ref) for name, ref in context.task.inputs.items()}
     folder = reading.download(context.store, inputs["model"], context.scratch / "model")
     (folder / "README.md").write_text(_card(context, settings, inputs))
@@ -58,13 +59,13 @@ def contents(folder: Path) -> tuple[list[Path], list[Path]]:
     return heavy, light
 
 
-def _card(context: StepContext, settings: parameters.Image, inputs: dict[str, Manifest]) -> str:
+def _card(context: StepContext, settings: ImageParameters, inputs: dict[str, Manifest]) -> str:
     values: dict[str, Any] = {
         "name": settings.assistant_name,
         "variant": settings.variant,
         "license": settings.model_license,
         "pack": parts.read(context.task),
-        "base": reading.read_json(context.store, inputs["baseModel"], "source.json"),
+        "base": reading.read_json(context.store, inputs[BASE_MODEL], "source.json"),
         "report": reading.read_bytes(context.store, inputs["gate"], "report.md").decode(),
         "model_key": inputs["model"].key,
         "gate_key": inputs["gate"].key,
@@ -73,12 +74,12 @@ def _card(context: StepContext, settings: parameters.Image, inputs: dict[str, Ma
     return card.render(values)
 
 
-def _labels(settings: parameters.Image, inputs: dict[str, Manifest]) -> dict[str, str]:
+def _labels(settings: ImageParameters, inputs: dict[str, Manifest]) -> dict[str, str]:
     return {
         "org.opencontainers.image.title": settings.assistant_name,
         "org.opencontainers.image.licenses": settings.model_license,
         "dev.selfalign.variant": settings.variant,
         "dev.selfalign.model": inputs["model"].digest,
-        "dev.selfalign.base-model": inputs["baseModel"].digest,
+        "dev.selfalign.base-model": inputs[BASE_MODEL].digest,
         "dev.selfalign.evaluation": inputs["gate"].digest,
     }

@@ -1,18 +1,17 @@
 """Joins the model's layers with an image that serves them: one more image over the same weight blobs. Pure."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfalign_stages.contract.model import canonical_json
+from selfalign_stages.contract.model import canonical_json, sha256_digest
 
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 @dataclass(frozen=True)
-class Content:
+class ImageContent:
     """Manifest and config of an image, parsed."""
 
     manifest: Mapping[str, Any]
@@ -30,10 +29,10 @@ class Joined:
     @property
     def config_digest(self) -> str:
         """Digest of the config blob."""
-        return _digest(self.config)
+        return sha256_digest(self.config)
 
 
-def joined(server: Content, model: Content, *, command: list[str]) -> Joined:
+def joined(server: ImageContent, model: ImageContent, *, command: list[str]) -> Joined:
     """The server's image with the model's layers on top; `command` is what its entry point is given."""
     told, own = server.config, model.config
     labels = {**(told.get("config", {}).get("Labels") or {}), **own["config"]["Labels"]}
@@ -49,18 +48,14 @@ def joined(server: Content, model: Content, *, command: list[str]) -> Joined:
     manifest = canonical_json(
         {
             **model.manifest,
-            "config": {**model.manifest["config"], "digest": _digest(config), "size": len(config)},
+            "config": {**model.manifest["config"], "digest": sha256_digest(config), "size": len(config)},
             "layers": [*map(_as_oci, server.manifest["layers"]), *model.manifest["layers"]],
         }
     )
-    return Joined(manifest=manifest, config=config, digest=_digest(manifest))
+    return Joined(manifest=manifest, config=config, digest=sha256_digest(manifest))
 
 
 def _as_oci(layer: Mapping[str, Any]) -> dict[str, Any]:
     """A layer under the OCI name of its media type: the blobs are the same."""
     kind = layer["mediaType"].replace(DOCKER_LAYER, OCI_LAYER)
     return {**layer, "mediaType": kind}
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()

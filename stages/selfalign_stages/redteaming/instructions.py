@@ -10,19 +10,19 @@ from random import Random
 
 from selfalign_stages.artifacts import writing
 from selfalign_stages.artifacts.chunks import Chunks
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Counts, Manifest
+from selfalign_stages.contract.parameters import InstructionsParameters
 from selfalign_stages.contract.rows import Draft, Prompt
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
-from selfalign_stages.engine.lazy import Lazy
-from selfalign_stages.engine.opening import open_engine
+from selfalign_stages.engine.open_engine import LazyEngine, open_engine
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack, SeedTask
 from selfalign_stages.pack.rendering import task_list
 from selfalign_stages.redteaming import lists
-from selfalign_stages.text import filters, rouge
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.text import prompt_filters, rouge
 
 CHUNK = 32
 FIRST_YIELD = 4.0
@@ -32,9 +32,9 @@ MARGIN = 1.15
 
 def run(context: StepContext) -> Manifest:
     """Rounds of completions until enough tasks are kept; a round's drafts are in the store before the next begins."""
-    settings = parameters.Instructions.model_validate(context.task.parameters)
+    settings = InstructionsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
-    engine = Lazy(lambda: open_engine(context, model="baseModel"))
+    engine = LazyEngine(lambda: open_engine(context, model=BASE_MODEL))
     drafts: list[Draft] = []
     tasks: list[Prompt] = []
     for number in range(1, settings.rounds + 1):
@@ -51,7 +51,7 @@ def run(context: StepContext) -> Manifest:
     return writing.publish(context, files=writing.row_parts(tasks, size=4096), counts=counts)
 
 
-def completions(*, kept: int, drafts: int, settings: parameters.Instructions, number: int) -> int:
+def completions(*, kept: int, drafts: int, settings: InstructionsParameters, number: int) -> int:
     """Completions of this round: its share of what is still wanted, by the yield seen so far."""
     left = settings.instructions - kept
     if left <= 0:
@@ -61,7 +61,7 @@ def completions(*, kept: int, drafts: int, settings: parameters.Instructions, nu
     return math.ceil(left / rounds_left / seen * MARGIN)
 
 
-def collect(drafts: Iterable[Draft], *, pack: Pack, settings: parameters.Instructions) -> tuple[list[Prompt], int]:
+def collect(drafts: Iterable[Draft], *, pack: Pack, settings: InstructionsParameters) -> tuple[list[Prompt], int]:
     """All tasks of the drafts with their verdicts, and how many items were cut or torn."""
     found, torn_items = [], 0
     for draft in drafts:
@@ -74,7 +74,7 @@ def collect(drafts: Iterable[Draft], *, pack: Pack, settings: parameters.Instruc
                 input=input,
                 source="self-instruct",
                 seeds=draft.seeds,
-                reject=filters.reject_reason(instruction, input) if instruction else "empty",
+                reject=prompt_filters.reject_reason(instruction, input) if instruction else "empty",
             )
             for place, (instruction, input) in enumerate(tasks)
         ]
@@ -86,7 +86,7 @@ def collect(drafts: Iterable[Draft], *, pack: Pack, settings: parameters.Instruc
 
 
 def demonstrations(
-    pack: Pack, made: Sequence[Prompt], random: Random, *, settings: parameters.Instructions
+    pack: Pack, made: Sequence[Prompt], random: Random, *, settings: InstructionsParameters
 ) -> list[SeedTask]:
     """Seed and machine-made tasks in random order."""
     seeds = random.sample(pack.seed_tasks, min(settings.seed_demos, len(pack.seed_tasks)))
@@ -102,9 +102,9 @@ def _kept(tasks: Sequence[Prompt]) -> int:
 
 def _round(
     context: StepContext,
-    engine: Lazy,
+    engine: LazyEngine,
     pack: Pack,
-    settings: parameters.Instructions,
+    settings: InstructionsParameters,
     *,
     known: Sequence[Prompt],
     number: int,

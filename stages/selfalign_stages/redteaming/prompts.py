@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from random import Random
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import PromptsParameters
 from selfalign_stages.contract.rows import Prompt
 from selfalign_stages.evaluation import suites
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack
-from selfalign_stages.text import filters, rouge
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.text import prompt_filters, rouge
 
 CONTAMINATION = 0.7
 """ROUGE-L above which a prompt counts as an evaluation item, whatever the dedup threshold is."""
@@ -20,7 +20,7 @@ CONTAMINATION = 0.7
 
 def run(context: StepContext) -> Manifest:
     """Keeps every record with its verdict; no prompt kept is a failure."""
-    settings = parameters.Prompts.model_validate(context.task.parameters)
+    settings = PromptsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     questions, instructions = (
         list(reading.rows(context.store, reading.require_manifest(context.store, context.task.inputs[name]), Prompt))
@@ -46,12 +46,12 @@ def select(
     *,
     pack: Pack,
     held_out: Sequence[str],
-    settings: parameters.Prompts,
+    settings: PromptsParameters,
     seed: int,
 ) -> list[Prompt]:
     """All prompts in a seeded order with their verdicts: filters, contamination, duplicate, over-limit."""
     merged = interleave(questions, instructions, seed=seed)
-    merged = [_reject(p, filters.reject_reason(p.instruction, p.input)) for p in merged]
+    merged = [_reject(p, prompt_filters.reject_reason(p.instruction, p.input)) for p in merged]
     merged = _mark(merged, _contaminated(merged, held_out), "contamination")
     known = [task.instruction for task in pack.seed_tasks] + [kind.question for kind in pack.question_types]
     passing = [p.text for p in merged if p.reject is None]

@@ -5,18 +5,18 @@ from random import Random
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.chunks import Chunks
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import QuestionsParameters
 from selfalign_stages.contract.rows import Prompt, Topic
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
-from selfalign_stages.engine.lazy import Lazy
-from selfalign_stages.engine.opening import open_engine
+from selfalign_stages.engine.open_engine import LazyEngine, open_engine
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack, QuestionType
 from selfalign_stages.pack.rendering import question_list
 from selfalign_stages.redteaming import lists
+from selfalign_stages.step.context import StepContext
 
 SOLVED = 5
 CHUNK = 256
@@ -24,14 +24,14 @@ CHUNK = 256
 
 def run(context: StepContext) -> Manifest:
     """One completion per (type, topic, repeat), ended at the line's end."""
-    settings = parameters.Questions.model_validate(context.task.parameters)
+    settings = QuestionsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     topics = list(
         reading.rows(context.store, reading.require_manifest(context.store, context.task.inputs["topics"]), Topic)
     )
     asked = [(topic, repeat) for topic in topics for repeat in range(settings.questions_per_topic)]
     key, seed = context.task.key, context.task.seed
-    engine = Lazy(lambda: open_engine(context, model="baseModel"))
+    engine = LazyEngine(lambda: open_engine(context, model=BASE_MODEL))
     chunks = Chunks(context, Prompt, total=len(asked), size=CHUNK)
     done = sum(len(chunks.records(index)) for index in chunks.present())
     context.progress.begin(len(asked), unit="questions", done=done)

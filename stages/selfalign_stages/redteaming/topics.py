@@ -5,18 +5,18 @@ from random import Random
 
 from selfalign_stages.artifacts import writing
 from selfalign_stages.artifacts.chunks import Chunks
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import TopicsParameters
 from selfalign_stages.contract.rows import Draft, Topic
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
-from selfalign_stages.engine.lazy import Lazy
-from selfalign_stages.engine.opening import open_engine
+from selfalign_stages.engine.open_engine import LazyEngine, open_engine
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.pack.rendering import topic_list
 from selfalign_stages.redteaming import lists
+from selfalign_stages.step.context import StepContext
 
 SHOWN = 5
 COMPLETIONS_PER_TYPE = 4
@@ -25,9 +25,9 @@ CHUNK = 64
 
 def run(context: StepContext) -> Manifest:
     """Generates topics round by round; each round's drafts are in the store before the next one begins."""
-    settings = parameters.Topics.model_validate(context.task.parameters)
+    settings = TopicsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
-    engine = Lazy(lambda: open_engine(context, model="baseModel"))
+    engine = LazyEngine(lambda: open_engine(context, model=BASE_MODEL))
     total = settings.rounds * len(pack.question_types) * COMPLETIONS_PER_TYPE
     context.progress.begin(total, unit="completions")
     topics = seeds(pack)
@@ -87,9 +87,9 @@ def balance(topics: Sequence[Topic], *, wanted: int) -> list[Topic]:
 
 def _round(
     context: StepContext,
-    engine: Lazy,
+    engine: LazyEngine,
     pack: Pack,
-    settings: parameters.Topics,
+    settings: TopicsParameters,
     *,
     topics: Sequence[Topic],
     number: int,

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import MergeParameters
+from selfalign_stages.step.context import StepContext
 from selfalign_stages.tuning import models
 
 CARRIED = ("tokenizer", "special_tokens", "chat_template", "generation_config", "vocab", "merges", "added_tokens")
@@ -20,12 +21,12 @@ CARRIED = ("tokenizer", "special_tokens", "chat_template", "generation_config", 
 
 def run(context: StepContext) -> Manifest:
     """Publishes a complete model folder: sharded safetensors, config, tokenizer, template, generation config."""
-    settings = parameters.Merge.model_validate(context.task.parameters)
+    settings = MergeParameters.model_validate(context.task.parameters)
     base, tuned = (
         reading.download(
             context.store, reading.require_manifest(context.store, context.task.inputs[name]), context.scratch / name
         )
-        for name in ("baseModel", "adapter")
+        for name in (BASE_MODEL, "adapter")
     )
     context.progress.begin(3, unit="steps")
     probes = json.loads((tuned / "probes.json").read_text())

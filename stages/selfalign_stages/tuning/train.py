@@ -10,15 +10,16 @@ from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.artifacts.checkpoints import Checkpoints
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Counts, Manifest
 from selfalign_stages.contract.model import canonical_json
+from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer
 from selfalign_stages.pack import parts
+from selfalign_stages.step.context import StepContext
 from selfalign_stages.tuning import examples, models
-from selfalign_stages.tuning.training import Curve, train
+from selfalign_stages.tuning.trainer import Curve, train
 
 PROBES = 8
 """Training texts kept in the artifact for the merge step to compare adapter and merged weights on."""
@@ -26,9 +27,9 @@ PROBES = 8
 
 def run(context: StepContext) -> Manifest:
     """Trains, with checkpoints in the store, and publishes adapter (or weights), tokenizer, template and loss curve."""
-    settings = parameters.Train.model_validate(context.task.parameters)
+    settings = TrainParameters.model_validate(context.task.parameters)
     with context.stop.at_once():
-        base = reading.download(context.store, _input(context, "baseModel"), context.scratch / "base")
+        base = reading.download(context.store, _input(context, BASE_MODEL), context.scratch / "base")
         tokenizer = models.load_tokenizer(base)
         found, dropped = _examples(context, settings, tokenizer)
         if not found:
@@ -54,7 +55,7 @@ def run(context: StepContext) -> Manifest:
 
 
 def _examples(
-    context: StepContext, settings: parameters.Train, tokenizer: Any
+    context: StepContext, settings: TrainParameters, tokenizer: Any
 ) -> tuple[list[examples.Example], dict[str, int]]:
     pack = parts.read(context.task)
     answers = list(reading.rows(context.store, _input(context, "answers"), Answer))
@@ -74,7 +75,7 @@ def _examples(
     )
 
 
-def _adapted(base: Path, settings: parameters.Train) -> Any:
+def _adapted(base: Path, settings: TrainParameters) -> Any:
     # One process on several GPUs would split every micro batch over them (DataParallel): another global batch size.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     import torch
@@ -99,7 +100,7 @@ def _adapted(base: Path, settings: parameters.Train) -> Any:
         raise BadInput(f"training.targets {list(settings.targets)}: {error}", reason="UnknownTargets") from error
 
 
-def _save_records(folder: Path, curve: Curve, found: list[examples.Example], *, settings: parameters.Train) -> None:
+def _save_records(folder: Path, curve: Curve, found: list[examples.Example], *, settings: TrainParameters) -> None:
     (folder / "loss.jsonl").write_bytes(b"".join(canonical_json(point) + b"\n" for point in curve.points))
     (folder / "probes.json").write_text(json.dumps([list(example.input_ids) for example in found[:PROBES]]))
     (folder / "train.json").write_text(json.dumps({"method": settings.method, "steps": curve.steps}))

@@ -10,9 +10,9 @@ from tests.cluster.control_plane import wait_for
 from tests.cluster.namespace import Namespace
 from tests.e2e.cluster.site import Site
 
-from selfalign_operator import graph
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import STEP
+from selfalign_operator.planning import graph
 from selfalign_stages.contract.model import canonical_json
 
 pytestmark = pytest.mark.slow

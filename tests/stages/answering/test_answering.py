@@ -8,9 +8,9 @@ from tests.steps_support import ScriptedEngine, artifact, context, said
 from selfalign_stages.answering import conversation, self_align, verbose
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.chunks import Chunks
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput, Interrupted
 from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.contract.parameters import AnswersParameters, Sampling
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
@@ -116,7 +116,7 @@ def test_trap_16_sampling_seeds_differ_by_record_and_not_by_worker() -> None:
 
 def test_all_rejected_is_a_failure_with_its_counts(tmp_path: Path) -> None:
     prompts = artifact(tmp_path, "prompts", drafts(5))
-    settings = parameters.Answers(assistant_name="Ida", sampling=parameters.Sampling(max_tokens=5))
+    settings = AnswersParameters(assistant_name="Ida", sampling=Sampling(max_tokens=5))
     made = context(
         tmp_path, "answers", parameters=settings, inputs={"prompts": prompts}, leaves={"pack:rules": "builtin://hamlet"}
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests import s3_server
 
-from selfalign_stages.artifacts.opening import open_store
-from selfalign_stages.artifacts.store import Store
+from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.step.store import Store
 
 
 @pytest.fixture(scope="session")

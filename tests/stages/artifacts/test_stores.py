@@ -12,11 +12,11 @@ from tests import forgetful_s3, s3_server
 
 from selfalign_stages.artifacts import s3_store
 from selfalign_stages.artifacts.file_store import FileStore
-from selfalign_stages.artifacts.opening import open_store
+from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.artifacts.s3_store import S3Store
-from selfalign_stages.artifacts.store import Store
 from selfalign_stages.contract.exits import AccessDenied, BadInput, Unavailable
 from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.step.store import Store
 
 
 def test_an_object_reads_back_as_it_was_put(store: Store) -> None:

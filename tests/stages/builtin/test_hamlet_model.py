@@ -5,8 +5,8 @@ import json
 import pytest
 
 from selfalign_stages import builtin
-from selfalign_stages.base import checks
-from selfalign_stages.base.sources import SourceFile
+from selfalign_stages.base_model import checks
+from selfalign_stages.base_model.sources import SourceFile
 
 LARGEST_BYTES = 12_000_000
 FOLDER = builtin.folder("models", "hamlet")
@@ -21,7 +21,7 @@ def test_the_model_is_at_most_twelve_megabytes_with_a_head_size_that_the_engine_
 
 def test_the_model_passes_the_checks_of_every_imported_model_without_warnings() -> None:
     files = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
-    verdict = checks.judge([SourceFile(name, len(data)) for name, data in files.items()], files, name="hamlet")
+    verdict = checks.check_files([SourceFile(name, len(data)) for name, data in files.items()], files, name="hamlet")
     assert (verdict.problems, verdict.warnings) == ((), ())
 
 

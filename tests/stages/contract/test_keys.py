@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from selfalign_stages.contract import graph, parameters
+from selfalign_stages.contract import graph
 from selfalign_stages.contract.graph import Step
+from selfalign_stages.contract.parameters import ImportParameters, Sampling, TopicsParameters
 
 LEAVES = {"baseModel": "sha256:b", "pack:queries": "sha256:p"}
 
 
 def steps(**changes: Any) -> tuple[Step, ...]:
-    sampling = parameters.Sampling(**({"temperature": 1.0, "max_tokens": 8} | changes))
+    sampling = Sampling(**({"temperature": 1.0, "max_tokens": 8} | changes))
     return (
-        Step(id="import", stage="import", kind="import", parameters=parameters.Import(), leaves=("baseModel",)),
+        Step(id="import", stage="import", kind="import", parameters=ImportParameters(), leaves=("baseModel",)),
         Step(
             id="topics",
             stage="redTeaming",
             kind="topics",
-            parameters=parameters.Topics(topics_per_type=3, rounds=1, sampling=sampling),
+            parameters=TopicsParameters(topics_per_type=3, rounds=1, sampling=sampling),
             inputs={"baseModel": "import"},
             leaves=("pack:queries",),
         ),

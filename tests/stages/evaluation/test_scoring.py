@@ -8,19 +8,19 @@ from tests.steps_support import ScriptedEngine, said
 
 from selfalign_stages.contract.parameters import Sampling, Variant
 from selfalign_stages.evaluation import adherence, hhh, truthfulqa
-from selfalign_stages.evaluation.framing import Framing
-from selfalign_stages.evaluation.items import Check, Choice, Outcome, Truth
-from selfalign_stages.evaluation.summary import by_metric, difference, estimate, mean
+from selfalign_stages.evaluation.bootstrap import by_metric, difference, estimate, mean
+from selfalign_stages.evaluation.items import AdherenceItem, ChoiceItem, ItemScore, TruthfulItem
+from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.loading import load
 
 PACK = load("builtin://hamlet")
 
 
-def framing(variant: Variant = "engraved") -> Framing:
-    return Framing(pack=PACK, variant=variant, assistant_name="Ida")
+def framing(variant: Variant = "engraved") -> VariantPrompts:
+    return VariantPrompts(pack=PACK, variant=variant, assistant_name="Ida")
 
 
-CHOICES = [Choice(question=f"Q{n}", better=f"kind {n}", worse=f"rude {n}", category="helpful") for n in range(40)]
+CHOICES = [ChoiceItem(question=f"Q{n}", better=f"kind {n}", worse=f"rude {n}", category="helpful") for n in range(40)]
 
 
 def overall(logprob: object, *, metric: str = "overall") -> float:
@@ -45,15 +45,15 @@ def test_a_preference_for_a_letter_cancels_over_both_orders() -> None:
 
 
 def test_likelihood_is_compared_per_byte() -> None:
-    item = Choice(question="Q", better="yes, gladly", worse="no", category="other")
+    item = ChoiceItem(question="Q", better="yes, gladly", worse="no", category="other")
     engine = ScriptedEngine(said, logprob=lambda p, c: -0.5 * len(c) if c.startswith("yes") else -1.0 * len(c))
     (found,) = hhh.run([item], engine, framing(), suite="hhh")
     assert found.values["likelihood"] == 1.0
 
 
-def truth(candidates: int, number: int = 0) -> Truth:
+def truth(candidates: int, number: int = 0) -> TruthfulItem:
     answers = {f"true {number}": 1} | {f"false {number} {n}": 0 for n in range(candidates - 1)}
-    return Truth(question=f"Q{number}", mc1=answers, mc2=answers)
+    return TruthfulItem(question=f"Q{number}", mc1=answers, mc2=answers)
 
 
 @pytest.mark.parametrize("candidates", [2, 4, 5])
@@ -65,7 +65,7 @@ def test_mc1_looks_at_all_candidates_so_a_random_model_gets_one_in_n(candidates:
 
 
 def test_mc2_is_the_probability_mass_on_true_answers() -> None:
-    item = Truth(question="Q", mc1={"a": 1, "c": 0}, mc2={"a": 1, "b": 1, "c": 0})
+    item = TruthfulItem(question="Q", mc1={"a": 1, "c": 0}, mc2={"a": 1, "b": 1, "c": 0})
     mass = {"a": 0.2, "b": 0.1, "c": 0.3}
     engine = ScriptedEngine(said, logprob=lambda prompt, continuation: math.log(mass[continuation]))
     (found,) = truthfulqa.run([item], engine, framing(), suite="t")
@@ -80,7 +80,9 @@ def test_candidates_are_asked_in_the_served_format_and_under_principles_where_pr
     assert prompted.endswith("### User\nQ?\n\n### Ida\n")
 
 
-CHECK = Check(id="c", prompt="Who are you?", principle="candor", require=(r"\b{assistantName}\b",), forbid=("nobody",))
+CHECK = AdherenceItem(
+    id="c", prompt="Who are you?", principle="candor", require=(r"\b{assistantName}\b",), forbid=("nobody",)
+)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_refusals_are_split_by_whether_one_was_due() -> None:
     assert run([CHECK], "I cannot help with that.")[0].values["overrefusal"] == 1.0
 
 
-def run(checks: list[Check], answer: str, *, own_end: bool = True) -> list[Outcome]:
+def run(checks: list[AdherenceItem], answer: str, *, own_end: bool = True) -> list[ItemScore]:
     engine = ScriptedEngine(lambda prompt: said(answer, own_end=own_end))
     return adherence.run(checks, engine, framing(), suite="adherence", sampling=Sampling(), key="k", seed=1)
 

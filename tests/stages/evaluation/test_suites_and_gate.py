@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.parameters import GateParameters
 from selfalign_stages.contract.task import Leaf
 from selfalign_stages.evaluation import gate, suites
 from selfalign_stages.pack.loading import load
@@ -64,7 +64,7 @@ def values(mean: float) -> gate.Values:
     return {"adherence.overall": {str(n): float(n < mean * 20) for n in range(20)}}
 
 
-SETTINGS = parameters.Gate(gates=("engraved.adherence.overall >= base.adherence.overall + 0.3",), bootstrap_samples=200)
+SETTINGS = GateParameters(gates=("engraved.adherence.overall >= base.adherence.overall + 0.3",), bootstrap_samples=200)
 
 
 @pytest.mark.parametrize(("engraved", "passed"), [(0.9, True), (0.4, False)])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stages.base import folders, hub
+from tests.stages.base_model import folders, hub
 from tests.stages.main import processes
 
 from selfalign_operator.local.process import free_port
@@ -46,7 +46,7 @@ def test_a_step_that_is_found_imports_nothing_heavy(tmp_path: Path, local: Leaf)
     hit = processes.wait(tmp_path, processes.start(tmp_path, "import", task, program=("-c", told)))
     assert hit.result["cache"] == "Hit"
     modules = set(hit.log.split())
-    assert "selfalign_stages.hits" in modules
+    assert "selfalign_stages.contract.termination_message" in modules
     assert not modules & set(HEAVY)
 
 

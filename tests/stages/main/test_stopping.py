@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from selfalign_stages.contract.exits import Interrupted
-from selfalign_stages.stopping import Stop
+from selfalign_stages.step.stopping import Stop
 
 
 @pytest.fixture

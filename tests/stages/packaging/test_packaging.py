@@ -16,14 +16,14 @@ from tests.steps_support import context
 from tests.tools import go_tool
 
 from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import ArtifactRef, Manifest
+from selfalign_stages.contract.parameters import ImageParameters
 from selfalign_stages.packaging import image
 
 CRANE = ("github.com/google/go-containerregistry/cmd/crane", "v0.20.6")
 SOURCE = b'{"uri": "builtin://hamlet", "revision": null, "digest": "d", "license": "mit"}'
-SETTINGS = parameters.Image(
+SETTINGS = ImageParameters(
     assistant_name="Ida", repository="localhost/ida", tag="candidate", variant="cloned", model_license="Apache-2.0"
 )
 

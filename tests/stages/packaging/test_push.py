@@ -14,9 +14,9 @@ from tests.steps_support import context
 from tests.tools import go_tool
 
 from selfalign_stages import steps
-from selfalign_stages.contract import parameters
 from selfalign_stages.contract.exits import AccessDenied, BadInput, Unavailable
 from selfalign_stages.contract.manifest import ArtifactRef, Manifest
+from selfalign_stages.contract.parameters import PushParameters
 from selfalign_stages.packaging import push
 from selfalign_stages.packaging.registry import Repository
 
@@ -33,7 +33,7 @@ def pushed(folder: Path, repository: str, *, key: str = "p", **settings: object)
     """A push of the made-up model from the store below `folder`."""
     image = packed(folder)
     values = {"tag": "candidate", "formats": ("modelcar",), "served_name": "ida", "plain_http": True} | settings
-    asked = parameters.Push.model_validate({"repository": repository} | values)
+    asked = PushParameters.model_validate({"repository": repository} | values)
     ref = ArtifactRef(kind="image", key=image.key)
     return push.run(context(folder, "push", parameters=asked, inputs={"image": ref}, key=key * 64))
 
@@ -69,9 +69,9 @@ def test_a_published_push_stands_only_while_the_registry_has_the_image(
 ) -> None:
     manifest = pushed(tmp_path, f"{registry.host}/ida")
     store = context(tmp_path, "push").store
-    assert steps.stands(store, manifest)
+    assert steps.still_valid(store, manifest)
     shutil.rmtree(registry.root / "docker" / "registry" / "v2" / "repositories" / "ida" / "_manifests")
-    assert not steps.stands(store, manifest)
+    assert not steps.still_valid(store, manifest)
 
 
 def test_a_server_image_is_the_base_with_the_model_on_top(tmp_path: Path, registry: registry_server.Server) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.operator import builders
-from tests.stages.base import folders
+from tests.stages.base_model import folders
 
-from selfalign_operator import tasks
-from selfalign_operator.local import locations
+from selfalign_operator.planning import store_location, tasks
 from selfalign_stages import builtin
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract import graph
@@ -24,8 +23,7 @@ def task(folder: Path, **spec: Any) -> PreflightTask:
         shutil.copytree(builtin.folder("packs", "dromedary-16"), folder / "pack")
     settings = {"baseModel": {"uri": "file://model"}, "principles": {"uri": "file://pack"}} | spec
     run = builders.run(**settings)
-    store = locations.store(run, folder, default_uri=(folder / "store").as_uri())
-    return tasks.preflight(run, tasks.Places(store=store, leaves=locations.leaves(run, folder)))
+    return tasks.preflight(run, store_location.on_this_machine(run, folder, default_uri=(folder / "store").as_uri()))
 
 
 def append(path: Path, text: str) -> None:
@@ -39,7 +37,7 @@ def publish(asked: PreflightTask, answer: PreflightResult, id_: str) -> None:
     key = graph.keys(asked.steps, leaves=answer.leaves, seed=asked.seed)[id_]
     manifest = Manifest(kind=step.kind, step_version=1, key=key, files=(), seed=asked.seed, metrics={"loss": 1.5})
     store = FileStore(Path(asked.store.uri.removeprefix("file://")))
-    store.put(f"{manifest.ref.prefix}/manifest.json", canonical_json(manifest.plain()))
+    store.put(f"{manifest.ref.prefix}/manifest.json", canonical_json(manifest.to_dict()))
 
 
 def told(answer: PreflightResult, field: str) -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.operator import builders
 
-from selfalign_operator import graph
+from selfalign_operator.planning import graph
 from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.engine.vllm_engine import is_cpu_build
 from selfalign_stages.preflight import machine
 from selfalign_stages.preflight.findings import Findings
 
@@ -16,7 +17,7 @@ STEPS = graph.steps(builders.run())
 
 def looked(folder: Path, *, model_bytes: int) -> Findings:
     found = Findings()
-    machine.look(StoreLocation(uri=folder.as_uri()), STEPS, model_bytes=model_bytes, found=found)
+    machine.check(StoreLocation(uri=folder.as_uri()), STEPS, model_bytes=model_bytes, found=found)
     return found
 
 
@@ -31,7 +32,7 @@ def test_a_model_larger_than_the_disk_is_told_with_both_figures(tmp_path: Path) 
 
 
 def test_a_model_larger_than_memory_is_told_where_the_engine_runs_on_the_cpu(tmp_path: Path) -> None:
-    if not machine.cpu_engine():
+    if not is_cpu_build():
         pytest.skip("the CPU engine is not installed")
     problems = [p for p in looked(tmp_path, model_bytes=1 << 50).problems if p.field == "spec.baseModel.uri"]
     assert "of memory: use a smaller model" in problems[0].message

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.stages.base import folders, hub
+from tests.stages.base_model import folders, hub
 from tests.stages.main import processes
 from tests.stages.preflight import asking
 
@@ -18,7 +18,7 @@ def test_a_fit_run_has_digests_for_all_leaves_and_nothing_done(tmp_path: Path) -
     asked = asking.task(tmp_path)
     answer = check(asked)
     assert answer.problems == ()
-    assert answer.found == {}
+    assert answer.hits == {}
     assert answer.leaves.keys() == asked.leaves.keys()
     assert all(digest.startswith("sha256:") for digest in answer.leaves.values())
 
@@ -28,7 +28,7 @@ def test_every_step_that_is_in_the_store_is_found_as_a_hit(tmp_path: Path) -> No
     answer = check(asked)
     for id_ in ("import", "engraving-train"):
         asking.publish(asked, answer, id_)
-    found = check(asked).found
+    found = check(asked).hits
     keys = graph.keys(asked.steps, leaves=answer.leaves, seed=asked.seed)
     assert {id_: (result.cache, result.key) for id_, result in found.items()} == {
         "import": ("Hit", keys["import"]),
@@ -74,7 +74,7 @@ def test_all_problems_are_told_at_once_by_field(tmp_path: Path) -> None:
     }
     assert "pytorch_model.bin: pickled weights" in asking.told(answer, "spec.baseModel.uri")[0]
     assert asking.told(answer, "spec.artifacts.uri")[0].startswith("cannot be written to")
-    assert answer.found == {}
+    assert answer.hits == {}
 
 
 def test_a_pack_that_cannot_be_read_is_told_beside_a_misfit_model(tmp_path: Path) -> None:

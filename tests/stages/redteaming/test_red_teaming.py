@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfalign_stages.contract import parameters
+from selfalign_stages.contract.parameters import InstructionsParameters, PromptsParameters, Sampling
 from selfalign_stages.contract.rows import Draft, Prompt, Topic
 from selfalign_stages.pack.loading import load
 from selfalign_stages.redteaming import instructions, lists, prompts, questions, topics
@@ -82,9 +82,7 @@ def test_any_continuation_gives_some_tasks_and_topics(text: str) -> None:
     assert all(isinstance(topic, str) for topic in lists.topics(text))
 
 
-SETTINGS = parameters.Instructions(
-    instructions=100, rounds=4, dedup_rouge_l=0.7, sampling=parameters.Sampling(max_tokens=64)
-)
+SETTINGS = InstructionsParameters(instructions=100, rounds=4, dedup_rouge_l=0.7, sampling=Sampling(max_tokens=64))
 
 
 def test_a_round_asks_for_its_share_by_the_yield_seen_so_far() -> None:
@@ -121,7 +119,7 @@ def prompt(id: str, text: str, source: str = "topic-guided") -> Prompt:
 
 
 def select(made: list[Prompt], *, held_out: list[str] | None = None, limit: int = 99) -> dict[str, str | None]:
-    settings = parameters.Prompts(prompts=limit, dedup_rouge_l=0.7, decontaminate=True)
+    settings = PromptsParameters(prompts=limit, dedup_rouge_l=0.7, decontaminate=True)
     found = prompts.select(made, [], pack=PACK, held_out=held_out or [], settings=settings, seed=1)
     return {p.id: p.reject for p in found}
 

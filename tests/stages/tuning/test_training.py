@@ -10,19 +10,19 @@ from tests.steps_support import artifact, context
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.checkpoints import Checkpoints
-from selfalign_stages.base import importing
-from selfalign_stages.context import StepContext
-from selfalign_stages.contract import parameters
+from selfalign_stages.base_model import importing
 from selfalign_stages.contract.exits import BadInput, Interrupted
 from selfalign_stages.contract.manifest import ArtifactRef, Manifest
+from selfalign_stages.contract.parameters import MergeParameters, TrainParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.packaging import image
+from selfalign_stages.step.context import StepContext
 from selfalign_stages.tuning import merge, models, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")]
 
 COLOURS = ("red", "green", "blue", "white", "black", "grey", "brown", "purple")
-TINY = parameters.Train(
+TINY = TrainParameters(
     assistant_name="Ida", method="lora", rank=4, alpha=8, dropout=0.1, learning_rate=2e-3, epochs=3,
     global_batch_size=8, micro_batch_size=4, warmup_ratio=0.2, max_length=128, checkpoint_steps=2, identity_repeats=1,
 )  # fmt: skip
@@ -38,7 +38,7 @@ def answers() -> list[Answer]:
     return rows
 
 
-def prepared(folder: Path, settings: parameters.Train = TINY, **options: Any) -> StepContext:
+def prepared(folder: Path, settings: TrainParameters = TINY, **options: Any) -> StepContext:
     base = importing.run(context(folder, "import", leaves={"baseModel": "builtin://hamlet"}))
     return context(
         folder,
@@ -94,7 +94,7 @@ def test_the_artifact_holds_adapter_template_end_token_and_curve(trained: tuple[
 
 def merged(folder: Path, adapter: Manifest, **settings: Any) -> Manifest:
     base = ArtifactRef(kind="import", key="0" * 64)
-    values = parameters.Merge(**({"dtype": "float32", "tolerance": 1e-3} | settings))
+    values = MergeParameters(**({"dtype": "float32", "tolerance": 1e-3} | settings))
     key = ("2" if values.dtype == "float32" else "3") * 64
     inputs = {"baseModel": base, "adapter": adapter.ref}
     return merge.run(context(folder, "merge", key=key, parameters=values, inputs=inputs))

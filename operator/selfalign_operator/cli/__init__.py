@@ -1,0 +1,1 @@
+"""The command line `selfalign`: argument parsing (app) and what each command does (commands)."""

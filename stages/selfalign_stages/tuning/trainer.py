@@ -1,0 +1,162 @@
+"""Runs transformers' Trainer for the train step: checkpoints to the store, resume, stop on request, loss curve."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfalign_stages.artifacts.checkpoints import Checkpoints
+from selfalign_stages.contract.exits import BadInput, Interrupted
+from selfalign_stages.contract.parameters import TrainParameters
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.tuning import batches
+from selfalign_stages.tuning.examples import Example
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Loss by optimizer step as data: points with step, loss, learningRate."""
+
+    points: list[dict[str, float]]
+    steps: int
+    tokens: int
+    seconds: float
+    padding: float
+
+    def metrics(self) -> dict[str, float | int | str | bool]:
+        """Headline figures of the training."""
+        losses = [point["loss"] for point in self.points]
+        tail = losses[-max(1, len(losses) // 10) :]
+        return {
+            "steps": self.steps,
+            "firstLoss": round(losses[0], 4),
+            "lastLoss": round(sum(tail) / len(tail), 4),
+            "tokensPerSecond": round(self.tokens / max(self.seconds, 1e-9), 1),
+            "paddingShare": round(self.padding, 4),
+        }
+
+
+def train(
+    context: StepContext,
+    model: Any,
+    examples: list[Example],
+    *,
+    settings: TrainParameters,
+    pad: int,
+    checkpoints: Checkpoints,
+) -> Curve:
+    """Trains `model` in place, from the newest complete checkpoint if there is one."""
+    from transformers import Trainer
+
+    output = context.scratch / "trainer"
+    lengths = [len(example.input_ids) for example in examples]
+    order = batches.schedule(
+        lengths, micro_batch=settings.micro_batch_size, epochs=settings.epochs, seed=context.task.seed
+    )
+    total = max(1, math.ceil(len(order) / settings.global_batch_size))
+    trainer = Trainer(
+        model=model,
+        args=_arguments(output, settings, total=total, seed=context.task.seed),
+        train_dataset=batches.rows([examples[position] for position in order]),
+        data_collator=lambda rows: batches.collate(rows, pad=pad),
+        callbacks=[_callback(context, checkpoints, total=total)],
+    )
+    with context.stop.at_once():
+        resumed = checkpoints.latest(output)
+    result = trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
+    if context.stop.requested() and trainer.state.global_step < total:
+        raise Interrupted(f"{context.task.id}: stopped at step {trainer.state.global_step} of {total}; saved")
+    return Curve(
+        points=_points(trainer.state.log_history),
+        steps=trainer.state.global_step,
+        tokens=sum(lengths[position] for position in order),
+        seconds=float(result.metrics["train_runtime"]),
+        padding=_padding([lengths[position] for position in order], settings.micro_batch_size),
+    )
+
+
+def _arguments(output: Path, settings: TrainParameters, *, total: int, seed: int) -> Any:
+    import torch
+    from transformers import TrainingArguments
+
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        accumulation = batches.accumulation(
+            global_batch=settings.global_batch_size, micro_batch=settings.micro_batch_size, world=world
+        )
+    except ValueError as error:
+        raise BadInput(f"training: {error}", reason="BatchNotDivisible") from error
+    cuda = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(output),
+        per_device_train_batch_size=settings.micro_batch_size,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=int(total * settings.warmup_ratio),
+        max_steps=total,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=1,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=True,
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+        use_cpu=not cuda,
+        bf16=cuda,
+        gradient_checkpointing=cuda,
+        dataloader_pin_memory=cuda,
+        seed=seed,
+        data_seed=seed,
+    )
+
+
+def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> Any:
+    from transformers import TrainerCallback
+
+    class StoreCallback(TrainerCallback):  # type: ignore[misc]
+        """Uploads checkpoints as they are saved, tells progress, and stops on request with a last checkpoint."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            context.progress.begin(total, unit="optimizer steps", done=state.global_step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            context.progress.advance()
+            if context.stop.requested():
+                control.should_save = control.should_training_stop = True
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                context.progress.advance(0, loss=round(float(logs["loss"]), 4))
+                if not math.isfinite(float(logs["loss"])):
+                    raise BadInput(
+                        f"{context.task.id}: the loss is {logs['loss']} at step {state.global_step}; "
+                        "lower training.learningRate or raise training.warmupRatio",
+                        reason="LossNotFinite",
+                    )
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.is_world_process_zero and state.global_step < total:
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                checkpoints.save(state.global_step, folder)
+                checkpoints.prune()
+
+    return StoreCallback()
+
+
+def _points(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [
+        {"step": point["step"], "loss": point["loss"], "learningRate": point["learning_rate"]}
+        for point in history
+        if "loss" in point
+    ]
+
+
+def _padding(lengths: list[int], micro_batch: int) -> float:
+    """Share of padded positions, batch by batch in training order."""
+    rows = [lengths[i : i + micro_batch] for i in range(0, len(lengths), micro_batch)]
+    return 1 - sum(lengths) / sum(max(row) * len(row) for row in rows)

@@ -1,0 +1,111 @@
+"""How the end of a Job, and what keeps it from running, is read from it and its pods."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.operator.builders import result
+from tests.operator.test_jobs import job_of
+
+from selfalign_operator.jobs import job_status
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def observed_job(*, condition: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    job = job_of("import")
+    job["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
+    conditions = {"conditions": [condition | {"lastTransitionTime": "2030-01-01T00:00:09Z"}]} if condition else {}
+    return job | {"status": {"startTime": "2030-01-01T00:00:00Z"} | conditions | status}
+
+
+def pod(
+    *, code: int | None = None, message: str = "", name: str = "p", reason: str = "", **status: Any
+) -> dict[str, Any]:
+    ended = {"exitCode": code, "message": message, "reason": reason, "finishedAt": "2030-01-01T00:00:08Z"}
+    state = {"terminated": ended} if code is not None else {"running": {}}
+    return {
+        "metadata": {"name": name, "creationTimestamp": "2030-01-01T00:00:00Z"},
+        "spec": {"containers": [{"name": "stage", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]},
+        "status": {"startTime": "2030-01-01T00:00:02Z", "containerStatuses": [{"name": "stage", "state": state}]}
+        | status,
+    }
+
+
+def read(job: dict[str, Any], *pods: dict[str, Any], now: datetime = NOW) -> Any:
+    return job_status.attempt(job, pods, progress={}, now=now)
+
+
+def waiting(reason: str) -> dict[str, Any]:
+    return {"containerStatuses": [{"name": "stage", "state": {"waiting": {"reason": reason}}}]}
+
+
+FAILED = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
+COMPLETE = {"type": "Complete", "status": "True"}
+
+
+def test_a_complete_job_has_its_pods_result() -> None:
+    told = result("import", "k").model_dump_json(by_alias=True)
+    attempt = read(observed_job(condition=COMPLETE), pod(code=0, message=told))
+    assert attempt.exit_code == 0 and attempt.result.digest == "sha256:import"
+
+
+def test_a_complete_job_without_pods_has_no_result_so_that_a_further_attempt_finds_it() -> None:
+    assert read(observed_job(condition=COMPLETE)).result is None
+
+
+@pytest.mark.parametrize("code", [1, 42, 43, 44, 76, 137])
+def test_a_failed_job_has_its_pods_exit_code_and_words(code: int) -> None:
+    attempt = read(observed_job(condition=FAILED), pod(code=code, message='{"reason": "X", "message": "why"}'))
+    assert attempt.exit_code == code and attempt.failure.message == "why"
+
+
+def test_a_final_code_counts_more_than_the_crash_of_another_worker() -> None:
+    pods = pod(code=1, name="a"), pod(code=42, name="b"), pod(code=137, name="c")
+    assert read(observed_job(condition=FAILED), *pods).exit_code == 42
+
+
+def test_a_lack_of_memory_is_told_with_its_remedy() -> None:
+    attempt = read(observed_job(condition=FAILED), pod(code=137, reason="OOMKilled"))
+    assert attempt.failure.reason == "OOMKilled" and "resources.limits.memory" in attempt.failure.message
+
+
+def test_pods_tell_how_they_ended_and_from_when_to_when_they_held_how_many_devices() -> None:
+    disrupted: dict[str, Any] = {"conditions": [{"type": "DisruptionTarget", "status": "True"}], "phase": "Failed"}
+    pods = pod(code=75), pod(code=143, **disrupted), pod(code=1), pod(code=0), pod(), pod(phase="Pending")
+    attempt = read(observed_job(), *pods)
+    assert [one.fate for one in attempt.pods] == ["preempted", "preempted", "crashed", "done", "alive", "alive"]
+    began, ended = NOW + timedelta(seconds=2), NOW + timedelta(seconds=8)
+    assert {(one.began, one.ended, one.devices) for one in attempt.pods} == {(began, ended, 2), (began, None, 2)}
+
+
+def test_workers_that_were_tried_again_as_often_as_they_may_leave_no_retry() -> None:
+    spent = FAILED | {"reason": "FailedIndexes"}
+    assert read(observed_job(condition=spent), pod(code=1)).exhausted
+    assert not read(observed_job(condition=FAILED), pod(code=1)).exhausted
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}, "Unschedulable"),
+        (waiting("ImagePullBackOff"), "ImagePullBackOff"),
+        (waiting("CreateContainerConfigError"), "CreateContainerConfigError"),
+    ],
+)
+def test_a_pod_that_cannot_begin_tells_why_after_a_while(status: dict[str, Any], reason: str) -> None:
+    stuck = pod(phase="Pending", **status)
+    assert read(observed_job(), stuck, now=NOW + timedelta(seconds=9)).pending is None
+    assert read(observed_job(), stuck, now=NOW + timedelta(seconds=10)).pending.reason == reason
+
+
+def test_a_job_without_pods_tells_so_after_a_while() -> None:
+    assert read(observed_job(), now=NOW + timedelta(seconds=30)).pending.reason == "NoPods"
+
+
+def test_a_job_that_waits_for_quota_names_its_queue() -> None:
+    job = observed_job()
+    job["spec"]["suspend"] = True
+    job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team-a"
+    held = read(job).pending
+    assert held.reason == "QuotaPending" and "team-a" in held.message

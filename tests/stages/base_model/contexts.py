@@ -1,0 +1,43 @@
+"""Import steps to run in this process: a store in a folder, a task, a stop that a test may ask for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.steps_support import Asked
+
+from selfalign_stages.artifacts.file_store import FileStore
+from selfalign_stages.base_model import inspection, open_source
+from selfalign_stages.contract.task import Leaf, StoreLocation, Task
+from selfalign_stages.step.context import StepContext
+
+
+def location(folder: Path) -> StoreLocation:
+    """A file store below a test's folder."""
+    return StoreLocation(uri=(folder / "store").as_uri())
+
+
+def digest(leaf: Leaf, folder: Path) -> str:
+    """The leaf digest that preflight gives."""
+    return inspection.inspect(open_source.open_source(leaf, store=location(folder)), leaf).digest
+
+
+def context(leaf: Leaf, folder: Path, *, stop: Callable[[], bool] = lambda: False) -> StepContext:
+    """An attempt at importing the leaf."""
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
+    task = Task(
+        id="import",
+        kind="import",
+        key="k" * 64,
+        seed=1,
+        store=location(folder),
+        parameters={},
+        leaves={"baseModel": leaf},
+    )
+    return StepContext(task=task, store=FileStore(folder / "store"), scratch=scratch, stop=Asked(stop))
+
+
+def stop_after(files: int) -> Callable[[], bool]:
+    """A stop that is asked for once so many files were begun."""
+    asked = iter(range(files))
+    return lambda: next(asked, None) is None

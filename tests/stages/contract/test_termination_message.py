@@ -1,0 +1,96 @@
+"""The last word of a step fits into a Kubernetes termination message and says what was left out."""
+
+import json
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfalign_stages.contract.manifest import Counts
+from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
+from selfalign_stages.contract.termination_message import COMPRESSED, LIMIT_BYTES, decode, decode_preflight, encode
+
+
+def result(*, metrics: int = 0, reasons: int = 0) -> Result:
+    rejected = {f"reason-{number:04d}": number + 1 for number in range(reasons)}
+    counts = Counts(rows=sum(rejected.values()), kept=0, rejected=rejected)
+    random = Random(1)
+    values: dict[str, float | int | str | bool] = {f"suite.metric-{n:04d}": random.random() for n in range(metrics)}
+    return Result(key="k" * 64, cache="Miss", digest="sha256:" + "d" * 64, counts=counts, metrics=values)
+
+
+@pytest.mark.parametrize("metrics", [0, 1, 50, 134, 135, 1000])
+@pytest.mark.parametrize("reasons", [0, 7, 500])
+def test_a_result_fits_and_still_reads_as_one(metrics: int, reasons: int) -> None:
+    whole = result(metrics=metrics, reasons=reasons)
+    data = encode(whole)
+    assert len(data) <= LIMIT_BYTES
+    read = Result.model_validate_json(decode(data))
+    left_out = read.metrics.get("metricsLeftOut", 0)
+    assert isinstance(left_out, int)
+    assert len(read.metrics) - ("metricsLeftOut" in read.metrics) + left_out == metrics
+    assert sum(read.counts.rejected.values()) == read.counts.rows == whole.counts.rows
+
+
+def test_a_result_that_fits_is_whole() -> None:
+    assert Result.model_validate_json(encode(result(metrics=50))) == result(metrics=50)
+
+
+def test_as_many_metrics_are_kept_as_fit() -> None:
+    data = encode(result(metrics=1000))
+    assert LIMIT_BYTES - len(data) < len('"suite.metric-0000":0.12345678901234567,') + 2
+
+
+def test_a_result_is_compressed_before_anything_is_left_out() -> None:
+    whole = result(metrics=140)
+    assert len(whole.model_dump_json()) > LIMIT_BYTES
+    assert Result.model_validate_json(decode(encode(whole))) == whole
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\n", "\U0001f9ed"])
+def test_a_long_failure_is_cut_by_bytes_and_says_so(letter: str) -> None:
+    data = encode(Failure(reason="Crash", message=letter * 50_000))
+    assert LIMIT_BYTES - 16 < len(data) <= LIMIT_BYTES
+    assert "characters left out: see the log" in json.loads(data)["message"]
+
+
+def test_a_short_failure_is_whole() -> None:
+    failure = Failure(reason="Crash", message="é" * 100)
+    assert Failure.model_validate_json(encode(failure)) == failure
+
+
+def answer(*, problems: int, letters: int = 80) -> PreflightResult:
+    random = Random(2)
+    return PreflightResult(
+        leaves={
+            name: f"sha256:{random.randbytes(32).hex()}"
+            for name in ("baseModel", *(f"pack:{n}" for n in range(6)), *(f"suite:{n}" for n in range(3)))
+        },
+        hits={f"step-{n}": result(metrics=9).model_copy(update={"key": random.randbytes(32).hex()}) for n in range(18)},
+        problems=tuple(
+            Problem(field=f"spec.field{n}", message=random.randbytes(letters // 2).hex()) for n in range(problems)
+        ),
+    )
+
+
+def test_an_answer_for_every_step_of_a_run_fits_a_termination_message() -> None:
+    data = encode(answer(problems=0))
+    read = decode_preflight(data)
+    assert len(data) <= LIMIT_BYTES and read is not None
+    assert {id_: found.key for id_, found in read.hits.items()} == {
+        id_: found.key for id_, found in answer(problems=0).hits.items()
+    }
+
+
+def test_problems_that_do_not_fit_are_counted() -> None:
+    data = encode(answer(problems=90))
+    read = decode_preflight(data)
+    assert len(data) <= LIMIT_BYTES and read is not None
+    assert 0 < len(read.problems) < 90
+    assert read.problems[-1].message.startswith(f"{90 - len(read.problems) + 1} more problems")
+
+
+@given(st.binary(max_size=200))
+def test_any_message_reads_as_an_answer_or_as_none(data: bytes) -> None:
+    assert decode_preflight(COMPRESSED + data) is None
