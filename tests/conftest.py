@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# A test machine under load misses any wall-clock deadline, and a slow example is no wrong result.
+settings.register_profile("selfalign", deadline=None)
+settings.load_profile("selfalign")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from tests import s3_server
 from tests.e2e.conftest import Workdir, steps
+from tests.scale import scaled
 
 pytestmark = pytest.mark.slow
 
+KILLS = scaled(3, 10)
 GENERATION = (
     "redteaming-topics",
     "redteaming-questions",
@@ -67,10 +69,10 @@ def test_killed_at_many_random_moments_the_artifacts_on_disk_are_those_of_an_und
     finished: tuple[Workdir, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     disturbed, random, kills = Workdir(tmp_path_factory.mktemp("disturbed")), Random(20230504), 0
-    while kills < 10 and disturbed.kill_after(random.uniform(2, 32)):
+    while kills < KILLS and disturbed.kill_after(random.uniform(2, 32)):
         kills += 1
     status = disturbed.run()
-    assert kills >= 3
+    assert kills == KILLS
     expected, found = steps(finished[1]), steps(status)
     for name in (*GENERATION, "engraving-train", "cloning-train"):
         assert found[name]["digest"] == expected[name]["digest"], name

@@ -1,11 +1,13 @@
-"""One site for all tests of a run; the quickstart is applied once."""
+"""One site for all tests of a run; the quickstart is applied once, and disturbed while it runs."""
 
 from collections.abc import Iterator
 
 import pytest
 from tests.cluster.namespace import Namespace
+from tests.e2e.cluster.disturbed import Disturbed, devices, run_disturbed
 from tests.e2e.cluster.site import Site
 from tests.e2e.cluster.site import site as brought_up
+from tests.scale import FULL
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +26,18 @@ def namespace(site: Site, request: pytest.FixtureRequest) -> Iterator[Namespace]
 
 
 @pytest.fixture(scope="session")
-def quickstart(site: Site) -> Namespace:
-    """The namespace in which the quickstart has ended Ready."""
+def disturbed(site: Site) -> Iterator[Disturbed]:
+    """A sharded run that has ended Ready although workers and operators were killed meanwhile."""
+    with devices(site):
+        yield run_disturbed(site)
+
+
+@pytest.fixture(scope="session")
+def quickstart(site: Site, request: pytest.FixtureRequest) -> Namespace:
+    """The namespace in which the quickstart has ended Ready: in CI the disturbed run, else one of its own."""
+    if not FULL:
+        ended: Disturbed = request.getfixturevalue("disturbed")
+        return ended.namespace
     made = site.namespace("quickstart")
     made.apply("quickstart")
     made.wait("Ready", "True", name="quickstart", seconds=1500)

@@ -14,12 +14,15 @@ from tests.cluster.control_plane import Cluster, control_plane
 from tests.cluster.images import FOLDER, TAG, registry_with_images
 from tests.cluster.namespace import Namespace
 from tests.cluster.node import address, node
-from tests.tools import go_tool, run_tool
+from tests.e2e.conftest import SMALL
+from tests.scale import FULL
+from tests.tools import HELM, go_tool, run_tool
+
+from selfalign_operator.manifest import overrides
 
 ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "examples" / "cluster-quickstart.yaml"
 CHART = ROOT / "charts" / "selfalign-operator"
-HELM = ("helm.sh/helm/v4/cmd/helm", "v4.3.1")
 RELEASE, OPERATORS = "selfalign", "selfalign"
 """Release and namespace of the operator."""
 
@@ -66,8 +69,11 @@ class Site:
         return Namespace(self.cluster, name, self._quickstart())
 
     def _quickstart(self) -> dict[str, Any]:
-        """The example's spec, with this site's store and registry."""
-        spec: dict[str, Any] = yaml.safe_load(QUICKSTART.read_text())["spec"]
+        """The example's spec with this site's store and registry; in CI as small as the run without a cluster."""
+        manifest: dict[str, Any] = yaml.safe_load(QUICKSTART.read_text())
+        for name, value in ({} if FULL else SMALL).items():
+            assert overrides.apply(manifest, f"{name}={value}") is None
+        spec: dict[str, Any] = manifest["spec"]
         spec["artifacts"] |= {"uri": "s3://runs/artifacts", "endpoint": self.s3.endpoint}
         del spec["image"]["pushSecretRef"]
         repository = f"{self.registry.host}/assistants/juniper"
