@@ -1,4 +1,8 @@
-"""Where and how large a stage's pods are. Nothing here enters a key: moving a stage never retrains."""
+"""Placement of a stage's pods: resources, number of workers, and overlays on the pod template.
+
+No field here enters a step's key. Moving a stage to other nodes, or giving it more memory, must never invalidate
+artifacts that took days of GPU time.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,38 +13,76 @@ from selfalign_operator.api.quantity import parse_quantity
 from selfalign_operator.api.values import ObjectName, Quantity
 from selfalign_stages.contract.model import Model
 
+# A copy of the PodTemplate schema would freeze one Kubernetes version and exceed the CRD's size limit. The operator
+# submits every Job as a dry run before it accepts a run, so the API server checks the merged template in full.
 PodTemplate = Annotated[
     dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
 ]
 
 
 class Resources(Model):
-    """Requests and limits of a stage's container, as in a pod."""
+    """Resource requests and limits of a stage's container, as in a pod."""
 
-    requests: dict[str, Quantity] = Field(default={}, description="what a pod is promised, such as memory: 40Gi")
-    limits: dict[str, Quantity] = Field(default={}, description="what a pod may use, such as nvidia.com/gpu: 1")
+    requests: dict[str, Quantity] = Field(
+        default={},
+        description="Resources that the scheduler reserves on a node, by name, such as `memory: 40Gi`. Unset: as "
+        "Kubernetes does, a resource's limit if it has one, else nothing.",
+    )
+    limits: dict[str, Quantity] = Field(
+        default={},
+        description="Resources that the container may use at most, by name, such as `nvidia.com/gpu: 1`. All GPUs "
+        "serve one copy of the model. Without a GPU, `cpu` rounded up is the number of threads.",
+    )
 
 
 class Placement(Model):
-    """What every stage says about its pods."""
+    """Pods of one stage: how many, how large, and with which additions. Not part of any step's key.
 
-    workers: int = Field(default=1, ge=1, le=1000, description="pods that share the chunks of a generation step")
-    resources: Resources | None = None
-    template: PodTemplate | None = Field(default=None, description="overlay on the stage's pod template")
+    Base class of the stages' settings, so that every stage has the same three fields.
+    """
+
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Pods that share the chunks of one generation step (questions, instructions, answers), each with "
+        "its own copy of the model. All other steps run as one pod. Changing it keeps finished artifacts.",
+    )
+    resources: Resources | None = Field(
+        default=None,
+        description="Resource requests and limits of the stage's containers, as in a pod. Unset: none. Steps without "
+        "an accelerator (prompts, merge, gate, image, push) get its CPU and memory only. Not part of any step's key.",
+    )
+    template: PodTemplate | None = Field(
+        default=None,
+        description="Partial PodTemplate (metadata, spec) laid over the stage's pods as a strategic merge patch, after "
+        "spec.podDefaults.template. The stage's container is named `stage`. Not part of any step's key.",
+    )
 
 
 class PodDefaults(Model):
-    """What all pods of the run have in common."""
+    """Settings of all pods of the run, preflight and import included. Not part of any step's key."""
 
-    service_account_name: ObjectName | None = None
-    template: PodTemplate | None = Field(default=None, description="overlay on every pod template of the run")
+    service_account_name: ObjectName | None = Field(
+        default=None,
+        description="ServiceAccount of the pods, in the run's namespace, for image pull secrets and workload identity; "
+        "no API token is mounted. Unset: the namespace's default ServiceAccount.",
+    )
+    template: PodTemplate | None = Field(
+        default=None,
+        description="Partial PodTemplate (metadata, spec) laid over every pod of the run as a strategic merge patch, "
+        "such as a nodeSelector or tolerations. A stage's own template is applied after it.",
+    )
 
 
 def gpus(limits: Mapping[str, object]) -> int:
-    """Number of devices that a container's limits ask for."""
+    """Counts the devices among a container's limits: the values of all extended resources, added up.
+
+    Device plugins name accelerators as they like, so a network device with a domain prefix counts as well.
+    """
     return sum(int(parse_quantity(str(size))) for name, size in limits.items() if is_device(name))
 
 
 def is_device(name: str) -> bool:
-    """Whether a resource name is an extended resource, such as nvidia.com/gpu: those have a domain prefix."""
+    """Returns whether a resource is an extended one, such as nvidia.com/gpu: only those have a domain prefix."""
     return "/" in name

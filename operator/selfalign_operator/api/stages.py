@@ -1,4 +1,8 @@
-"""What each stage can be told. Defaults suit base models of 1 to 8 billion parameters."""
+"""Settings of the six stages. Defaults suit base models of 1 to 8 billion parameters.
+
+What enters a step's key is decided in `planning.graph`: everything here does, except placement (`workers`, `resources`,
+`template`). A change of a setting reruns the steps that use it and the steps after them, and no others.
+"""
 
 from typing import Annotated, Literal
 
@@ -10,109 +14,205 @@ from selfalign_operator.api.validation import map_by
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.parameters import Sampling
 
-TEMPERATURE = "spread of the choice among tokens, 0 always takes the likeliest"
-TOP_P = "part of the probability that is drawn from"
+TEMPERATURE = "Sampling temperature: logits are divided by it, so higher is more varied. 0 is greedy decoding."
+TOP_P = "Nucleus sampling mass (top-p): tokens are drawn from the smallest set whose probabilities add up to it."
+MAX_TOKENS = "Maximum number of new tokens per completion. The unfinished end of one that reaches it is dropped."
+DETERMINISTIC = (
+    "Whether the artifact is equal byte for byte after any interruption and rerun on the same machine. Each chunk is "
+    "then generated alone, from an empty prefix cache, which is slower."
+)
 
 
 class TopicSampling(Sampling):
-    """Decoding settings of the topic lists."""
+    """Decoding of topic lists, which are short."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=0.98, gt=0, le=1, description=TOP_P)
-    max_tokens: int = Field(default=128, ge=1, description="new tokens per completion")
+    max_tokens: int = Field(default=128, ge=1, description=MAX_TOKENS)
 
 
 class QuestionSampling(Sampling):
-    """Decoding settings of topic-guided questions."""
+    """Decoding of topic-guided questions, one line each."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=0.95, gt=0, le=1, description=TOP_P)
-    max_tokens: int = Field(default=128, ge=1, description="new tokens per completion")
+    max_tokens: int = Field(
+        default=128,
+        ge=1,
+        description="Maximum number of new tokens per question. A question that reaches it is rejected as cut.",
+    )
 
 
 class InstructionSampling(Sampling):
-    """Decoding settings of general self-instruct."""
+    """Decoding of self-instruct task lists, several tasks per completion."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=0.98, gt=0, le=1, description=TOP_P)
-    max_tokens: int = Field(default=384, ge=1, description="new tokens per completion")
+    max_tokens: int = Field(default=384, ge=1, description=MAX_TOKENS)
 
 
 class RedTeamingSampling(Model):
-    """Decoding settings by branch."""
+    """Decoding settings of the three generation steps of red-teaming."""
 
-    topics: TopicSampling = TopicSampling()
-    questions: QuestionSampling = QuestionSampling()
-    instructions: InstructionSampling = InstructionSampling()
+    topics: TopicSampling = Field(default=TopicSampling(), description="Decoding of topic lists.")
+    questions: QuestionSampling = Field(default=QuestionSampling(), description="Decoding of topic-guided questions.")
+    instructions: InstructionSampling = Field(
+        default=InstructionSampling(), description="Decoding of self-instruct tasks."
+    )
 
 
 class RedTeaming(Placement):
-    """Stage 1: prompts from general self-instruct and from topic-guided red-teaming."""
+    """Stage 1, topic-guided red-teaming self-instruct (paper section 3.1): the base model writes the prompts.
 
-    prompts: int = Field(default=40_000, ge=1, le=10_000_000, description="prompts kept at most")
-    rounds: int = Field(default=4, ge=1, le=100, description="rounds, each fed with what the one before made")
-    topics_per_type: int = Field(default=50, ge=1, le=100_000, description="topics wanted for each question type")
-    questions_per_topic: int = Field(default=10, ge=1, le=10_000, description="questions asked about each topic")
+    One branch extends the pack's seed tasks (self-instruct), the other asks questions on generated topics. Both are
+    merged, filtered and deduplicated.
+    """
+
+    prompts: int = Field(
+        default=40_000,
+        ge=1,
+        le=10_000_000,
+        description="Maximum number of prompts that the stage keeps after filtering and deduplication; fewer if the "
+        "branches yield fewer. The paper has 360,000.",
+    )
+    rounds: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Rounds of topic and task generation. Each round shows the model what earlier rounds produced, and "
+        "generation ends early once enough is kept.",
+    )
+    topics_per_type: int = Field(
+        default=50,
+        ge=1,
+        le=100_000,
+        description="Maximum number of topics per question type, the pack's own included. All types are cut to the "
+        "smallest type's number, so that none dominates.",
+    )
+    questions_per_topic: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Questions that are generated for each pair of question type and topic.",
+    )
     topic_guided_share: float = Field(
-        default=0.25, ge=0, lt=1, description="part of `prompts` left to topic-guided questions; the rest is general"
+        default=0.25,
+        ge=0,
+        lt=1,
+        description="Fraction of `prompts` left to topic-guided questions. Self-instruct generates the rest: prompts x "
+        "(1 - topicGuidedShare) tasks.",
     )
     dedup_rouge_l: float = Field(
-        default=0.7, ge=0, le=1, description="a prompt above this ROUGE-L to a seed or an earlier one is rejected"
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Near-duplicate threshold: a prompt is rejected if its ROUGE-L F-measure with a seed or an earlier "
+        "prompt is above it. 1 keeps all.",
     )
-    decontaminate: bool = Field(default=True, description="reject prompts too near to an evaluation question")
-    deterministic: bool = Field(
-        default=False, description="equal bytes after a kill and a rerun on the same machine; slower between chunks"
+    decontaminate: bool = Field(
+        default=True,
+        description="Whether prompts with a ROUGE-L above 0.7 to a question of an evaluation suite are rejected, so "
+        "that no evaluation item is trained on.",
     )
-    sampling: RedTeamingSampling = RedTeamingSampling()
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
+    sampling: RedTeamingSampling = Field(
+        default=RedTeamingSampling(), description="Decoding settings of each generation step of the stage."
+    )
 
 
 class Generation(Placement):
-    """How answers are generated, in chunks that are each committed once."""
+    """Generation of one answer per prompt, in chunks that are each committed once to the artifact store.
+
+    Answers that are cut, loop, refuse without reason or repeat the pack's exemplars are rejected. They stay in the
+    artifact with their reason, and the status counts them.
+    """
 
     temperature: float = Field(default=0.5, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=0.9, gt=0, le=1, description=TOP_P)
-    max_tokens: int = Field(default=512, ge=1, le=131_072, description="new tokens of thought and answer together")
-    chunk_size: int = Field(default=256, ge=1, le=100_000, description="records per commit: what a kill can cost")
-    deterministic: bool = Field(
-        default=False, description="equal bytes after a kill and a rerun on the same machine; slower between chunks"
+    max_tokens: int = Field(
+        default=512,
+        ge=1,
+        le=131_072,
+        description="Maximum number of new tokens per completion, internal thought and answer together. An answer that "
+        "reaches it is rejected as cut, since it would teach the model not to stop.",
     )
-    max_reject_ratio: float = Field(default=0.95, ge=0, le=1, description="more rejects than this fail the stage")
+    chunk_size: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Answers per commit to the artifact store, and unit of work of a worker. A killed pod loses the "
+        "chunks that it has not committed.",
+    )
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
+    max_reject_ratio: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Highest fraction of rejected answers. The step fails above it, and if no answer is kept (reason "
+        "AllRejected).",
+    )
 
 
 class VerboseGeneration(Generation):
-    """The engraved teacher's answers under the verbose prompt."""
+    """Generation of long answers by the engraved model under the pack's verbose prompt (paper section 3.4)."""
 
     temperature: float = Field(default=0.3, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=0.7, gt=0, le=1, description=TOP_P)
-    max_tokens: int = Field(default=1024, ge=1, le=131_072, description="new tokens per answer")
+    max_tokens: int = Field(
+        default=1024,
+        ge=1,
+        le=131_072,
+        description="Maximum number of new tokens per answer. An answer that reaches it is rejected as cut.",
+    )
 
 
 class Cloning(Model):
-    """Stage 4: verbose cloning; without it the engraved model is the product."""
+    """Stage 4, verbose cloning (paper section 3.4): the base model learns the engraved model's long answers."""
 
-    enabled: bool = Field(default=True, description="false ends the run with the engraved model")
-    generation: VerboseGeneration = VerboseGeneration()
-    training: Training = Training()
+    enabled: bool = Field(
+        default=True, description="Whether the stage runs. Without it the run ends with the engraved model."
+    )
+    generation: VerboseGeneration = Field(
+        default=VerboseGeneration(),
+        description="How the engraved model answers all prompts at length, under the pack's verbose prompt.",
+    )
+    training: Training = Field(default=Training(), description="How the base model is fine-tuned on the long answers.")
 
 
 class Suite(Model):
-    """An evaluation suite: own ones ship with the pack, public ones are read from a uri in their public format."""
+    """Evaluation suite. Its content, not its address, enters the keys of the steps that read it.
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="as gates and reports call it")
+    Public suites are read in the file format that they are published in, so that scores can be compared.
+    """
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=40,
+        description="Name of the suite in gates, metrics and reports, unique within the run.",
+    )
     format: Literal["hhh", "truthfulqa", "adherence"] = Field(
-        description="hhh: BIG-bench hhh_alignment; truthfulqa: its CSV or JSON; adherence: prompts with patterns"
+        description="File format and scoring method. hhh: BIG-bench hhh_alignment JSON, choice between two answers; "
+        "truthfulqa: its CSV or JSON, multiple choice; adherence: JSON lines, prompts with patterns that an answer "
+        "must match or avoid."
     )
     uri: str = Field(
-        pattern=r"^(pack|file|s3)://.+", max_length=1024, description="pack://NAME, file://FILE or s3://BUCKET/KEY"
+        pattern=r"^(pack|file|s3)://.+",
+        max_length=1024,
+        description="Address of the suite: pack://NAME for one in the principle pack, or file://PATH, which must exist "
+        "in the pods. This release cannot read s3:// and reports it in preflight.",
     )
 
 
 class EvaluationSampling(Sampling):
-    """Decoding settings of evaluation answers: greedy, so that two runs compare."""
+    """Decoding of evaluation answers: greedy, so that two runs can be compared."""
 
     temperature: float = Field(default=0.0, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=1.0, gt=0, le=1, description=TOP_P)
-    max_tokens: int = Field(default=512, ge=1, description="new tokens per completion")
+    max_tokens: int = Field(
+        default=512,
+        ge=1,
+        description="Maximum number of new tokens per evaluation answer, with the thought of the prompted model.",
+    )
 
 
 PACK_SUITES = (
@@ -120,36 +220,84 @@ PACK_SUITES = (
     Suite(name="truthfulqa", format="truthfulqa", uri="pack://truthfulqa"),
     Suite(name="adherence", format="adherence", uri="pack://adherence"),
 )
+"""Suites that the built-in principle packs ship. A pack without them needs `suites` of its own in the manifest."""
+Gate = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        description='Comparison of sums of VARIANT.SUITE.METRIC and numbers, such as "cloned.hhh.overall >= '
+        'base.hhh.overall + 0.05". Operators: + - * and >= <= > <.',
+    ),
+]
 
 
 class Evaluation(Placement):
-    """Stage 5: suites on every variant, and the gates that the result must pass before it is packed."""
+    """Stage 5: scores every model variant on the suites and checks the gates. A failed gate prevents packaging.
+
+    Variants are base, prompted (the base with principles and exemplars in context), engraved and cloned.
+    """
 
     suites: tuple[Suite, ...] = Field(
         default=PACK_SUITES,
         min_length=1,
         max_length=16,
-        description="what every variant is measured on",
+        description="Suites that every variant (base, prompted, engraved, cloned) is scored on. Default: hhh, "
+        "truthfulqa and adherence of the principle pack.",
         json_schema_extra=map_by("name"),
     )
-    gates: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
-        default=(), max_length=32, description='such as "cloned.hhh.overall >= base.hhh.overall + 0.05"'
+    gates: tuple[Gate, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Conditions that must all hold before the image is packed. A failed one ends the run with reason "
+        "GateFailed; the report is published. Empty: every result passes.",
     )
-    bootstrap_samples: int = Field(default=2000, ge=100, le=1_000_000, description="resamples behind each interval")
-    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
-    sampling: EvaluationSampling = EvaluationSampling()
+    bootstrap_samples: int = Field(
+        default=2000,
+        ge=100,
+        le=1_000_000,
+        description="Bootstrap resamples over a suite's items behind each confidence interval.",
+    )
+    confidence: float = Field(
+        default=0.95,
+        gt=0,
+        lt=1,
+        description="Confidence level of the bootstrap intervals of all metrics. Gates compare means and ignore it.",
+    )
+    sampling: EvaluationSampling = Field(
+        default=EvaluationSampling(),
+        description="Decoding of the answers to adherence suites. The other formats score answers that the suite has.",
+    )
 
 
 class Packaging(Placement):
-    """Where stage 6 runs; what it makes stands under spec.image."""
+    """Stage 6: packs the chosen model as an OCI image and pushes it. Its settings are in spec.image."""
 
 
 class Stages(Model):
-    """The six stages after the import."""
+    """Settings of the six stages. The import of the base model, which precedes them, has none."""
 
-    red_teaming: RedTeaming = RedTeaming()
-    self_align: Generation = Generation()
-    engraving: Training = Training()
-    cloning: Cloning = Cloning()
-    evaluation: Evaluation = Evaluation()
-    packaging: Packaging = Packaging()
+    red_teaming: RedTeaming = Field(
+        default=RedTeaming(), description="Stage 1: the base model writes prompts, from seed tasks and by topics."
+    )
+    self_align: Generation = Field(
+        default=Generation(),
+        description="Stage 2, principle-driven self-alignment (paper section 3.2): the base model answers every prompt "
+        "with the pack's principles and exemplars in context.",
+    )
+    engraving: Training = Field(
+        default=Training(),
+        description="Stage 3, principle engraving (paper section 3.3): the base model is fine-tuned on its own "
+        "answers, without principles, exemplars and thoughts.",
+    )
+    cloning: Cloning = Field(
+        default=Cloning(),
+        description="Stage 4, verbose cloning (paper section 3.4): the engraved model answers at length, and the base "
+        "model is fine-tuned on that.",
+    )
+    evaluation: Evaluation = Field(
+        default=Evaluation(), description="Stage 5: scores all variants on the suites and checks the gates."
+    )
+    packaging: Packaging = Field(
+        default=Packaging(), description="Stage 6: placement of the steps that pack and push spec.image."
+    )

@@ -1,4 +1,9 @@
-"""Fine-tuning of the base model: what can be told, the presets, and their resolution into a step's parameters."""
+"""Fine-tuning settings: the fields, the presets behind unset fields, and their resolution into a step's parameters.
+
+Presets are resolved here and not by schema defaults, because a default in the CRD would be stored with the object: it
+could then no longer follow `preset`, `method` or the stage, and would pass for a value that the user chose.
+The sentences on unset fields in the descriptions are generated from the presets, so that they stay true.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -6,13 +11,19 @@ from pydantic import Field
 
 from selfalign_operator.api.resources import Placement
 from selfalign_operator.api.validation import cel
+from selfalign_stages.contract import rules
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.parameters import TrainParameters
 
 Preset = Literal["standard", "paper"]
+TargetModule = Annotated[
+    str, Field(min_length=1, max_length=128, description="Name of a linear module, such as q_proj.")
+]
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+"""Projections of the attention blocks, by their names in Hugging Face's Llama-like models."""
 EVERY_LINEAR = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
+"""All linear layers of a transformer block: attention and gated feed-forward."""
 
 PRESETS: dict[Preset, dict[str, Any]] = {
     "standard": {
@@ -48,82 +59,159 @@ PRESETS: dict[Preset, dict[str, Any]] = {
     },
 }
 FULL_LEARNING_RATE = 1e-5
-"""What the standard preset takes for method full, where every weight moves."""
+"""Learning rate of the standard preset with method full: every weight moves, so it is below an adapter's."""
 PAPER_CLONING_MAX_LENGTH = 768
+"""Row length of the paper preset in cloning, whose verbose answers are longer (paper section 3.4)."""
+
+
+def _unset(name: str, *, exception: str = "") -> str:
+    """Returns the sentence on an unset field's value by preset, as in "Unset: 32 (preset standard) or 16 (paper)."."""
+    standard, paper = (_shown(PRESETS[preset][name]) for preset in ("standard", "paper"))
+    values = standard if standard == paper else f"{standard} (preset standard) or {paper} (paper)"
+    return f" Unset: {values}{exception}."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and value < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return ", ".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Merge(Model):
-    """How the adapter is added to the base weights."""
+    """How a LoRA adapter is added to the base weights, and how close the merged model must stay to it.
+
+    The comparison is there because rounding to 16 bits can erase an adapter without any error.
+    """
 
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
-        default="bfloat16", description="of the merged weights; the sum itself is done in 32 bit"
+        default="bfloat16",
+        description="Data type of the merged weights, and so of the image. The sum is computed in float32 and cast "
+        "once.",
     )
     tolerance: float = Field(
-        default=0.25, gt=0, description="largest allowed difference of merged and adapter log-probabilities"
+        default=0.25,
+        gt=0,
+        description="Largest difference in natural log-probability, per token of some training rows, between base plus "
+        "adapter and the merged weights. A larger one fails the step (reason MergeMismatch); float32 avoids it.",
     )
 
 
 class Training(Placement):
-    """Fine-tuning settings; what is not given comes from the preset."""
+    """Supervised fine-tuning of the base model on generated answers, with loss on the answers only (paper section 3.3).
+
+    Unset fields take the value of `preset`.
+    """
 
     model_config = cel(
         (
             "!has(self.globalBatchSize) || !has(self.microBatchSize) || "
             "self.globalBatchSize % (self.microBatchSize * self.nodes * self.gpusPerNode) == 0",
-            "globalBatchSize must be divisible by microBatchSize x nodes x gpusPerNode",
+            rules.BATCH_NOT_DIVISIBLE,
         ),
         (
             "!has(self.method) || self.method == 'lora' || "
-            "!(has(self.rank) || has(self.alpha) || has(self.dropout) || has(self.targets))",
-            "rank, alpha, dropout and targets apply to method lora alone",
+            f"!({' || '.join(f'has(self.{name})' for name in rules.LORA_FIELDS)})",
+            rules.LORA_FIELDS_NEED_LORA,
         ),
     )
 
     preset: Preset = Field(
         default="standard",
-        description="standard: LoRA on all linear layers, for 1 to 8 B; paper: the published recipe, for 65 B",
+        description="Values of unset fields. standard: LoRA on all linear layers, for models of 1 to 8 billion "
+        "parameters; paper: the published recipe for 65 billion, LoRA on attention only.",
     )
-    method: Literal["lora", "full"] | None = Field(default=None, description="an adapter, or every weight")
-    rank: Annotated[int, Field(ge=1, le=4096)] | None = Field(default=None, description="LoRA rank")
+    method: Literal["lora", "full"] | None = Field(
+        default=None,
+        description="Weights that are trained: lora, a low-rank adapter, or full, all of them." + _unset("method"),
+    )
+    rank: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None, description="Rank of the LoRA matrices. Method lora only." + _unset("rank")
+    )
     alpha: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
-        default=None, description="LoRA scale: alpha / rank is applied"
+        default=None,
+        description="LoRA scaling: the adapter's output is multiplied by alpha / rank. Method lora only."
+        + _unset("alpha"),
     )
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(default=None, description="LoRA dropout")
-    targets: (
-        Annotated[tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(min_length=1, max_length=64)]
-        | None
-    ) = Field(default=None, description="linear layers that get an adapter, by name")
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, description="its highest value")
-    epochs: Annotated[float, Field(gt=0, le=1000)] | None = Field(default=None, description="passes over the rows")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None,
+        description="Dropout probability of the adapter's input in training. Method lora only." + _unset("dropout"),
+    )
+    targets: Annotated[tuple[TargetModule, ...], Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Linear modules that get an adapter, by the last part of their name (target_modules in PEFT). "
+        "Method lora only." + _unset("targets"),
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Peak learning rate of AdamW, reached after warm-up, then decayed linearly to zero."
+        + _unset("learning_rate", exception=f"; {_shown(FULL_LEARNING_RATE)} with preset standard and method full"),
+    )
+    epochs: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=None,
+        description="Passes over the training rows; a fraction trains on part of them." + _unset("epochs"),
+    )
     global_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="rows per optimizer step: microBatchSize x accumulation x nodes x gpusPerNode"
+        default=None,
+        description="Rows per optimizer step over all processes, reached by gradient accumulation. Must be divisible "
+        "by microBatchSize x nodes x gpusPerNode." + _unset("global_batch_size"),
     )
     micro_batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="rows per device and pass"
+        default=None,
+        description="Rows per process in one forward and backward pass. Lower it if memory runs out; globalBatchSize "
+        "stays." + _unset("micro_batch_size"),
     )
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        default=None, description="part of the optimizer steps in which the learning rate rises"
+        default=None,
+        description="Fraction of the optimizer steps in which the learning rate rises linearly from zero."
+        + _unset("warmup_ratio"),
     )
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = Field(
-        default=None, description="tokens of prompt and answer together"
+        default=None,
+        description="Longest training row in tokens, prompt and answer together. Longer rows are left out and counted "
+        "as too-long." + _unset("max_length", exception=f"; {PAPER_CLONING_MAX_LENGTH} with preset paper in cloning"),
     )
     checkpoint_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="optimizer steps between checkpoints: what a kill can cost"
+        default=None,
+        description="Optimizer steps between checkpoints in the artifact store: what a killed pod loses at most."
+        + _unset("checkpoint_steps"),
     )
     identity_repeats: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
-        default=None, description="how often each identity row of the pack is shown"
+        default=None,
+        description="Copies of each identity question of the principle pack among the training rows; they teach the "
+        "assistant its name." + _unset("identity_repeats"),
     )
-    nodes: int = Field(default=1, ge=1, le=1024, description="pods that train together; this release takes 1")
-    gpus_per_node: int = Field(default=1, ge=1, le=64, description="processes in each of them; this release takes 1")
-    merge: Merge = Merge()
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Pods that train together. Clusters accept only 1 in this release; one machine ignores it.",
+    )
+    gpus_per_node: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Training processes per pod, one GPU each. Clusters accept only 1 in this release; one machine "
+        "ignores it.",
+    )
+    merge: Merge = Field(
+        default=Merge(),
+        description="How the adapter is merged into the base weights after training, in a step of its own: a change "
+        "here does not train again.",
+    )
 
 
 def resolve(training: Training, *, assistant_name: str, cloning: bool) -> TrainParameters:
-    """A training step's parameters: what is given, over what the preset says."""
+    """Returns the parameters of a training step: the fields that are set, over the values of the preset.
+
+    Args:
+        training: the stage's settings.
+        assistant_name: the name in the training texts' headings; it is a field of the run, not of the stage.
+        cloning: whether the step trains the cloned model, which the paper preset gives longer rows.
+    """
     values = dict(PRESETS[training.preset])
     if training.preset == "paper" and cloning:
         values["max_length"] = PAPER_CLONING_MAX_LENGTH
     if training.preset == "standard" and training.method == "full":
         values["learning_rate"] = FULL_LEARNING_RATE
-    given = {name: getattr(training, name) for name in values if getattr(training, name) is not None}
-    return TrainParameters(assistant_name=assistant_name, **(values | given))
+    chosen = {name: getattr(training, name) for name in values if getattr(training, name) is not None}
+    return TrainParameters(assistant_name=assistant_name, **(values | chosen))

@@ -1,25 +1,41 @@
-"""Strings with a form: durations, quantities, names. Each refusal names the right form."""
+"""Strings with a grammar: durations, times, quantities, names. Python and the API server check the same patterns.
+
+Each type carries its pattern into the CRD, and a validator of its own whose message shows the right form: a bare "does
+not match pattern" would leave the user to read a regular expression.
+"""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from selfalign_operator.api.quantity import QUANTITY_PATTERN, parse_quantity
 
 DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+"""The subset of Go's durations that kubectl users write: whole hours, minutes and seconds, in that order."""
 LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""An RFC 1123 label. Run names become parts of Job names, label values and pod host names."""
 ASSISTANT_NAME_PATTERN = r"^[^\s#{}]([^\n\r\t#{}]*[^\s#{}])?$"
+"""One line without `#`, which starts headings of the conversation format, and without braces, which mark placeholders
+in principle packs."""
+RUN_NAME_LIMIT = 52
+"""Longest run name in characters, as for CronJobs: labels hold it (63 at most), and names of Jobs begin with it."""
+OBJECT_NAME_LIMIT = 253
+"""Longest Kubernetes object name in characters (RFC 1123 subdomain)."""
 
 
 def seconds(duration: str) -> int:
-    """Seconds in a duration such as 1h30m."""
-    found = re.fullmatch(DURATION_PATTERN, duration)
-    if not duration or found is None:
+    """Converts a duration such as 1h30m to seconds.
+
+    Raises:
+        ValueError: the text is empty or has another form.
+    """
+    match = re.fullmatch(DURATION_PATTERN, duration)
+    if not duration or match is None:
         raise ValueError(f"{duration!r} is no duration")
-    hours, minutes, rest = (int(part[:-1]) if part else 0 for part in found.groups())
+    hours, minutes, rest = (int(part[:-1]) if part else 0 for part in match.groups())
     return int(timedelta(hours=hours, minutes=minutes, seconds=rest).total_seconds())
 
 
@@ -61,15 +77,28 @@ def _check_label(text: str) -> str:
     return text
 
 
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""A moment, written as Kubernetes writes metav1.Time: RFC 3339 in UTC, whole seconds."""
 Duration = Annotated[
     str,
     AfterValidator(_check_duration),
+    # the pattern alone would admit the empty string, hence minLength
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}),
 ]
 Quantity = Annotated[
     str | int,
     AfterValidator(_check_quantity),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "pattern": QUANTITY_PATTERN,
+            "description": "A Kubernetes quantity, such as 500m, 8 or 40Gi.",
+        }
+    ),
 ]
 AssistantName = Annotated[
     str,
@@ -79,8 +108,8 @@ AssistantName = Annotated[
 ]
 RunName = Annotated[
     str,
-    Field(min_length=1, max_length=52),
+    Field(min_length=1, max_length=RUN_NAME_LIMIT),
     AfterValidator(_check_label),
     Field(json_schema_extra={"pattern": LABEL_PATTERN}),
 ]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, description="name of an object in the run's namespace")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=OBJECT_NAME_LIMIT)]

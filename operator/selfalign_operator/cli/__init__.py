@@ -1,1 +1,4 @@
-"""The command line `selfalign`: argument parsing (app) and what each command does (commands)."""
+"""The command line `selfalign`: argument parsing (`app`), and what each command does (`commands`).
+
+They are apart so that `selfalign --help` imports neither pydantic nor YAML and answers at once.
+"""

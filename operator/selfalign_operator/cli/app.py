@@ -1,4 +1,9 @@
-"""The command `selfalign`. Every command imports what it needs when it runs, so that --help answers at once."""
+"""Arguments and help texts of the command `selfalign`.
+
+Each command imports its implementation when it runs, so that `--help` and mistyped options do not wait for pydantic and
+rich. The docstrings are the help texts, and docs/cli.md is generated from them. Their first line is the summary in the
+list of commands, which typer cuts at 45 characters; the others are narrow because typer keeps their line breaks.
+"""
 
 import sys
 from pathlib import Path
@@ -8,30 +13,50 @@ import typer
 
 app = typer.Typer(
     name="selfalign",
-    help="From a base language model to an evaluated assistant image, by one manifest.",
+    help="Turn a base language model into an aligned, evaluated assistant image, as one manifest describes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-principles = typer.Typer(help="Work on principle packs.", no_args_is_help=True)
+principles = typer.Typer(help="Work with principle packs.", no_args_is_help=True)
 app.add_typer(principles, name="principles")
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="a SelfAlignRun in YAML, - for standard input")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Manifest of a SelfAlignRun in YAML; - reads standard input.")
+]
 SetValues = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="change a field, such as spec.seed=7"),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override a field of the manifest, such as spec.seed=7. The value is YAML. Can be repeated.",
+    ),
 ]
-Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="how to tell the result")]
+Output = Annotated[
+    Literal["text", "json"],
+    typer.Option("-o", "--output", help="Output format. json prints one document on standard output."),
+]
 
 
 @app.command()
 def run(
     file: File,
-    workdir: Annotated[Path, typer.Option(help="where store, logs and scratch lie")] = Path(".selfalign"),
+    workdir: Annotated[
+        Path, typer.Option(help="Folder of the artifact store, logs and temporary files. One run uses it at a time.")
+    ] = Path(".selfalign"),
     set_values: SetValues = None,
     output: Output = "text",
 ) -> None:
-    """Carry a run out on this machine; what is published already is taken from the store."""
+    """Run a manifest on this machine.
+
+    Carries out all stages as processes; no cluster is needed. Artifacts that
+    the store already has are reused, so the same command continues a run that
+    was interrupted, has failed or was edited. With -o json the final status is
+    printed.
+
+    Exit codes: 0 the image is ready, 1 the manifest is invalid or the run
+    failed, 130 the run was interrupted.
+    """
     from selfalign_operator.cli import commands
 
     sys.exit(commands.run(file, workdir=workdir, set_values=set_values or (), as_json=output == "json"))
@@ -39,7 +64,15 @@ def run(
 
 @app.command()
 def validate(file: File, set_values: SetValues = None, output: Output = "text") -> None:
-    """Tell everything that is wrong with a manifest."""
+    """Check a manifest, report every problem.
+
+    Checks syntax, fields, values and their combinations, as `run` and the
+    operator do before they start anything. Inputs such as the base model are
+    not opened: preflight checks those when the run starts. With -o json the
+    problems are printed as a list of objects with field, value and message.
+
+    Exit codes: 0 the manifest is valid, 1 it is not.
+    """
     from selfalign_operator.cli import commands
 
     sys.exit(commands.validate(file, set_values=set_values or (), as_json=output == "json"))
@@ -47,7 +80,11 @@ def validate(file: File, set_values: SetValues = None, output: Output = "text") 
 
 @app.command()
 def crd() -> None:
-    """Print the CustomResourceDefinition."""
+    """Print the CustomResourceDefinition.
+
+    The Helm chart installs it. Without Helm:
+    selfalign crd | kubectl apply --server-side -f -
+    """
     from selfalign_operator.schemas import crd as definition
 
     typer.echo(definition.text(), nl=False)
@@ -55,21 +92,45 @@ def crd() -> None:
 
 @app.command()
 def version() -> None:
-    """Tell the version."""
+    """Print the version of SelfAlign."""
     from importlib import metadata
 
     typer.echo(metadata.version("selfalign"))
 
 
-@principles.command("lint", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def lint(context: typer.Context, pack: Annotated[str, typer.Argument(metavar="PACK")]) -> None:
-    """Check a pack: numbering, rules named in thoughts, coverage, token budget. Options go on to the linter."""
+@principles.command("lint")
+def lint(
+    pack: Annotated[
+        str,
+        typer.Argument(metavar="PACK", help="Pack to check: builtin://NAME, a folder, or a ConfigMap as a YAML file."),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a model. Its tokenizer counts the prompt's tokens against its context length."),
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(help="Maximum new tokens of an answer, for the token budget with --model.")
+    ] = 256,
+    assistant_name: Annotated[str, typer.Option(help="Name that fills {assistantName} in the pack.")] = "Dromedary",
+    output: Output = "text",
+) -> None:
+    """Check a principle pack.
+
+    Reports errors and warnings on the numbering of principles, exemplars
+    whose thoughts cannot be parsed, principles that no exemplar names,
+    placeholders, duplicates, identity questions and, with --model, the token
+    budget.
+
+    Exit codes: 0 no errors, 42 at least one error.
+    """
     import subprocess
 
-    program = [sys.executable, "-m", "selfalign_stages.pack", pack, *context.args]
-    sys.exit(subprocess.run(program, check=False).returncode)
+    # A process of its own: the operator's package does not import the stages, which read packs.
+    arguments = ["--max-tokens", str(max_tokens), "--assistant-name", assistant_name, "--output", output]
+    program = [sys.executable, "-m", "selfalign_stages.pack", pack, *arguments]
+    sys.exit(subprocess.run(program + (["--model", str(model)] if model else []), check=False).returncode)
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Runs the command line; the entry point of the console script."""
     app()

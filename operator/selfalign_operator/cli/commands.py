@@ -1,4 +1,8 @@
-"""What the command line's commands do, once its arguments are known. Imported by cli only when one of them runs."""
+"""Implementation of the commands, once their arguments are parsed. Imported only when a command runs.
+
+Results go to standard output and everything else to standard error, so that `-o json` can be piped into a program.
+Functions return the process's exit code instead of raising SystemExit, which lets tests call them.
+"""
 
 import json
 import sys
@@ -26,39 +30,55 @@ from selfalign_operator.terminal.progress_lines import Lines
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.task import Problem, StoreLocation
 
-NOT_READY, INTERRUPTED = 1, 130
+NOT_READY = 1
+"""Exit code of a run without an image, and of an invalid manifest."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells report it."""
+EXPLAINED = ("GateFailed", "DeadlineExceeded")
+"""Reasons that no process's log can explain any further."""
 
 
 def run(
     file: Path, *, workdir: Path, set_values: Sequence[str], as_json: bool, program: Sequence[str] = PROGRAM
 ) -> int:
-    """Carries a run out on this machine; the exit code is 0 only when it is Ready."""
+    """Carries out a run on this machine and reports how it ended.
+
+    Args:
+        file: the manifest; `-` is standard input. Relative `file://` addresses in it start at its folder.
+        workdir: folder of the artifact store, logs and scratch files; created if missing, locked while the run lasts.
+        set_values: overrides as `path=value`, applied before validation.
+        as_json: print the final status instead of tables and messages.
+        program: command of a stage process; tests pass a stand-in.
+
+    Returns:
+        0 if the run is Ready, NOT_READY if the manifest is invalid or the run failed, INTERRUPTED after a signal.
+    """
     loaded = read(file, set_values)
-    found = environments.problems_on_one_machine(loaded) if isinstance(loaded, SelfAlignRun) else loaded
-    if not isinstance(loaded, SelfAlignRun) or found:
+    problems = environments.problems_on_one_machine(loaded) if isinstance(loaded, SelfAlignRun) else loaded
+    if not isinstance(loaded, SelfAlignRun) or problems:
         if as_json:
-            _print_json(RunStatus(phase="Invalid", problems=tuple(found)).to_dict())
-        _tell_problems(file, found)
+            _print_json(RunStatus(phase="Invalid", problems=tuple(problems)).to_dict())
+        _print_problems(file, problems)
         return NOT_READY
-    place = Workdir(workdir.resolve(), loaded.metadata.name)
+    paths = Workdir(workdir.resolve(), loaded.metadata.name)
     folder = Path.cwd() if str(file) == "-" else file.resolve().parent
-    locations = store_location.on_this_machine(loaded, folder, default_uri=place.store_uri)
+    locations = store_location.on_this_machine(loaded, folder, default_uri=paths.store_uri)
     try:
-        with locked(place):
-            return _carry_out(loaded, place, locations, program, as_json=as_json)
+        with locked(paths):
+            return _carry_out(loaded, paths, locations, program, as_json=as_json)
     except BadInput as error:
-        _say(str(error))
+        _log(str(error))
         return NOT_READY
 
 
 def _carry_out(
-    run: SelfAlignRun, place: Workdir, locations: Locations, program: Sequence[str], *, as_json: bool
+    run: SelfAlignRun, paths: Workdir, locations: Locations, program: Sequence[str], *, as_json: bool
 ) -> int:
     for note in environments.ignored_on_one_machine(run):
-        _say(f"note: {note}")
-    attempts = ProcessTable(place, machine.detect(), program)
+        _log(f"note: {note}")
+    processes = ProcessTable(paths, machine.detect(), program)
     with interrupts() as interrupt, _display() as display:
-        status = Runner(run, locations, attempts, display, interrupt).carry_out()
+        status = Runner(run, locations, processes, display, interrupt).carry_out()
     if as_json:
         _print_json(status.to_dict())
     elif any(step.state != "Pending" for stage in status.stages for step in stage.steps):
@@ -68,16 +88,16 @@ def _carry_out(
             _print_lines(_success(status, locations.store))
         return 0
     stopped = interrupt.times > 0
-    for line in closing.interrupted() if stopped else _failure(status, attempts, place):
-        _say(line)
+    for line in closing.interrupted() if stopped else _failure(status, processes, paths):
+        _log(line)
     return INTERRUPTED if stopped else NOT_READY
 
 
 @contextmanager
 def _display() -> Iterator[Display]:
-    """Bars where someone looks, lines where a file does."""
+    """Opens progress bars on a terminal; a file or a pipe gets lines, where cursor movements would be noise."""
     if not sys.stderr.isatty():
-        yield Lines(_say)
+        yield Lines(_log)
         return
     with Bars(Console(stderr=True)) as bars:
         yield bars
@@ -88,45 +108,57 @@ def _success(status: RunStatus, store: StoreLocation) -> list[str]:
     return closing.success(status, store=store, image_key=key)
 
 
-def _failure(status: RunStatus, attempts: ProcessTable, place: Workdir) -> list[str]:
-    steps = [step.name for stage in status.stages for step in stage.steps if step.state == "Failed"]
-    id_ = steps[0] if steps else PREFLIGHT
+def _failure(status: RunStatus, processes: ProcessTable, paths: Workdir) -> list[str]:
+    """Returns the closing lines of a failed run, with the end of a log if a process failed and its log may explain."""
+    failed = [step.name for stage in status.stages for step in stage.steps if step.state == "Failed"]
+    id_ = failed[0] if failed else PREFLIGHT
     stalled = status.condition("Stalled")
-    told = status.problems or (stalled is not None and stalled.reason in ("GateFailed", "DeadlineExceeded"))
-    last = attempts.last(id_)
-    if told or last is None or last.exit_code in (0, None):
+    explained = bool(status.problems) or (stalled is not None and stalled.reason in EXPLAINED)
+    last = processes.last(id_)
+    if explained or last is None or last.exit_code in (0, None):
         return closing.failure(status, exit_code=None, log=None)
-    return closing.failure(status, exit_code=last.exit_code, log=place.log(id_, last.number))
+    return closing.failure(status, exit_code=last.exit_code, log=paths.log(id_, last.number))
 
 
 def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
-    """Tells every problem of a manifest."""
+    """Reports every problem of a manifest that is visible without opening its inputs.
+
+    Args:
+        file: the manifest; `-` is standard input.
+        set_values: overrides as `path=value`, applied before validation.
+        as_json: print a list of objects with `field`, `value` and `message`, empty for a valid manifest.
+
+    Returns:
+        0 if the manifest is valid, else NOT_READY.
+    """
     loaded = read(file, set_values)
-    found = [] if isinstance(loaded, SelfAlignRun) else loaded
+    problems = [] if isinstance(loaded, SelfAlignRun) else loaded
     if as_json:
-        _print_json([{"field": one.field, "value": one.value, "message": one.message} for one in found])
-    elif found:
-        _tell_problems(file, found)
+        _print_json(
+            [{"field": problem.field, "value": problem.value, "message": problem.message} for problem in problems]
+        )
+    elif problems:
+        _print_problems(file, problems)
     else:
         _print_lines([f"{file} is valid"])
-    return NOT_READY if found else 0
+    return NOT_READY if problems else 0
 
 
 def read(file: Path, set_values: Sequence[str]) -> SelfAlignRun | list[Problem]:
-    """The run in a file, - being standard input."""
+    """Reads and validates a manifest; a file that cannot be read is a problem like any other, not an exception."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except OSError as error:
         return [Problem(field="", value=str(file), message=f"cannot be read: {error.strerror}")]
     except UnicodeDecodeError:
-        return [Problem(field="", value=str(file), message="is not UTF-8 text")]
+        return [Problem(field="", value=str(file), message="is not UTF-8 text: save it as UTF-8")]
     return load(text, set_values=set_values)
 
 
-def _tell_problems(file: Path, problems: Sequence[Problem]) -> None:
-    _say(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
+def _print_problems(file: Path, problems: Sequence[Problem]) -> None:
+    _log(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     for problem in problems:
-        _say(f"  {problem.line}")
+        _log(f"  {problem.line}")
 
 
 def _print_json(value: object) -> None:
@@ -137,6 +169,6 @@ def _print_lines(lines: Sequence[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

@@ -1,1 +1,1 @@
-"""Stage 0: where base models come from, what makes one unfit, and its import into the store."""
+"""Base models: reading them from hf://, s3://, file:// and builtin://, checking their fitness, and step `import`."""

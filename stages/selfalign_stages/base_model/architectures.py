@@ -1,7 +1,11 @@
-"""Which architectures both the engine can serve and the trainer can tune, kept as a list: CPU pods have neither.
+"""Names the model architectures that both vLLM can serve and Transformers can train.
 
-`python -m selfalign_stages.base.architectures` rewrites the list from the installed libraries, without importing them;
-a test compares the two.
+Preflight refuses other architectures before a GPU is requested. It runs on CPU nodes in an image without vLLM and
+Transformers, and importing them would take seconds, so the intersection of their tables is a file of this package:
+
+    python -m selfalign_stages.base_model.architectures     # rewrites architectures.txt from the installed libraries
+
+A test compares the file with the installed libraries, so that an upgrade of either cannot leave it stale.
 """
 
 import ast
@@ -11,55 +15,66 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-LIST = Path(__file__).with_name("architectures.txt")
-ENGINE_TABLE = ("vllm", "model_executor/models/registry.py", "_TEXT_GENERATION_MODELS")
-TRAINER_TABLE = ("transformers", "models/auto/modeling_auto.py", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
+LIST_FILE = Path(__file__).with_name("architectures.txt")
+"""One architecture a line, followed by its model types."""
+# (package, source file in it, name of the table): private names of both libraries, which the test watches.
+VLLM_TABLE = ("vllm", "model_executor/models/registry.py", "_TEXT_GENERATION_MODELS")
+TRANSFORMERS_TABLE = ("transformers", "models/auto/modeling_auto.py", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
 
 
 @cache
-def known() -> Mapping[str, frozenset[str]]:
-    """Model types (config.json's model_type) by architecture name."""
-    pairs = [line.split() for line in LIST.read_text().splitlines()]
+def model_types() -> Mapping[str, frozenset[str]]:
+    """Returns the supported architectures, each with its values of `model_type` in config.json."""
+    pairs = [line.split() for line in LIST_FILE.read_text().splitlines()]
     return {name: frozenset(types) for name, *types in pairs}
 
 
-def refusal(architecture: str, model_type: str) -> str | None:
-    """Why a model of this architecture cannot be used; None if it can."""
-    types = known().get(architecture)
+def problem(architecture: str, model_type: str) -> str | None:
+    """Describes why a model cannot be used, or returns None if its architecture is supported.
+
+    Args:
+        architecture: first entry of `architectures` in config.json, such as "LlamaForCausalLM".
+        model_type: `model_type` of config.json. vLLM selects the model by architecture, Transformers by model type,
+            so a config.json in which they disagree would train one model and serve another.
+    """
+    types = model_types().get(architecture)
     if types is None:
         return (
-            f"architecture {architecture} is not among the {len(known())} text models that both the engine and the "
-            "trainer know; use a model of one that is, such as LlamaForCausalLM or Qwen3ForCausalLM"
+            f"architecture {architecture} is not among the {len(model_types())} text models that both vLLM and "
+            "Transformers support; use a supported one, such as LlamaForCausalLM or Qwen3ForCausalLM"
         )
     if model_type not in types:
         return f"model_type {model_type!r} does not belong to architecture {architecture}, which has {sorted(types)}"
     return None
 
 
-def installed() -> str:
-    """The list as the installed libraries have it, one architecture and its model types a line."""
-    served = set(_entries(*ENGINE_TABLE))
+def generate_list() -> str:
+    """Returns the content of LIST_FILE for the installed libraries.
+
+    The libraries' source is parsed instead of imported: importing vLLM takes seconds and needs its GPU or CPU kernels.
+
+    Raises:
+        ModuleNotFoundError: vLLM or Transformers is not installed.
+        LookupError: a table has another name or form in the installed version; adapt the constants above.
+    """
+    served = {str(ast.literal_eval(key)) for key in _table(*VLLM_TABLE)}
     types: dict[str, set[str]] = {}
     for model_type, names in _trainable():
         for name in names:
             if name in served:
                 types.setdefault(name, set()).add(model_type)
-    return "".join(f"{name} {' '.join(sorted(found))}\n" for name, found in sorted(types.items()))
+    return "".join(f"{name} {' '.join(sorted(types[name]))}\n" for name in sorted(types))
 
 
 def _trainable() -> Iterator[tuple[str, tuple[str, ...]]]:
-    for element in _table(*TRAINER_TABLE):
-        model_type, names = ast.literal_eval(element)
+    """Yields Transformers' model types with their architectures; some types have several."""
+    for pair in _table(*TRANSFORMERS_TABLE):
+        model_type, names = ast.literal_eval(pair)
         yield model_type, (names,) if isinstance(names, str) else tuple(names)
 
 
-def _entries(package: str, file: str, table: str) -> Iterator[str]:
-    for element in _table(package, file, table):
-        yield str(ast.literal_eval(element))
-
-
 def _table(package: str, file: str, table: str) -> list[ast.expr]:
-    """Keys of the dictionary, or pairs of the list, that a library's source assigns to `table`."""
+    """Returns the keys of the dictionary, or the pairs of the OrderedDict, that `file` assigns to `table`."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"{package} is not installed")
@@ -81,8 +96,9 @@ def _elements(value: ast.expr | None) -> list[ast.expr]:
         return [key for key in value.keys if key is not None]
     if isinstance(value, ast.Call) and value.args and isinstance(value.args[0], ast.List):
         return value.args[0].elts
-    raise LookupError("the table is neither a dictionary nor a list of pairs")
+    raise LookupError("the table is neither a dictionary nor an OrderedDict of pairs")
 
 
 if __name__ == "__main__":
-    sys.exit(LIST.write_text(installed()) * 0)
+    LIST_FILE.write_text(generate_list())
+    sys.exit(0)

@@ -1,4 +1,8 @@
-"""s3:// base models, through the same client as s3:// artifact stores."""
+"""Reads s3:// base models through the client that also reads and writes s3:// artifact stores.
+
+One client means one place for endpoints, addressing styles, TLS and error messages. Its messages name the fields of
+the artifact store; here they are rewritten to name those of the base model.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,49 +21,67 @@ from selfalign_stages.contract.task import StoreLocation
 
 @dataclass(frozen=True)
 class BucketSource:
-    """Objects below a prefix; S3 knows no SHA-256, so the mark is the ETag."""
+    """The objects below a prefix. S3 records no SHA-256 of them by default, so `content_id` is the ETag.
+
+    Args:
+        store: client for bucket and prefix.
+        uri: s3://BUCKET/PREFIX, for messages.
+    """
 
     store: S3Store
     uri: str
 
     @classmethod
-    def of(cls, uri: str, *, store: StoreLocation) -> Self:
-        """The source at s3://bucket/prefix: in the artifact store's service, or where the environment says."""
+    def at_uri(cls, uri: str, *, store: StoreLocation) -> Self:
+        """Opens s3://BUCKET/PREFIX.
+
+        Args:
+            uri: address of the model.
+            store: the run's artifact store. If it is in S3, the model is read from the same endpoint, unless the base
+                model has both credentials and an endpoint of its own. Otherwise AWS_ENDPOINT_URL and AWS_REGION
+                decide, as they do for other S3 clients.
+        """
         endpoint = settings.setting("AWS_ENDPOINT_URL")
         elsewhere = StoreLocation(uri=uri, endpoint=endpoint, region=settings.setting("AWS_REGION"))
         own = settings.own_credentials()
-        same = store.uri.startswith("s3://") and not (own and endpoint)
-        location = store.model_copy(update={"uri": uri}) if same else elsewhere
+        # Credentials alone may be another account of the same service; with an endpoint they belong to another one.
+        same_service = store.uri.startswith("s3://") and not (own and endpoint)
+        location = store.model_copy(update={"uri": uri}) if same_service else elsewhere
         return cls(store=S3Store(location, credentials=own), uri=uri)
 
-    def listing(self) -> list[SourceFile]:
-        """See Source."""
+    def list_files(self) -> list[SourceFile]:
+        """Lists all objects with their ETags.
+
+        Raises:
+            BadInput: the bucket is missing, or the prefix has no objects.
+            AccessDenied: the credentials may not list the bucket.
+        """
         with _as_base_model():
-            found = [SourceFile(path=info.name, size=info.size, mark=info.etag) for info in self.store.list("")]
-        if not found:
+            files = [SourceFile(path=info.name, size=info.size, content_id=info.etag) for info in self.store.list("")]
+        if not files:
             raise BadInput(
                 f"spec.baseModel.uri {self.uri!r}: there are no objects; check bucket and prefix",
                 reason="BaseModelMissing",
             )
-        return found
+        return files
 
-    def identify(self, files: Sequence[SourceFile]) -> list[SourceFile]:
-        """See Source; the listing told already."""
+    def with_content_ids(self, files: Sequence[SourceFile]) -> list[SourceFile]:
+        """Returns `files` unchanged: the listing has their ETags."""
         return list(files)
 
     def read(self, path: str) -> bytes:
-        """See Source."""
+        """Returns the content of a small object."""
         with self._mapped(path), self.store.open(path) as stream:
             return stream.read()
 
     def fetch(self, path: str, target: Path) -> None:
-        """See Source."""
+        """Downloads an object to `target`, in blocks."""
         with self._mapped(path), self.store.open(path) as stream, target.open("wb") as sink:
             copy_hashing(stream, sink)
 
     @contextmanager
     def _mapped(self, path: str) -> Iterator[None]:
-        """Maps what breaks while a body is read, too."""
+        """Maps boto3's errors for one object; the store maps those of opening it, but not those of reading its body."""
         store = self.store
         with _as_base_model(), s3_errors.mapped(bucket=store.bucket, key=path, endpoint=store.endpoint):
             yield
@@ -67,9 +89,10 @@ class BucketSource:
 
 @contextmanager
 def _as_base_model() -> Iterator[None]:
-    """The store's errors name the artifact store's fields; here the base model's are meant."""
+    """Replaces field names of the artifact store in a StageError's message by those of the base model."""
     try:
         yield
     except StageError as error:
+        # The type and the reason stay: they decide about retries.
         message = str(error).replace("spec.artifacts", "spec.baseModel")
         raise type(error)(message, reason=error.reason) from error

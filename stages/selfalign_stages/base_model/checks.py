@@ -1,4 +1,8 @@
-"""What makes a folder of files an unfit base model, by file name. Pure: listing and small files in, messages out."""
+"""Checks whether a model is fit to be the base of a run, from its file names and its small files.
+
+Preflight calls this before a GPU is requested, and step `import` once more before it copies anything. All problems
+are collected instead of the first being raised, so that a user can correct a model in one round. Pure: opens no file.
+"""
 
 import json
 import re
@@ -9,14 +13,24 @@ from typing import Any
 from selfalign_stages.base_model import architectures, selection, tokenizing
 from selfalign_stages.base_model.sources import SourceFile
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".msgpack", ".h5")
+PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".msgpack", ".h5")
+"""Formats of weights other than safetensors; the message for them names one of these files."""
 CHAT_NAME = re.compile(r"(^|[-_.])(instruct|chat|it|sft|dpo|rlhf|assistant)($|[-_.])", re.IGNORECASE)
-TEMPLATES = ("chat_template.jinja", "chat_template.json")
+"""Parts by which the names of published chat models differ from those of their base models."""
+CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 
 
 @dataclass(frozen=True)
 class Fitness:
-    """Files to import, problems that refuse the model, warnings that do not; `weight_map` as the index has it."""
+    """The result of checking a model.
+
+    Args:
+        files: what to import.
+        problems: messages that refuse the model, each beginning with the file or name concerned.
+        warnings: messages that do not refuse it.
+        config: config.json, empty if it cannot be read.
+        weight_map: shard of every tensor, from the index; empty for weights in one file.
+    """
 
     files: selection.Selection
     problems: tuple[str, ...]
@@ -25,34 +39,50 @@ class Fitness:
     weight_map: Mapping[str, str]
 
 
-def check_files(listing: Sequence[SourceFile], small: Mapping[str, bytes], *, name: str) -> Fitness:
-    """The verdict on the model that is called `name` (the last part of its address)."""
-    paths = {file.path for file in listing}
-    problems = [f"{path}: leaves the model's folder" for path in sorted(paths) if _escapes(path)]
-    parsed = {path: _json(path, small.get(path), problems) for path in selection.SMALL if path.endswith(".json")}
-    config = parsed[selection.CONFIG]
-    if selection.CONFIG not in small:
-        what = "is a LoRA adapter" if "adapter_config.json" in paths else "is no Transformers model folder"
+def check_files(files: Sequence[SourceFile], small_files: Mapping[str, bytes], *, name: str) -> Fitness:
+    """Checks a model: format of the weights, architecture, tokenizer, quantisation and remote code.
+
+    Args:
+        files: the source's listing.
+        small_files: contents by path of those of selection.CHECKED_FILES that exist.
+        name: last part of the model's address, which may give away a chat model.
+    """
+    paths = {file.path for file in files}
+    problems = [f"{path}: leaves the model's folder" for path in sorted(paths) if _leaves_folder(path)]
+    objects = {
+        path: _parse_object(path, small_files.get(path), problems)
+        for path in selection.CHECKED_FILES
+        if path.endswith(".json")
+    }
+    config = objects[selection.CONFIG]
+    if selection.CONFIG not in small_files:
+        what = "is a LoRA adapter" if "adapter_config.json" in paths else "is not a Transformers model folder"
         problems.append(f"config.json: missing; this {what}")
-    weight_map = _weight_map(small, problems)
-    problems += _weights(paths, weight_map)
+    weight_map = _weight_map(small_files, problems)
+    # Every check runs on what could be parsed: an empty config adds no problems beyond its own.
+    problems += _weight_problems(paths, weight_map)
     problems += tokenizing.problems(
-        small.get(selection.TOKENIZER),
+        small_files.get(selection.TOKENIZER),
         config=config,
-        special={**parsed[selection.SPECIAL_TOKENS], **parsed[selection.TOKENIZER_CONFIG]},
+        special_tokens={**objects[selection.SPECIAL_TOKENS], **objects[selection.TOKENIZER_CONFIG]},
     )
-    problems += [*_architecture(config), *_remote(parsed, paths), *_quantised(config)]
+    problems += _architecture_problems(config)
+    problems += _remote_code_problems(objects, paths)
+    problems += _quantisation_problems(config)
     return Fitness(
-        files=selection.select(listing, weight_map=weight_map),
+        files=selection.select(files, weight_map=weight_map),
         problems=tuple(problems),
-        warnings=tuple(_chat(name, parsed[selection.TOKENIZER_CONFIG], paths)),
+        warnings=tuple(_chat_warnings(name, objects[selection.TOKENIZER_CONFIG], paths)),
         config=config,
         weight_map=weight_map,
     )
 
 
-def _json(path: str, data: bytes | None, problems: list[str]) -> dict[str, Any]:
-    """A file's JSON object; empty, with a problem told, where it is something else."""
+def _parse_object(path: str, data: bytes | None, problems: list[str]) -> dict[str, Any]:
+    """Parses a JSON object; returns an empty one, and adds a problem, for anything else.
+
+    Tokenizer and index are left out: they have parsers of their own, and a tokenizer.json may have tens of megabytes.
+    """
     if data is None or path in (selection.TOKENIZER, selection.INDEX):
         return {}
     try:
@@ -61,66 +91,71 @@ def _json(path: str, data: bytes | None, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{path}: is not JSON: {error}")
         return {}
     if not isinstance(loaded, dict):
-        problems.append(f"{path}: is no JSON object")
+        problems.append(f"{path}: is not a JSON object")
         return {}
     return loaded
 
 
-def _weight_map(small: Mapping[str, bytes], problems: list[str]) -> dict[str, str]:
+def _weight_map(small_files: Mapping[str, bytes], problems: list[str]) -> dict[str, str]:
     try:
-        return selection.weight_map(small.get(selection.INDEX))
+        return selection.parse_weight_map(small_files.get(selection.INDEX))
     except ValueError as error:
         problems.append(f"{selection.INDEX}: {error}")
         return {}
 
 
-def _weights(paths: set[str], weight_map: Mapping[str, str]) -> Iterator[str]:
+def _weight_problems(paths: set[str], weight_map: Mapping[str, str]) -> Iterator[str]:
     for shard in sorted(set(weight_map.values())):
+        # Shards come from a file that others wrote: a path could name files outside the folder, another suffix pickles.
         if "/" in shard or not shard.endswith(".safetensors"):
-            yield f"{shard}: named in {selection.INDEX} but is no *.safetensors beside it"
+            yield f"{shard}: named in {selection.INDEX} but not a *.safetensors file beside it"
         elif shard not in paths:
             yield f"{shard}: named in {selection.INDEX} but missing"
     if weight_map or selection.INDEX in paths or selection.WEIGHTS in paths:
         return
-    pickled = sorted(path for path in paths if path.endswith(PICKLES))
+    # A model with weights in another format gets a remedy instead of "missing".
+    pickled = sorted(path for path in paths if path.endswith(PICKLED_SUFFIXES))
     if pickled:
         yield f"{pickled[0]}: pickled weights can run code and are never loaded; save them as {selection.WEIGHTS}"
     else:
         yield f"{selection.WEIGHTS}: missing; the model has neither this file nor {selection.INDEX}"
 
 
-def _architecture(config: Mapping[str, Any]) -> Iterator[str]:
+def _architecture_problems(config: Mapping[str, Any]) -> Iterator[str]:
     if not config:
-        return
-    named = config.get("architectures")
-    if not isinstance(named, list) or not named:
+        return  # missing or malformed, which is a problem of its own already
+    names = config.get("architectures")
+    if not isinstance(names, list) or not names:
         yield "config.json: names no architectures"
-    elif refusal := architectures.refusal(str(named[0]), str(config.get("model_type"))):
-        yield f"config.json: {refusal}"
+    elif problem := architectures.problem(str(names[0]), str(config.get("model_type"))):
+        yield f"config.json: {problem}"
 
 
-def _remote(parsed: Mapping[str, Mapping[str, Any]], paths: set[str]) -> Iterator[str]:
+def _remote_code_problems(objects: Mapping[str, Mapping[str, Any]], paths: set[str]) -> Iterator[str]:
+    """Yields problems of `auto_map`, by which Transformers loads Python code of the repository (trust_remote_code)."""
     for path in (selection.CONFIG, selection.TOKENIZER_CONFIG):
-        if "auto_map" in parsed[path]:
-            code = ", ".join(sorted(file for file in paths if file.endswith(".py"))) or "code from elsewhere"
-            yield f"{path}: auto_map asks to run {code}; remote code is never run: use a model without it"
+        if "auto_map" in objects[path]:
+            code = ", ".join(sorted(file for file in paths if file.endswith(".py"))) or "code of another repository"
+            yield f"{path}: auto_map refers to {code}; remote code is never run: use a model without it"
 
 
-def _quantised(config: Mapping[str, Any]) -> Iterator[str]:
+def _quantisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
     if quantisation := config.get("quantization_config"):
         method = quantisation.get("quant_method", "unknown") if isinstance(quantisation, dict) else quantisation
         yield f"config.json: the weights are quantised ({method}); training and merging need the 16 or 32 bit model"
 
 
-def _chat(name: str, tokenizer_config: Mapping[str, Any], paths: set[str]) -> Iterator[str]:
+def _chat_warnings(name: str, tokenizer_config: Mapping[str, Any], paths: set[str]) -> Iterator[str]:
+    """Yields signs of a chat model. These are warnings: some base models are published with a chat template."""
     if CHAT_NAME.search(name):
-        yield f"{name}: is named like a chat model; SELF-ALIGN starts from a base model"
-    template = next((path for path in TEMPLATES if path in paths), None)
+        yield f"{name}: the name is that of a chat model; SELF-ALIGN starts from a base model"
+    # The file takes precedence over the entry of tokenizer_config.json, as in Transformers.
+    template = next((path for path in CHAT_TEMPLATE_FILES if path in paths), None)
     if template is None and tokenizer_config.get("chat_template"):
         template = selection.TOKENIZER_CONFIG
     if template:
         yield f"{template}: has a chat template, as chat models do; SELF-ALIGN starts from a base model"
 
 
-def _escapes(path: str) -> bool:
+def _leaves_folder(path: str) -> bool:
     return path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/")

@@ -1,4 +1,8 @@
-"""Looks at a base model before anything is copied; called by preflight and, once more, by the import itself."""
+"""Inspects a base model before anything is copied: lists it, checks it, and computes its digest.
+
+Preflight inspects a model to refuse it early and to fix its digest. The import inspects it once more, since files may
+have changed in between: hours can pass in a queue.
+"""
 
 import re
 from collections.abc import Mapping
@@ -13,40 +17,60 @@ from selfalign_stages.contract.task import Leaf
 
 @dataclass(frozen=True)
 class Inspection:
-    """The verdict, the needed files with their marks, and the leaf digest that follows from them."""
+    """A base model as it was inspected.
 
-    verdict: checks.Fitness
-    parts: tuple[SourceFile, ...]
+    Args:
+        fitness: problems, warnings and configuration.
+        model_files: the files that make up the model, with content ids; empty if there are problems.
+        documents: licences and model card, with content ids; empty if there are problems.
+        digest: the leaf digest, computed over `model_files`; meaningless if there are problems.
+        small_files: contents by path of the files that were checked.
+    """
+
+    fitness: checks.Fitness
+    model_files: tuple[SourceFile, ...]
     documents: tuple[SourceFile, ...]
     digest: str
-    small: Mapping[str, bytes]
+    small_files: Mapping[str, bytes]
 
     @property
-    def bytes(self) -> int:
-        """Size of the model without its documents."""
-        return sum(file.size for file in self.parts)
+    def size_bytes(self) -> int:
+        """Size of the model without its documents; nearly all of it is weights."""
+        return sum(file.size for file in self.model_files)
 
     @property
     def context_length(self) -> int | None:
-        """Tokens that the model can attend to, as its config tells."""
-        found: Any = self.verdict.config.get("max_position_embeddings") or self.verdict.config.get("n_positions")
-        return found if isinstance(found, int) else None
+        """Longest sequence in tokens that the model's positions cover; None if config.json does not state it."""
+        # n_positions is the name in configurations of the GPT-2 family.
+        config = self.fitness.config
+        positions: Any = config.get("max_position_embeddings") or config.get("n_positions")
+        return positions if isinstance(positions, int) else None
 
     @property
     def license(self) -> str | None:
-        """The `license` of the model card's front matter."""
-        matter = re.match(rb"\A---\r?\n(.*?)\n---", self.small.get(selection.README, b""), re.DOTALL)
-        found = re.search(rb"^license:[ \t]*(\S+)", matter.group(1), re.MULTILINE) if matter else None
-        return found.group(1).decode(errors="replace").strip("'\"") if found else None
+        """The `license` of the model card's YAML front matter, such as "apache-2.0"; None if it is not stated."""
+        card = self.small_files.get(selection.README, b"")
+        front_matter = re.match(rb"\A---\r?\n(.*?)\n---", card, re.DOTALL)
+        match = re.search(rb"^license:[ \t]*(\S+)", front_matter.group(1), re.MULTILINE) if front_matter else None
+        return match.group(1).decode(errors="replace").strip("'\"") if match else None
 
 
 def inspect(source: Source, leaf: Leaf) -> Inspection:
-    """Lists the source and reads its small files; weights are identified where the source can only tell by reading."""
-    listing = source.listing()
-    small = {file.path: source.read(file.path) for file in listing if file.path in selection.SMALL}
-    verdict = checks.check_files(
-        listing, small, name=urlsplit(leaf.uri).path.rstrip("/").rpartition("/")[2] or leaf.uri
-    )
-    parts = () if verdict.problems else tuple(source.identify(verdict.files.parts))
-    documents = () if verdict.problems else tuple(source.identify(verdict.files.documents))
-    return Inspection(verdict, parts, documents, sources.fingerprint(parts), small)
+    """Lists a source, reads and checks its small files, and computes the model's digest.
+
+    A model with problems is not hashed: in a folder that would mean reading all its weights to refuse it anyway.
+
+    Args:
+        source: opened for `leaf`.
+        leaf: its URI, whose last part is the model's name.
+
+    Raises:
+        StageError: the source cannot be listed or read.
+    """
+    files = source.list_files()
+    small_files = {file.path: source.read(file.path) for file in files if file.path in selection.CHECKED_FILES}
+    name = urlsplit(leaf.uri).path.rstrip("/").rpartition("/")[2] or leaf.uri
+    fitness = checks.check_files(files, small_files, name=name)
+    model_files = () if fitness.problems else tuple(source.with_content_ids(fitness.files.model_files))
+    documents = () if fitness.problems else tuple(source.with_content_ids(fitness.files.documents))
+    return Inspection(fitness, model_files, documents, sources.fingerprint(model_files), small_files)

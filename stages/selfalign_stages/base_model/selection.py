@@ -1,4 +1,8 @@
-"""Which files of a base model are needed. Pure. Whatever is not named here is neither read nor downloaded."""
+"""Selects the files of a base model that a run needs; all others are neither read nor downloaded.
+
+Repositories on the Hub hold the same weights in several formats, beside code, logs and images. The selection is an
+allowlist: pickles and Python code stay behind even where nobody has thought of their name yet.
+"""
 
 import json
 import re
@@ -7,11 +11,12 @@ from dataclasses import dataclass
 
 from selfalign_stages.base_model.sources import SourceFile
 
+# Names that Transformers' save_pretrained writes; INDEX exists only for weights in several shards.
 CONFIG, INDEX, WEIGHTS, README = "config.json", "model.safetensors.index.json", "model.safetensors", "README.md"
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
-SMALL = frozenset({CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, INDEX, README})
-"""Files whose content is checked before anything is imported."""
-PARTS = SMALL - {README, INDEX} | {
+CHECKED_FILES = frozenset({CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, INDEX, README})
+"""Small files whose content is checked before anything is imported."""
+MODEL_FILES = CHECKED_FILES - {README, INDEX} | {
     "generation_config.json",
     "added_tokens.json",
     "tokenizer.model",
@@ -20,32 +25,54 @@ PARTS = SMALL - {README, INDEX} | {
     "vocab.txt",
     "merges.txt",
 }
+"""Files beside the weights which decide what the model computes; the last five belong to slow (Python) tokenizers."""
 DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*|README\.md", re.IGNORECASE)
+"""Names of licences and model cards, which a redistributed model has to include."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What the model is made of, and `documents` (licence, card) that come along without changing what it is."""
+    """The files of a base model to import.
 
-    parts: tuple[SourceFile, ...]
+    Args:
+        model_files: weights, configuration and tokenizer. They make up the digest on which the run's keys depend.
+        documents: licences and model card. They are imported but not part of the digest: a corrected model card does
+            not retrain anything.
+    """
+
+    model_files: tuple[SourceFile, ...]
     documents: tuple[SourceFile, ...]
 
 
-def select(listing: Sequence[SourceFile], *, weight_map: Mapping[str, str]) -> Selection:
-    """The needed files; weights are the index's shards, or model.safetensors where there is no index."""
-    names = PARTS | (set(weight_map.values()) | {INDEX} if weight_map else {WEIGHTS})
+def select(files: Sequence[SourceFile], *, weight_map: Mapping[str, str]) -> Selection:
+    """Selects from all files of a model.
+
+    Args:
+        files: the source's listing.
+        weight_map: tensor names to shards, from the index. Its shards are the weights; where it is empty, the weights
+            are model.safetensors.
+    """
+    names = MODEL_FILES | (set(weight_map.values()) | {INDEX} if weight_map else {WEIGHTS})
     return Selection(
-        parts=tuple(file for file in listing if file.path in names),
-        documents=tuple(file for file in listing if DOCUMENT.fullmatch(file.path)),
+        model_files=tuple(file for file in files if file.path in names),
+        documents=tuple(file for file in files if DOCUMENT.fullmatch(file.path)),
     )
 
 
-def weight_map(index: bytes | None) -> dict[str, str]:
-    """Shard names by tensor; empty where there is no index. ValueError tells what is wrong with it."""
+def parse_weight_map(index: bytes | None) -> dict[str, str]:
+    """Returns the shard of every tensor; empty where there is no index.
+
+    Args:
+        index: content of model.safetensors.index.json, or None.
+
+    Raises:
+        ValueError: the index is malformed; the message describes how and goes after the file's name.
+    """
     if index is None:
         return {}
     loaded = json.loads(index)
-    found = loaded.get("weight_map") if isinstance(loaded, dict) else None
-    if not isinstance(found, dict) or not found or not all(isinstance(shard, str) for shard in found.values()):
+    shards = loaded.get("weight_map") if isinstance(loaded, dict) else None
+    # An empty map would select no weights at all and pass every check of them.
+    if not isinstance(shards, dict) or not shards or not all(isinstance(shard, str) for shard in shards.values()):
         raise ValueError("has no weight_map of tensor names to shards")
-    return found
+    return shards

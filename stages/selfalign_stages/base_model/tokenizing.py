@@ -1,37 +1,56 @@
-"""The base model's own tokenizer, read without transformers: whether it fits the model, and counts of tokens."""
+"""Reads the base model's tokenizer.json with the `tokenizers` library alone.
+
+Preflight counts the tokens of a pack's prompts and checks that tokenizer and model belong together. Both would be
+simpler with Transformers' AutoTokenizer, but that needs an image with Transformers and loads it for seconds.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 MISSING = (
     "tokenizer.json: missing; write it with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), since "
-    "training needs the offsets that only this format gives"
+    "training needs the character offsets that only this format provides"
 )
 
 
-def problems(data: bytes | None, *, config: Mapping[str, Any], special: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a tokenizer.json beside config.json and the special tokens of tokenizer_config.json."""
+def problems(data: bytes | None, *, config: Mapping[str, Any], special_tokens: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with a tokenizer, each message beginning with a file name.
+
+    Args:
+        data: content of tokenizer.json, or None if it is missing.
+        config: config.json. A token id beyond its `vocab_size` has no embedding, and would end training with an index
+            error or an illegal memory access on the GPU.
+        special_tokens: special_tokens_map.json merged with tokenizer_config.json, which takes precedence. Its
+            `eos_token` is what every training answer ends with.
+    """
     if data is None:
         yield MISSING
         return
     try:
-        known = _load(data).get_vocab(with_added_tokens=True)
-    except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
+        vocabulary = _load(data).get_vocab(with_added_tokens=True)
+    except Exception as error:  # tokenizers raises bare Exception for any malformed file
         yield f"tokenizer.json: cannot be read: {error}"
         return
-    rows, highest = config.get("vocab_size"), max(known.values(), default=-1)
-    if isinstance(rows, int) and highest >= rows:
-        yield f"tokenizer.json: has token {highest}, the model's vocab_size in config.json is {rows}"
-    end = special.get("eos_token")
-    text = end.get("content") if isinstance(end, dict) else end
-    if isinstance(text, str) and text not in known:
+    # Ids can have gaps, so the highest one counts and not their number; vocab_size is often padded beyond it.
+    vocab_size, highest_id = config.get("vocab_size"), max(vocabulary.values(), default=-1)
+    if isinstance(vocab_size, int) and highest_id >= vocab_size:
+        yield f"tokenizer.json: has token {highest_id}, the model's vocab_size in config.json is {vocab_size}"
+    # A special token is a string, or an object with its string in `content` (a serialized AddedToken).
+    eos_token = special_tokens.get("eos_token")
+    text = eos_token.get("content") if isinstance(eos_token, dict) else eos_token
+    if isinstance(text, str) and text not in vocabulary:
         yield f"tokenizer_config.json: eos_token {text!r} is not in tokenizer.json"
-    if text is None and "tokenizer_class" not in special and config.get("eos_token_id") is None:
-        yield "tokenizer_config.json: names no eos_token; an answer needs an end token to be trained on"
+    # Without an eos_token here, a tokenizer class has a default, or the model's config names the id.
+    if text is None and "tokenizer_class" not in special_tokens and config.get("eos_token_id") is None:
+        yield "tokenizer_config.json: names no eos_token; every training answer has to end with one"
 
 
-def counter(data: bytes) -> Callable[[str], int]:
-    """Tokens of a text, special ones not added."""
+def token_counter(data: bytes) -> Callable[[str], int]:
+    """Returns a function that counts the tokens of a text, without the special tokens that begin a prompt.
+
+    Args:
+        data: content of a tokenizer.json that has passed `problems`.
+    """
     tokenizer = _load(data)
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 

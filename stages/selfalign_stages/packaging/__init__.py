@@ -1,1 +1,1 @@
-"""Stage 6: the tuned model as an OCI image, written without a daemon."""
+"""Packaging: the tuned model as an OCI image, built and pushed without a container runtime."""

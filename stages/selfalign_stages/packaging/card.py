@@ -1,4 +1,8 @@
-"""The model card, from the run's own numbers: what it is, how it was made, what it scored, under which licences."""
+"""Renders the model card (README.md of the model) from the run: origin, method, scores, principles and licences.
+
+The YAML front matter is the Hub's model card metadata. The card is part of the image, so every change of TEMPLATE
+changes the digest of images for equal inputs: raise the version of step kind `image` (contract.graph, KINDS) with it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +50,15 @@ template is saved with the tokenizer; answers end with the tokenizer's end token
 
 
 def render(values: Mapping[str, Any]) -> str:
-    """The card as Markdown; every value of the template must be there."""
+    """Renders the card as Markdown.
+
+    Args:
+        values: `name`, `variant` and `license` of the model; `pack`, the principle pack; `base`, the base model's
+            source.json; `report`, the evaluation report in Markdown; `model_key`, `gate_key`, `seed` for provenance.
+
+    Raises:
+        jinja2.UndefinedError: a value is missing. An empty field in a published card would go unnoticed.
+    """
+    # Markdown is no HTML: escaping would show "&amp;" in principles.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(TEMPLATE).render(values)

@@ -1,7 +1,9 @@
-"""Step image: packs the chosen model as an OCI image layout in the store.
+"""Step image: packs the chosen model as an OCI image layout in the artifact store.
 
-The image is data: weights under /models from scratch, one uncompressed layer per shard, small files last, so that it
-mounts as an image volume or a modelcar. Layers, digests and bytes are the same whenever equal inputs are packed.
+The image contains data only: the model's folder under /models. It mounts as a Kubernetes image volume (KEP-4639) or as
+a KServe modelcar, and step `push` can put it on top of a server. Every shard of the weights is a layer of its own, so
+that nodes pull shards in parallel and models that share shards share blobs; small files are the last layer, so that
+a changed model card leaves the weights' layers untouched. Equal inputs give equal bytes.
 """
 
 from pathlib import Path
@@ -16,54 +18,68 @@ from selfalign_stages.pack import parts
 from selfalign_stages.packaging import card, layout, tar
 from selfalign_stages.step.context import StepContext
 
-ROOT = "models"
-REFUSED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".py")
+MODEL_FOLDER = "models"
+"""Folder of the model in the image. Serving commands name it, so it is part of the interface."""
+REFUSED_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".py")
+"""Pickles and code, which would run on whatever machine loads the model."""
 
 
 def run(context: StepContext) -> Manifest:
-    """Publishes oci/: index.json, oci-layout and blobs. Metrics: image, digest, size."""
-    settings = ImageParameters.model_validate(context.task.parameters)
+    """Publishes oci/: index.json, oci-layout and blobs. Metrics: image (its tag), digest, size in bytes.
+
+    Raises:
+        BadInput: the model's folder contains links, pickles or code, or no weights.
+        Interrupted: the step was stopped between two layers; a rerun starts over.
+    """
+    parameters = ImageParameters.model_validate(context.task.parameters)
     inputs = {name: reading.require_manifest(context.store, ref) for name, ref in context.task.inputs.items()}
     folder = reading.download(context.store, inputs["model"], context.scratch / "model")
-    (folder / "README.md").write_text(_card(context, settings, inputs))
-    heavy, light = contents(folder)
-    context.progress.begin(len(heavy) + 1, unit="layers")
+    # The card replaces the base model's, which describes another model.
+    (folder / "README.md").write_text(_card(context, parameters, inputs))
+    shards, small_files = contents(folder)
+    context.progress.begin(len(shards) + 1, unit="layers")
     layers = []
-    for number, files in enumerate([*([path] for path in heavy), light]):
+    for number, paths in enumerate([*([shard] for shard in shards), small_files]):
         context.check_stop()
-        named = [(f"{ROOT}/{path.relative_to(folder).as_posix()}", path) for path in files]
-        layers.append(tar.layer(named, context.scratch / f"layer-{number}"))
+        files = [(f"{MODEL_FOLDER}/{path.relative_to(folder).as_posix()}", path) for path in paths]
+        layers.append(tar.write_layer(files, context.scratch / f"layer-{number}"))
         context.progress.advance()
-    reference = f"{settings.repository}:{settings.tag}"
-    packed = layout.image(layers, labels=_labels(settings, inputs), reference=reference)
+    reference = f"{parameters.repository}:{parameters.tag}"
+    image = layout.build(layers, labels=_labels(parameters, inputs), reference=reference)
     return writing.publish(
         context,
-        files=packed.files,
-        metrics={"image": reference, "digest": packed.digest, "size": packed.size},
+        files=image.files,
+        metrics={"image": reference, "digest": image.digest, "size": image.size},
     )
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Weight shards in name order, and all other files; links, pickles and code are refused."""
-    heavy: list[Path] = []
-    light: list[Path] = []
-    for path in sorted(p for p in folder.rglob("*") if not p.is_dir()):
+    """Returns the weight shards and all other files of a model's folder, both in path order.
+
+    Raises:
+        BadInput: a file may not go into an image, or there are no weights.
+    """
+    shards: list[Path] = []
+    small_files: list[Path] = []
+    # Sorted: the order of layers and of files in them is part of the digest.
+    for path in sorted(entry for entry in folder.rglob("*") if not entry.is_dir()):
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or path.suffix in REFUSED:
+        if path.is_symlink() or path.suffix in REFUSED_SUFFIXES:
             raise BadInput(
-                f"packaging: {name} may not go into an image: no links, pickles or code", reason="FileRefused"
+                f"packaging: {name} may not go into an image: remove it; links, pickles and code are refused",
+                reason="FileRefused",
             )
-        (heavy if path.suffix == ".safetensors" else light).append(path)
-    if not heavy:
-        raise BadInput(f"packaging: {folder.name} holds no safetensors weights", reason="NoWeights")
-    return heavy, light
+        (shards if path.suffix == ".safetensors" else small_files).append(path)
+    if not shards:
+        raise BadInput(f"packaging: {folder.name} has no *.safetensors weights", reason="NoWeights")
+    return shards, small_files
 
 
-def _card(context: StepContext, settings: ImageParameters, inputs: dict[str, Manifest]) -> str:
+def _card(context: StepContext, parameters: ImageParameters, inputs: dict[str, Manifest]) -> str:
     values: dict[str, Any] = {
-        "name": settings.assistant_name,
-        "variant": settings.variant,
-        "license": settings.model_license,
+        "name": parameters.assistant_name,
+        "variant": parameters.variant,
+        "license": parameters.model_license,
         "pack": parts.read(context.task),
         "base": reading.read_json(context.store, inputs[BASE_MODEL], "source.json"),
         "report": reading.read_bytes(context.store, inputs["gate"], "report.md").decode(),
@@ -74,11 +90,12 @@ def _card(context: StepContext, settings: ImageParameters, inputs: dict[str, Man
     return card.render(values)
 
 
-def _labels(settings: ImageParameters, inputs: dict[str, Manifest]) -> dict[str, str]:
+def _labels(parameters: ImageParameters, inputs: dict[str, Manifest]) -> dict[str, str]:
+    """Returns annotations of the image-spec (annotations.md), and the digests from which the image was made."""
     return {
-        "org.opencontainers.image.title": settings.assistant_name,
-        "org.opencontainers.image.licenses": settings.model_license,
-        "dev.selfalign.variant": settings.variant,
+        "org.opencontainers.image.title": parameters.assistant_name,
+        "org.opencontainers.image.licenses": parameters.model_license,
+        "dev.selfalign.variant": parameters.variant,
         "dev.selfalign.model": inputs["model"].digest,
         "dev.selfalign.base-model": inputs[BASE_MODEL].digest,
         "dev.selfalign.evaluation": inputs["gate"].digest,

@@ -1,4 +1,9 @@
-"""Joins the model's layers with an image that serves them: one more image over the same weight blobs. Pure."""
+"""Puts the model's layers on top of an image with an inference server, without unpacking either. Pure.
+
+An image is its manifest and its config; both refer to layers by digest. The joined image therefore needs new JSON only
+and shares the weight blobs with the data image in the same registry. Building it with a container runtime would copy
+the weights and need privileges.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +17,26 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 @dataclass(frozen=True)
 class ImageContent:
-    """Manifest and config of an image, parsed."""
+    """An image as parsed JSON.
+
+    Args:
+        manifest: OCI image manifest, or Docker's image manifest version 2, schema 2.
+        config: the image configuration that the manifest refers to.
+    """
 
     manifest: Mapping[str, Any]
     config: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Joined:
-    """Manifest and config of the joined image, and its digest."""
+class JoinedImage:
+    """A new image whose layers exist already.
+
+    Args:
+        manifest: JSON to push last.
+        config: JSON to push as a blob.
+        digest: digest of the manifest.
+    """
 
     manifest: bytes
     config: bytes
@@ -32,30 +48,43 @@ class Joined:
         return sha256_digest(self.config)
 
 
-def joined(server: ImageContent, model: ImageContent, *, command: list[str]) -> Joined:
-    """The server's image with the model's layers on top; `command` is what its entry point is given."""
-    told, own = server.config, model.config
-    labels = {**(told.get("config", {}).get("Labels") or {}), **own["config"]["Labels"]}
-    diff_ids = [*told["rootfs"]["diff_ids"], *own["rootfs"]["diff_ids"]]
+def join(server: ImageContent, model: ImageContent, *, command: list[str]) -> JoinedImage:
+    """Joins two images.
+
+    Args:
+        server: the lower image. Its environment, user and entry point stay, and its layers come first.
+        model: the data image. Its layers come last, and its labels replace equal ones of the server.
+        command: new `Cmd`, the arguments of the server's entry point.
+
+    Returns:
+        An OCI image for the server's platform.
+    """
+    base = server.config
+    # "Labels" may be null: Docker writes it so for an image without labels.
+    labels = {**(base.get("config", {}).get("Labels") or {}), **model.config["config"]["Labels"]}
     config = canonical_json(
         {
-            **told,
-            "config": {**told.get("config", {}), "Cmd": command, "Labels": labels},
-            "rootfs": {"type": "layers", "diff_ids": diff_ids},
-            "history": [*told.get("history", ()), *own["history"]],
+            **base,  # platform, and fields of later versions of the spec
+            "config": {**base.get("config", {}), "Cmd": command, "Labels": labels},
+            # One diff id per layer of the manifest, in its order (image-spec, config.md, rootfs).
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [*base["rootfs"]["diff_ids"], *model.config["rootfs"]["diff_ids"]],
+            },
+            "history": [*base.get("history", ()), *model.config["history"]],
         }
     )
     manifest = canonical_json(
         {
             **model.manifest,
             "config": {**model.manifest["config"], "digest": sha256_digest(config), "size": len(config)},
-            "layers": [*map(_as_oci, server.manifest["layers"]), *model.manifest["layers"]],
+            "layers": [*map(_oci_descriptor, server.manifest["layers"]), *model.manifest["layers"]],
         }
     )
-    return Joined(manifest=manifest, config=config, digest=sha256_digest(manifest))
+    return JoinedImage(manifest=manifest, config=config, digest=sha256_digest(manifest))
 
 
-def _as_oci(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer under the OCI name of its media type: the blobs are the same."""
-    kind = layer["mediaType"].replace(DOCKER_LAYER, OCI_LAYER)
-    return {**layer, "mediaType": kind}
+def _oci_descriptor(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Replaces Docker's media type by OCI's, since a manifest may not mix them; the blob is the same."""
+    media_type = layer["mediaType"].replace(DOCKER_LAYER, OCI_LAYER)
+    return {**layer, "mediaType": media_type}

@@ -1,1 +1,1 @@
-"""Everything that can be found wrong without a GPU, found before one is asked for."""
+"""Preflight: checks everything about a run that can be checked without a GPU, before one is requested."""

@@ -1,53 +1,77 @@
-"""Checks of the principle pack and of the evaluation suites: lint, token budget, and the format of every suite."""
+"""Checks the principle pack and the evaluation suites: lint, token budget, and the format of every suite.
+
+A suite is read here by the reader that step `score` uses: a malformed line of it would otherwise end the run at its
+last GPU step, after everything else has been paid for.
+"""
 
 from functools import partial
 
 from selfalign_stages.base_model import selection, tokenizing
 from selfalign_stages.base_model.inspection import Inspection
-from selfalign_stages.contract.graph import SUITE_PREFIX
+from selfalign_stages.contract.graph import PACK, SUITE_PREFIX
 from selfalign_stages.contract.task import PreflightTask
 from selfalign_stages.evaluation import suites
 from selfalign_stages.pack import lint
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.preflight.findings import Findings
 
-READERS = {"hhh": suites.choices, "truthfulqa": suites.truths, "adherence": suites.checks}
+READERS = {"hhh": suites.parse_hhh, "truthfulqa": suites.parse_truthfulqa, "adherence": suites.parse_adherence}
+"""Reader by format name of the manifest (contract.parameters, SuiteParameters)."""
 
 
-def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, found: Findings) -> None:
-    """Tells problems and warnings of pack lint; tokens are counted by the base model's own tokenizer."""
-    told = lint.lint(
+def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, findings: Findings) -> None:
+    """Lints a pack for the run that uses it.
+
+    Args:
+        pack: the whole pack.
+        base: the base model, whose tokenizer counts the prompts' tokens. None if it cannot be read or is unfit: the
+            token budget is then not checked.
+        task: has the assistant's name and the longest completion, both of which take tokens.
+        findings: receives lint's errors as problems and its warnings as warnings.
+    """
+    lint_findings = lint.lint(
         pack,
         assistant_name=task.assistant_name,
-        count_tokens=tokenizing.counter(base.small[selection.TOKENIZER]) if base else None,
+        count_tokens=tokenizing.token_counter(base.small_files[selection.TOKENIZER]) if base else None,
         context_length=base.context_length if base else None,
         max_tokens=task.max_tokens,
     )
-    for finding in told:
+    for finding in lint_findings:
         if finding.severity == "error":
-            found.problem("spec.principles", task.leaves["pack"].uri, f"{finding.place}: {finding.message}")
+            findings.problem("spec.principles", task.leaves[PACK].uri, f"{finding.place}: {finding.message}")
         else:
-            found.warnings.append(f"spec.principles: {finding.place}: {finding.message}")
+            findings.warnings.append(f"spec.principles: {finding.place}: {finding.message}")
 
 
-def suite_digests(task: PreflightTask, pack: Pack, found: Findings) -> dict[str, str]:
-    """Digests of the readable suites by leaf name; the leaves stand in the manifest's order."""
+def suite_digests(task: PreflightTask, pack: Pack, findings: Findings) -> dict[str, str]:
+    """Reads all evaluation suites and computes their digests.
+
+    Args:
+        task: its suite leaves have the order of the manifest's list, from which a problem's index follows.
+        pack: contains the suites of pack:// addresses.
+        findings: receives a problem for every suite that is missing or malformed.
+
+    Returns:
+        Digests by leaf name, of the suites that can be read.
+    """
+    # The index in the field path counts suites in the order of the manifest, which is the order of the leaves.
     formats = _formats(task)
     names = [name for name in task.leaves if name.startswith(SUITE_PREFIX)]
-    read: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for position, name in enumerate(names):
         uri, field = task.leaves[name].uri, f"spec.stages.evaluation.suites[{position}].uri"
-        digest = found.attempt(field, uri, partial(_digest, uri, formats[name], pack))
-        read |= {name: digest} if digest else {}
-    return read
+        digest = findings.attempt(field, uri, partial(_digest, uri, formats[name], pack))
+        digests |= {name: digest} if digest else {}
+    return digests
 
 
 def _digest(uri: str, format_: str, pack: Pack) -> str:
-    READERS[format_](suites.content(uri, pack))
+    # The rows are parsed for their errors alone.
+    READERS[format_](suites.read_texts(uri, pack))
     return suites.digest(uri, pack)
 
 
 def _formats(task: PreflightTask) -> dict[str, str]:
-    """The format of every suite leaf, as the score steps have it."""
+    """Returns the format of every suite by leaf name, from the parameters of the score steps."""
     scores = [step.resolved() for step in task.steps if step.kind == "score"]
     return {f"{SUITE_PREFIX}{suite['name']}": suite["format"] for score in scores for suite in score["suites"]}

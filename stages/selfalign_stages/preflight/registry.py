@@ -1,4 +1,8 @@
-"""Asks the registry now what the push will ask it last: may we push, and is the server image there."""
+"""Checks that the final push will be permitted, and that the image to build on exists.
+
+The push is the last step of a run. Without this check, a wrong password or a mistyped repository would show up only
+after hours of generation and training.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,21 +14,27 @@ from selfalign_stages.packaging.registry import Repository
 from selfalign_stages.preflight.findings import Findings
 
 
-def check(left: Sequence[Step], found: Findings) -> None:
-    """Adds problems of the push, where one is left to do."""
-    for step in left:
+def check(remaining: Sequence[Step], findings: Findings) -> None:
+    """Adds problems of the push, if that step remains.
+
+    Args:
+        remaining: steps that have no artifact yet.
+        findings: receives problems of spec.image.repository and spec.image.base.
+    """
+    for step in remaining:
         if step.kind == "push":
-            settings = PushParameters.model_validate(step.resolved())
-            found.attempt("spec.image.repository", settings.repository, partial(_may_push, settings))
-            if settings.base is not None:
-                found.attempt("spec.image.base", settings.base, partial(_base_exists, settings))
+            parameters = PushParameters.model_validate(step.resolved())
+            # Two attempts: pushing and pulling the base can need different credentials, and both can be wrong.
+            findings.attempt("spec.image.repository", parameters.repository, partial(_probe, parameters))
+            if parameters.base is not None:
+                findings.attempt("spec.image.base", parameters.base, partial(_require_base_image, parameters))
 
 
-def _may_push(settings: PushParameters) -> None:
-    with Repository(settings.repository, plain_http=settings.plain_http) as repository:
+def _probe(parameters: PushParameters) -> None:
+    with Repository(parameters.repository, plain_http=parameters.plain_http) as repository:
         repository.probe()
 
 
-def _base_exists(settings: PushParameters) -> None:
-    with push.source_of_base(settings) as (repository, reference):
+def _require_base_image(parameters: PushParameters) -> None:
+    with push.open_base_image(parameters) as (repository, reference):
         repository.manifest(reference)

@@ -1,4 +1,4 @@
-"""Import steps to run in this process: a store in a folder, a task, a stop that a test may ask for."""
+"""Runs import steps in the test's process: store and scratch in a folder, and a stop that a test can request."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +17,18 @@ def location(folder: Path) -> StoreLocation:
 
 
 def digest(leaf: Leaf, folder: Path) -> str:
-    """The leaf digest that preflight gives."""
+    """The leaf digest that preflight computes."""
     return inspection.inspect(open_source.open_source(leaf, store=location(folder)), leaf).digest
 
 
 def context(leaf: Leaf, folder: Path, *, stop: Callable[[], bool] = lambda: False) -> StepContext:
-    """An attempt at importing the leaf."""
+    """The context of one attempt at importing a base model.
+
+    Args:
+        leaf: the base model; with a digest, the import refuses a model that differs from it.
+        folder: contains store and scratch folder. A second context in it resumes the first attempt.
+        stop: whether the step has to stop, asked before every file.
+    """
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     task = Task(
@@ -38,6 +44,6 @@ def context(leaf: Leaf, folder: Path, *, stop: Callable[[], bool] = lambda: Fals
 
 
 def stop_after(files: int) -> Callable[[], bool]:
-    """A stop that is asked for once so many files were begun."""
-    asked = iter(range(files))
-    return lambda: next(asked, None) is None
+    """A stop that is requested after the first `files` files."""
+    remaining = iter(range(files))
+    return lambda: next(remaining, None) is None

@@ -1,4 +1,4 @@
-"""Small base models on disk, each made from nothing, and the one change that spoils each."""
+"""Builds small base models: the files of a Llama with a word-level tokenizer, in memory and on disk."""
 
 import hashlib
 import json
@@ -21,10 +21,16 @@ CONFIG: dict[str, Any] = {
 TENSORS = {"model.embed_tokens.weight": (8, 4), "model.norm.weight": (4,), "lm_head.weight": (8, 4)}
 INDEX = "model.safetensors.index.json"
 CANARY = b"cos\nsystem\n(S'touch canary'\ntR."
+"""A pickle that runs a command when it is loaded."""
 
 
 def safetensors(tensors: Mapping[str, tuple[int, ...]], *, fill: int = 0) -> bytes:
-    """A file of float32 tensors by name and shape."""
+    """Builds a safetensors file.
+
+    Args:
+        tensors: shapes of float32 tensors by name.
+        fill: value of every data byte.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, shape in tensors.items():
@@ -39,13 +45,18 @@ def safetensors(tensors: Mapping[str, tuple[int, ...]], *, fill: int = 0) -> byt
 
 def tokenizer() -> str:
     """A tokenizer.json with an end token."""
-    made = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
-    made.pre_tokenizer = Whitespace()
-    return made.to_str()
+    model = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
+    model.pre_tokenizer = Whitespace()
+    return model.to_str()
 
 
 def contents(*, shards: int = 1, config: Mapping[str, Any] | None = None) -> dict[str, bytes]:
-    """Files of a fit base model; more than one shard come with an index."""
+    """Builds the files of a fit base model by name.
+
+    Args:
+        shards: number of weight files; more than one come with an index.
+        config: entries of config.json that replace those of CONFIG.
+    """
     files = {
         "config.json": json.dumps(CONFIG | dict(config or {})).encode(),
         "tokenizer.json": tokenizer().encode(),
@@ -58,13 +69,13 @@ def contents(*, shards: int = 1, config: Mapping[str, Any] | None = None) -> dic
     names = [f"model-{number:05d}-of-{shards:05d}.safetensors" for number in range(1, shards + 1)]
     weight_map = {tensor: names[number % shards] for number, tensor in enumerate(TENSORS)}
     for number, shard in enumerate(names):
-        held = {tensor: shape for tensor, shape in TENSORS.items() if weight_map[tensor] == shard}
-        files[shard] = safetensors(held, fill=number)
+        tensors = {tensor: shape for tensor, shape in TENSORS.items() if weight_map[tensor] == shard}
+        files[shard] = safetensors(tensors, fill=number)
     return files | {INDEX: json.dumps({"metadata": {}, "weight_map": weight_map}).encode()}
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Puts the files into a folder."""
+    """Writes the files into a folder, which it creates and returns."""
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

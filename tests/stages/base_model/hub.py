@@ -1,6 +1,7 @@
-"""A stand-in for a model hub: speaks as much of its HTTP API as the real client asks for, with faults on request.
+"""A local stand-in for a Hugging Face Hub, for the real client, with faults on request.
 
-Large files (those named in `large`) are redirected to a content address that answers ranges, as the real hub does.
+It implements the part of the HTTP API that huggingface_hub uses to list and download a model. Large files (`large`)
+are redirected to a content address that supports range requests, as on the real Hub.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ LARGE = (".safetensors", ".bin", ".pt")
 
 @dataclass
 class HubState:
-    """What the hub holds, how it answers, and what it was asked."""
+    """The files and faults of the hub, and the requests that it has received."""
 
     files: dict[str, bytes]
     repository: str = "harbour/lantern"
@@ -29,20 +30,21 @@ class HubState:
     gated: bool = False
     down: bool = False
     cut: set[str] = field(default_factory=set)
-    """Large files whose transfer breaks off half-way, once."""
+    """Large files whose transfer breaks off half-way, the first time only."""
     damaged: set[str] = field(default_factory=set)
     """Large files that arrive with a flipped byte."""
     go_on: threading.Event = field(default_factory=threading.Event)
-    """While it is clear, transfers of large files wait."""
+    """Transfers of large files wait until it is set."""
     waiting: threading.Event = field(default_factory=threading.Event)
-    """Set by a transfer that begins."""
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Set when a transfer of a large file starts."""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    """Method and path of every request."""
     address: str = ""
     contents: str = ""
-    """Where large files are: another host, since the client follows redirects within one host by itself."""
+    """Address of large files: another host name, since the client follows redirects within one host by itself."""
 
     def large(self, name: str) -> bool:
-        """Whether a file is kept apart from the repository."""
+        """Whether a file is stored outside the repository, as by Git LFS."""
         return name.endswith(LARGE)
 
     def by_digest(self, digest: str) -> tuple[str, bytes] | None:
@@ -53,13 +55,13 @@ class HubState:
         return None
 
     def paths(self) -> list[str]:
-        """Paths of the files that were asked for."""
-        return [match["path"] for _, path in self.asked if (match := RESOLVE.fullmatch(path))]
+        """Paths of the files that were requested."""
+        return [match["path"] for _, path in self.requests if (match := RESOLVE.fullmatch(path))]
 
 
 @contextmanager
 def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
-    """A running hub with one repository."""
+    """Runs a hub with one repository until the block ends."""
     state = HubState(files=dict(files))
     state.go_on.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
@@ -77,7 +79,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
 
 
 def blob_id(data: bytes) -> str:
-    """Git's name of a file's content."""
+    """Git's object id of a file's content (gitformat: "blob SIZE NUL content")."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -90,7 +92,7 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
-            state.asked.append((self.command, path))
+            state.requests.append((self.command, path))
             if state.down:
                 return self._answer(503, b"busy")
             if path.startswith("/content/"):
@@ -121,26 +123,26 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             if not state.large(name):
                 return self._answer(200, data, {"ETag": f'"{blob_id(data)}"', "X-Repo-Commit": COMMIT})
             digest = hashlib.sha256(data).hexdigest()
-            told = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)), "X-Repo-Commit": COMMIT}
-            return self._answer(302, b"", told | {"Location": f"{state.contents}/content/{digest}"})
+            headers = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)), "X-Repo-Commit": COMMIT}
+            return self._answer(302, b"", headers | {"Location": f"{state.contents}/content/{digest}"})
 
         def _content(self, digest: str) -> None:
-            found = state.by_digest(digest)
-            if found is None:
+            file = state.by_digest(digest)
+            if file is None:
                 return self._answer(404, b"")
-            name, data = found
+            name, data = file
             if self.command == "GET":
                 state.waiting.set()
                 state.go_on.wait()
             if name in state.damaged:
                 data = data[:-1] + bytes([data[-1] ^ 1])
-            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            if wanted is None:
+            byte_range = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if byte_range is None:
                 return self._answer(200, data, {"Accept-Ranges": "bytes"}, cut=name in state.cut, name=name)
-            first, last = int(wanted[1]), int(wanted[2] or len(data) - 1)
+            first, last = int(byte_range[1]), int(byte_range[2] or len(data) - 1)
             part = data[first : last + 1]
-            place = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(data)}"}
-            return self._answer(206, part, place)
+            headers = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(data)}"}
+            return self._answer(206, part, headers)
 
         def _answer(
             self,
@@ -165,7 +167,7 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keeps the tests' output clean."""
+            """Logs nothing, to keep the tests' output readable."""
 
     return Handler
 

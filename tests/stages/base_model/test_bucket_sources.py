@@ -24,14 +24,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Serve
 
 @pytest.fixture
 def leaf(server: s3_server.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Leaf:
-    """A base model below a prefix of its own, and the environment that leads to it."""
+    """A base model below a prefix of its own, and the environment with its credentials and endpoint."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.SECRET)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    found = Leaf(uri=f"s3://models/{tmp_path.name}")
-    put(server, found, FILES)
-    return found
+    base = Leaf(uri=f"s3://models/{tmp_path.name}")
+    put(server, base, FILES)
+    return base
 
 
 def put(server: s3_server.Server, leaf: Leaf, files: dict[str, bytes]) -> None:
@@ -48,13 +48,13 @@ def put(server: s3_server.Server, leaf: Leaf, files: dict[str, bytes]) -> None:
         client.put_object(Bucket="models", Key=f"{leaf.uri.removeprefix('s3://models/')}/{name}", Body=data)
 
 
-def test_an_import_holds_the_models_files_alone(leaf: Leaf, tmp_path: Path) -> None:
+def test_an_import_copies_the_models_files_alone(leaf: Leaf, tmp_path: Path) -> None:
     pinned = leaf.model_copy(update={"digest": contexts.digest(leaf, tmp_path)})
     context = contexts.context(pinned, tmp_path)
     manifest = importing.run(context)
-    wanted = folders.contents(shards=2)
-    assert {entry.name for entry in manifest.files} == {*wanted, "source.json"}
-    assert all(reading.read_bytes(context.store, manifest, name) == data for name, data in wanted.items())
+    expected = folders.contents(shards=2)
+    assert {entry.name for entry in manifest.files} == {*expected, "source.json"}
+    assert all(reading.read_bytes(context.store, manifest, name) == data for name, data in expected.items())
 
 
 def test_a_model_in_the_stores_own_service_needs_no_endpoint_in_the_environment(
@@ -77,7 +77,7 @@ def test_an_object_that_was_replaced_since_preflight_is_refused(
     assert raised.value.reason == "LeafChanged"
 
 
-def test_a_stopped_import_goes_on_with_what_is_left(leaf: Leaf, tmp_path: Path) -> None:
+def test_a_stopped_import_resumes_with_the_missing_files(leaf: Leaf, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         importing.run(contexts.context(leaf, tmp_path, stop=contexts.stop_after(4)))
     published = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.*")}
@@ -88,6 +88,7 @@ def test_a_stopped_import_goes_on_with_what_is_left(leaf: Leaf, tmp_path: Path) 
 
 
 def refusal(leaf: Leaf, tmp_path: Path) -> StageError:
+    """The error of a base model that cannot be read; it names the base model's fields and not the store's."""
     with pytest.raises(StageError) as raised:
         contexts.digest(leaf, tmp_path)
     assert "spec.baseModel" in str(raised.value) or leaf.uri in str(raised.value)
@@ -95,7 +96,7 @@ def refusal(leaf: Leaf, tmp_path: Path) -> StageError:
     return raised.value
 
 
-def test_a_missing_bucket_and_an_empty_prefix_are_told_apart(leaf: Leaf, tmp_path: Path) -> None:
+def test_a_missing_bucket_and_an_empty_prefix_have_different_reasons(leaf: Leaf, tmp_path: Path) -> None:
     assert refusal(Leaf(uri="s3://no-such-bucket/x"), tmp_path).reason == "NoSuchBucket"
     assert refusal(Leaf(uri="s3://models/nothing-here"), tmp_path).reason == "BaseModelMissing"
 
@@ -104,16 +105,16 @@ def test_wrong_credentials_name_the_base_models_secret(
     leaf: Leaf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    told = refusal(leaf, tmp_path)
-    assert isinstance(told, AccessDenied)
-    assert "spec.baseModel.secretRef" in str(told)
+    error = refusal(leaf, tmp_path)
+    assert isinstance(error, AccessDenied)
+    assert "spec.baseModel.secretRef" in str(error)
 
 
 def test_base_models_may_have_credentials_of_their_own(leaf: Leaf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the artifact store")
     store = StoreLocation(uri="s3://artifacts")
     with pytest.raises(AccessDenied):
-        open_source.open_source(leaf, store=store.model_copy(update={"uri": "file:///store"})).listing()
+        open_source.open_source(leaf, store=store.model_copy(update={"uri": "file:///store"})).list_files()
     monkeypatch.setenv("BASE_MODEL_AWS_ACCESS_KEY_ID", s3_server.ACCESS)
     monkeypatch.setenv("BASE_MODEL_AWS_SECRET_ACCESS_KEY", s3_server.SECRET)
-    assert {file.path for file in open_source.open_source(leaf, store=store).listing()} == set(FILES)
+    assert {file.path for file in open_source.open_source(leaf, store=store).list_files()} == set(FILES)

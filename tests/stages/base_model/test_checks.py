@@ -1,4 +1,4 @@
-"""Every misfit of a base model is told by file name before anything is imported."""
+"""Every reason why a model cannot be the base of a run is reported by file name, before anything is imported."""
 
 import json
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from selfalign_stages.base_model.sources import SourceFile
 Files = dict[str, bytes]
 
 
-def judge(files: Files, *, name: str = "lantern-7b") -> checks.Fitness:
-    """The verdict on a listing with these contents."""
+def check(files: Files, *, name: str = "lantern-7b") -> checks.Fitness:
+    """Checks a model of these files."""
     return checks.check_files([SourceFile(path, len(data)) for path, data in sorted(files.items())], files, name=name)
 
 
@@ -22,7 +22,7 @@ def without(*names: str) -> Files:
 
 
 def changed(**values: object) -> Files:
-    """A fit model whose config.json has other values; None removes one."""
+    """A fit model whose config.json has these values; None removes one."""
     config = {name: value for name, value in (folders.CONFIG | values).items() if value is not None}
     return folders.contents() | {"config.json": json.dumps(config).encode()}
 
@@ -33,18 +33,18 @@ def in_tokenizer_config(**values: object) -> Files:
 
 def test_a_fit_base_model_has_neither_problems_nor_warnings() -> None:
     for shards in (1, 2):
-        verdict = judge(folders.contents(shards=shards))
-        assert (verdict.problems, verdict.warnings) == ((), ())
+        fitness = check(folders.contents(shards=shards))
+        assert (fitness.problems, fitness.warnings) == ((), ())
 
 
 MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
-    "no config": (lambda: without("config.json"), "config.json: missing; this is no Transformers model folder"),
+    "no config": (lambda: without("config.json"), "config.json: missing; this is not a Transformers model folder"),
     "an adapter": (
         lambda: without("config.json") | {"adapter_config.json": b"{}"},
         "config.json: missing; this is a LoRA adapter",
     ),
     "a torn config": (lambda: folders.contents() | {"config.json": b"{"}, "config.json: is not JSON"),
-    "a list as config": (lambda: folders.contents() | {"config.json": b"[]"}, "config.json: is no JSON object"),
+    "a list as config": (lambda: folders.contents() | {"config.json": b"[]"}, "config.json: is not a JSON object"),
     "no architecture": (lambda: changed(architectures=None), "config.json: names no architectures"),
     "an unknown architecture": (
         lambda: changed(architectures=["HarbourForCausalLM"]),
@@ -57,11 +57,11 @@ MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
     ),
     "remote code for the model": (
         lambda: changed(auto_map={"AutoModel": "modeling.X"}) | {"modeling.py": b""},
-        "config.json: auto_map asks to run modeling.py",
+        "config.json: auto_map refers to modeling.py",
     ),
     "remote code for the tokenizer": (
         lambda: in_tokenizer_config(auto_map={"AutoTokenizer": ["x.Y", None]}),
-        "tokenizer_config.json: auto_map asks to run code from elsewhere",
+        "tokenizer_config.json: auto_map refers to code of another repository",
     ),
     "quantised weights": (
         lambda: changed(quantization_config={"quant_method": "gptq"}),
@@ -89,11 +89,11 @@ MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
             folders.contents()
             | {folders.INDEX: b'{"weight_map": {"a": "pytorch_model.bin"}}', "pytorch_model.bin": folders.CANARY}
         ),
-        "pytorch_model.bin: named in model.safetensors.index.json but is no *.safetensors",
+        "pytorch_model.bin: named in model.safetensors.index.json but not a *.safetensors file",
     ),
     "an index that leaves the folder": (
         lambda: folders.contents() | {folders.INDEX: b'{"weight_map": {"a": "../x.safetensors"}}'},
-        "../x.safetensors: named in model.safetensors.index.json but is no *.safetensors beside it",
+        "../x.safetensors: named in model.safetensors.index.json but not a *.safetensors file beside it",
     ),
     "a name that leaves the folder": (
         lambda: folders.contents() | {"../tokenizer.json": b""},
@@ -113,42 +113,46 @@ MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
 }
 
 
-@pytest.mark.parametrize(("files", "told"), MISFITS.values(), ids=MISFITS.keys())
-def test_a_misfit_is_told_by_file_name(files: Callable[[], Files], told: str) -> None:
-    problems = judge(files()).problems
-    assert [problem for problem in problems if told in problem], problems
+@pytest.mark.parametrize(("files", "message"), MISFITS.values(), ids=MISFITS.keys())
+def test_an_unfit_model_is_reported_by_file_name(files: Callable[[], Files], message: str) -> None:
+    problems = check(files()).problems
+    assert [problem for problem in problems if message in problem], problems
 
 
-def test_all_misfits_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     files = {"config.json": json.dumps({"architectures": ["X"], "auto_map": {}}).encode(), "w.bin": b""}
-    told = " ".join(judge(files).problems)
+    problems = " ".join(check(files).problems)
     for part in ("architecture X", "auto_map", "w.bin: pickled", "tokenizer.json: missing"):
-        assert part in told
+        assert part in problems
 
 
-CHATTY: dict[str, tuple[Files, str, str]] = {
+CHAT_MODELS: dict[str, tuple[Files, str, str]] = {
     "a template in the tokenizer": (in_tokenizer_config(chat_template="{{ x }}"), "m", "tokenizer_config.json: has"),
     "a template of its own": (folders.contents() | {"chat_template.jinja": b""}, "m", "chat_template.jinja: has"),
-    "instruct in the name": (folders.contents(), "Lantern-7B-Instruct", "Lantern-7B-Instruct: is named like"),
-    "it in the name": (folders.contents(), "lantern-2b-it", "lantern-2b-it: is named like"),
+    "instruct in the name": (
+        folders.contents(),
+        "Lantern-7B-Instruct",
+        "Lantern-7B-Instruct: the name is that of a chat",
+    ),
+    "it in the name": (folders.contents(), "lantern-2b-it", "lantern-2b-it: the name is that"),
 }
 
 
-@pytest.mark.parametrize(("files", "name", "told"), CHATTY.values(), ids=CHATTY.keys())
-def test_a_chat_model_is_warned_about_and_not_refused(files: Files, name: str, told: str) -> None:
-    verdict = judge(files, name=name)
-    assert verdict.problems == ()
-    assert verdict.warnings[0].startswith(told)
+@pytest.mark.parametrize(("files", "name", "warning"), CHAT_MODELS.values(), ids=CHAT_MODELS.keys())
+def test_a_chat_model_is_warned_about_and_not_refused(files: Files, name: str, warning: str) -> None:
+    fitness = check(files, name=name)
+    assert fitness.problems == ()
+    assert fitness.warnings[0].startswith(warning)
 
 
 @pytest.mark.parametrize("name", ["lantern-7b", "chatham-base", "italian-1b", "bit-1b", "profit"])
 def test_a_name_that_only_contains_such_letters_is_no_chat_model(name: str) -> None:
-    assert judge(folders.contents(), name=name).warnings == ()
+    assert check(folders.contents(), name=name).warnings == ()
 
 
 def test_pickles_code_and_other_formats_beside_safetensors_are_not_selected() -> None:
     spare = dict.fromkeys(("pytorch_model.bin", "modeling.py", "model.gguf", "onnx/model.onnx", "tokenizer.pkl"), b"x")
-    verdict = judge(folders.contents() | spare | {"consolidated.safetensors": b"x"})
-    assert verdict.problems == ()
-    chosen = {file.path for file in (*verdict.files.parts, *verdict.files.documents)}
-    assert chosen == set(folders.contents())
+    fitness = check(folders.contents() | spare | {"consolidated.safetensors": b"x"})
+    assert fitness.problems == ()
+    selected = {file.path for file in (*fitness.files.model_files, *fitness.files.documents)}
+    assert selected == set(folders.contents())

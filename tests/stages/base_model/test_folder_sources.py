@@ -1,4 +1,4 @@
-"""Base models in folders: what is listed, and that a link cannot name other files of the machine."""
+"""Base models in folders: their listing and digest, and links that could name other files of the machine."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_links_within_the_folder_and_into_a_hubs_cache_are_followed(tmp_path: Pa
     assert contexts.digest(snapshot, tmp_path) == contexts.digest(Leaf(uri=plain.as_uri()), tmp_path)
 
 
-def test_the_digests_formula_stands_still_since_every_key_of_a_run_follows_from_it() -> None:
+def test_the_formula_of_the_digest_is_fixed_since_every_key_of_a_run_depends_on_it() -> None:
     files = [sources.SourceFile("b", 2, "y"), sources.SourceFile("a", 1, "x")]
     assert sources.fingerprint(files) == "sha256:" + folders.sha256(b'[["a",1,"x"],["b",2,"y"]]')
 
@@ -57,11 +57,11 @@ def test_the_digests_formula_stands_still_since_every_key_of_a_run_follows_from_
 def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     folder = folders.write(tmp_path, {".git/config.json": b"", ".env": b"", "config.json": b""})
     source = open_source.open_source(Leaf(uri=folder.as_uri()), store=STORE)
-    assert [file.path for file in source.listing()] == ["config.json"]
+    assert [file.path for file in source.list_files()] == ["config.json"]
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "message"),
     [
         ("file:///no/such/folder", "there is no such folder"),
         ("builtin://nothing", "no such built-in among models"),
@@ -69,6 +69,6 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
         ("ftp://host/model", "use hf://, s3://, file:// or builtin://"),
     ],
 )
-def test_a_place_that_is_none_is_told(uri: str, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+def test_an_address_without_a_model_is_refused(uri: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         open_source.open_source(Leaf(uri=uri), store=STORE)

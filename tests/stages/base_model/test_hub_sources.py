@@ -29,21 +29,21 @@ def test_a_model_has_the_same_digest_on_the_hub_and_in_a_folder(served: hub.HubS
     assert contexts.digest(LEAF, tmp_path) == contexts.digest(folder, tmp_path)
 
 
-def test_looking_at_a_model_downloads_no_weights(served: hub.HubState, tmp_path: Path) -> None:
+def test_the_digest_of_a_model_needs_no_download_of_weights(served: hub.HubState, tmp_path: Path) -> None:
     contexts.digest(LEAF, tmp_path)
     assert not [path for path in served.paths() if path.endswith(hub.LARGE)]
-    assert not [path for _, path in served.asked if path.startswith("/content/")]
+    assert not [path for _, path in served.requests if path.startswith("/content/")]
 
 
-def test_an_import_asks_for_what_the_model_needs_and_for_no_pickle(served: hub.HubState, tmp_path: Path) -> None:
+def test_an_import_requests_what_the_model_needs_and_no_pickle(served: hub.HubState, tmp_path: Path) -> None:
     pinned = LEAF.model_copy(update={"digest": contexts.digest(LEAF, tmp_path)})
     context = contexts.context(pinned, tmp_path)
     manifest = importing.run(context)
-    wanted = folders.contents(shards=2)
-    assert {entry.name for entry in manifest.files} == {*wanted, "source.json"}
-    for name, data in wanted.items():
+    expected = folders.contents(shards=2)
+    assert {entry.name for entry in manifest.files} == {*expected, "source.json"}
+    for name, data in expected.items():
         assert reading.read_bytes(context.store, manifest, name) == data
-    assert set(served.paths()) == set(wanted)
+    assert set(served.paths()) == set(expected)
     assert reading.read_json(context.store, manifest, "source.json")["revision"] == hub.COMMIT
 
 
@@ -51,11 +51,11 @@ def test_a_stopped_import_downloads_no_shard_twice(served: hub.HubState, tmp_pat
     with pytest.raises(Interrupted):
         importing.run(contexts.context(LEAF, tmp_path, stop=contexts.stop_after(len(FILES) - 6)))
     importing.run(contexts.context(LEAF, tmp_path))
-    fetched = [path for command, path in served.asked if command == "GET" and path.startswith("/content/")]
+    fetched = [path for command, path in served.requests if command == "GET" and path.startswith("/content/")]
     assert len(fetched) == len(set(fetched)) == 2
 
 
-def test_a_transfer_that_breaks_off_is_taken_up_again(served: hub.HubState, tmp_path: Path) -> None:
+def test_a_transfer_that_breaks_off_is_resumed(served: hub.HubState, tmp_path: Path) -> None:
     served.cut.add(SHARD)
     context = contexts.context(LEAF, tmp_path)
     assert reading.read_bytes(context.store, importing.run(context), SHARD) == FILES[SHARD]
@@ -73,32 +73,33 @@ def test_a_shard_that_arrives_damaged_is_not_published(served: hub.HubState, tmp
 
 
 def refusal(tmp_path: Path, leaf: Leaf = LEAF) -> StageError:
+    """The error of a base model that cannot be inspected."""
     with pytest.raises(StageError) as raised:
         contexts.digest(leaf, tmp_path)
     return raised.value
 
 
-def test_a_private_model_is_found_with_its_token(
+def test_a_private_model_is_read_with_its_token(
     served: hub.HubState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.token = "right"
-    told = refusal(tmp_path)
-    assert isinstance(told, BadInput)
-    assert "set spec.baseModel.secretRef to a Secret with HF_TOKEN" in str(told)
+    error = refusal(tmp_path)
+    assert isinstance(error, BadInput)
+    assert "set spec.baseModel.secretRef to a Secret with HF_TOKEN" in str(error)
     monkeypatch.setenv("HF_TOKEN", "wrong")
     assert refusal(tmp_path).reason == "BaseModelMissing"
     monkeypatch.setenv("HF_TOKEN", "right")
     assert contexts.digest(LEAF, tmp_path)
 
 
-def test_a_gated_model_is_told_with_its_remedy(served: hub.HubState, tmp_path: Path) -> None:
+def test_a_gated_model_is_refused_with_its_remedy(served: hub.HubState, tmp_path: Path) -> None:
     served.gated = True
-    told = refusal(tmp_path)
-    assert isinstance(told, AccessDenied)
-    assert "accept its terms on the hub, then set spec.baseModel.secretRef" in str(told)
+    error = refusal(tmp_path)
+    assert isinstance(error, AccessDenied)
+    assert "accept its terms on the hub, then set spec.baseModel.secretRef" in str(error)
 
 
-def test_an_unknown_name_and_an_unknown_commit_are_told_apart(served: hub.HubState, tmp_path: Path) -> None:
+def test_an_unknown_name_and_an_unknown_commit_have_different_reasons(served: hub.HubState, tmp_path: Path) -> None:
     nowhere = refusal(tmp_path, LEAF.model_copy(update={"uri": "hf://harbour/nothing"}))
     assert (type(nowhere), nowhere.reason) == (BadInput, "BaseModelMissing")
     commit = refusal(tmp_path, LEAF.model_copy(update={"revision": "0" * 40}))
@@ -108,8 +109,8 @@ def test_an_unknown_name_and_an_unknown_commit_are_told_apart(served: hub.HubSta
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "c0ffee"])
 def test_a_revision_that_may_move_is_refused(tmp_path: Path, revision: str | None) -> None:
-    told = refusal(tmp_path, Leaf(uri="hf://harbour/lantern", revision=revision))
-    assert told.reason == "RevisionNotPinned"
+    error = refusal(tmp_path, Leaf(uri="hf://harbour/lantern", revision=revision))
+    assert error.reason == "RevisionNotPinned"
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "harbour/lan tern", "-/-"])
@@ -117,14 +118,14 @@ def test_a_malformed_name_is_refused(served: hub.HubState, tmp_path: Path, name:
     assert isinstance(refusal(tmp_path, Leaf(uri=f"hf://{name}", revision=hub.COMMIT)), BadInput)
 
 
-def test_a_hub_that_is_busy_or_away_may_be_asked_again_later(
+def test_a_hub_that_is_busy_or_unreachable_is_retried(
     served: hub.HubState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.down = True
-    told = refusal(tmp_path)
-    assert isinstance(told, Unavailable)
-    assert "the hub answers 503" in str(told)
+    error = refusal(tmp_path)
+    assert isinstance(error, Unavailable)
+    assert "the hub answers HTTP 503" in str(error)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    told = refusal(tmp_path)
-    assert isinstance(told, Unavailable)
-    assert "cannot reach the hub" in str(told)
+    error = refusal(tmp_path)
+    assert isinstance(error, Unavailable)
+    assert "cannot reach the hub" in str(error)

@@ -1,4 +1,4 @@
-"""The import step copies what the model needs, keeps what an earlier attempt published, and trusts no byte."""
+"""Step import copies the files that a model needs, keeps those of an earlier attempt, and verifies all of them."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from selfalign_stages.contract.task import Leaf
 
 
 def leaf(tmp_path: Path, files: dict[str, bytes] | None = None) -> Leaf:
-    """A base model in a folder, with the digest that preflight gave."""
+    """A base model in a folder, with the digest that preflight computed."""
     folder = folders.write(tmp_path / "model", folders.contents() if files is None else files)
-    found = Leaf(uri=folder.as_uri())
-    return found.model_copy(update={"digest": contexts.digest(found, tmp_path)})
+    base = Leaf(uri=folder.as_uri())
+    return base.model_copy(update={"digest": contexts.digest(base, tmp_path)})
 
 
 def stored(tmp_path: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -28,7 +28,7 @@ def stored(tmp_path: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_an_import_holds_the_models_files_and_where_they_came_from(tmp_path: Path, shards: int) -> None:
+def test_an_import_has_the_models_files_and_their_origin(tmp_path: Path, shards: int) -> None:
     files = folders.contents(shards=shards)
     base = leaf(tmp_path, files | {"pytorch_model.bin": folders.CANARY, "extra/model.safetensors": b"x"})
     manifest = importing.run(contexts.context(base, tmp_path))
@@ -42,12 +42,12 @@ def test_an_import_holds_the_models_files_and_where_they_came_from(tmp_path: Pat
 
 def test_a_pickle_is_never_read(tmp_path: Path) -> None:
     base = leaf(tmp_path, folders.contents())
-    os.mkfifo(tmp_path / "model" / "pytorch_model.bin")  # whoever opens it waits for ever
+    os.mkfifo(tmp_path / "model" / "pytorch_model.bin")  # opening it for reading would block for ever
     importing.run(contexts.context(base, tmp_path))
 
 
 @pytest.mark.parametrize("done", range(1, 7))
-def test_an_import_that_was_stopped_goes_on_with_the_files_that_are_left(tmp_path: Path, done: int) -> None:
+def test_a_stopped_import_resumes_with_the_missing_files(tmp_path: Path, done: int) -> None:
     base = leaf(tmp_path, folders.contents(shards=2))
     with pytest.raises(Interrupted):
         importing.run(contexts.context(base, tmp_path, stop=contexts.stop_after(done)))
@@ -88,32 +88,32 @@ def test_a_licence_or_a_model_card_does_not_change_what_the_model_is(tmp_path: P
     assert contexts.digest(base, tmp_path) == base.digest
 
 
-WHOLE = folders.safetensors(folders.TENSORS)
-TORN: dict[str, bytes] = {
-    "truncated": WHOLE[:-1],
-    "padded": WHOLE + b"\0",
-    "only a header": WHOLE[: 8 + int.from_bytes(WHOLE[:8], "little")],
-    "an endless header": b"\xff" * 8 + WHOLE[8:],
+COMPLETE = folders.safetensors(folders.TENSORS)
+INCOMPLETE: dict[str, bytes] = {
+    "truncated": COMPLETE[:-1],
+    "padded": COMPLETE + b"\0",
+    "only a header": COMPLETE[: 8 + int.from_bytes(COMPLETE[:8], "little")],
+    "an endless header": b"\xff" * 8 + COMPLETE[8:],
     "empty": b"",
-    "overlapping tensors": WHOLE.replace(b'"data_offsets": [128, 144]', b'"data_offsets": [127, 143]'),
+    "overlapping tensors": COMPLETE.replace(b'"data_offsets": [128, 144]', b'"data_offsets": [127, 143]'),
 }
 
 
-@pytest.mark.parametrize("weights", TORN.values(), ids=TORN.keys())
-def test_weights_that_are_not_whole_are_told_by_file_name(tmp_path: Path, weights: bytes) -> None:
+@pytest.mark.parametrize("weights", INCOMPLETE.values(), ids=INCOMPLETE.keys())
+def test_incomplete_weights_are_reported_by_file_name(tmp_path: Path, weights: bytes) -> None:
     base = leaf(tmp_path, folders.contents() | {"model.safetensors": weights})
-    with pytest.raises(BadInput, match=r"model\.safetensors: is no whole safetensors file"):
+    with pytest.raises(BadInput, match=r"model\.safetensors: is not a complete safetensors file"):
         importing.run(contexts.context(base, tmp_path))
 
 
-def test_a_pointer_in_place_of_weights_is_told_with_its_remedy(tmp_path: Path) -> None:
+def test_a_git_lfs_pointer_in_place_of_weights_is_reported_with_its_remedy(tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     base = leaf(tmp_path, folders.contents() | {"model.safetensors": pointer})
     with pytest.raises(BadInput, match=r"model\.safetensors: is a Git LFS pointer .* run git lfs pull"):
         importing.run(contexts.context(base, tmp_path))
 
 
-def test_a_shard_that_lacks_a_tensor_of_the_index_is_told_by_file_name(tmp_path: Path) -> None:
+def test_a_shard_that_lacks_a_tensor_of_the_index_is_reported_by_file_name(tmp_path: Path) -> None:
     files = folders.contents(shards=2)
     index = json.loads(files[folders.INDEX])
     index["weight_map"]["model.layers.0.weight"] = "model-00001-of-00002.safetensors"
@@ -122,7 +122,7 @@ def test_a_shard_that_lacks_a_tensor_of_the_index_is_told_by_file_name(tmp_path:
         importing.run(contexts.context(base, tmp_path))
 
 
-def test_all_that_is_wrong_is_in_one_message(tmp_path: Path) -> None:
+def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
     files = {"config.json": b"{}", "pytorch_model.bin": folders.CANARY}
     base = Leaf(uri=folders.write(tmp_path / "model", files).as_uri())
     with pytest.raises(BadInput, match=r"pytorch_model\.bin: pickled.*tokenizer\.json: missing") as raised:

@@ -1,4 +1,4 @@
-"""Images: the same bytes each time, accepted by a real tool, with nothing in them that does not belong."""
+"""Images have equal bytes for equal inputs, pass the checks of crane, and contain the model's files alone."""
 
 import io
 import json
@@ -29,7 +29,7 @@ SETTINGS = ImageParameters(
 
 
 def packed(folder: Path) -> Manifest:
-    """An image over made-up weights in two shards."""
+    """Packs an image of made-up weights in two shards."""
     model = {f"model-0000{n}-of-00002.safetensors": bytes([n]) * 70_000 for n in (1, 2)}
     model |= {"config.json": b"{}", "tokenizer.json": b"{}", "chat_template.jinja": b"x"}
     refs: dict[str, ArtifactRef] = {}
@@ -38,8 +38,8 @@ def packed(folder: Path) -> Manifest:
         ("gate", "gate", {"report.md": b"| metric | base |\n"}),
         ("baseModel", "import", {"source.json": SOURCE}),
     ):
-        made = context(folder, kind, key=name[0] * 64)  # type: ignore[arg-type]
-        refs[name] = writing.publish(made, files=files).ref
+        step = context(folder, kind, key=name[0] * 64)  # type: ignore[arg-type]
+        refs[name] = writing.publish(step, files=files).ref
     return image.run(context(folder, "image", parameters=SETTINGS, inputs=refs, leaves={"pack": "builtin://hamlet"}))
 
 
@@ -48,17 +48,18 @@ def layout(folder: Path) -> tuple[Path, Manifest]:
     return folder / "store" / manifest.ref.prefix / "oci", manifest
 
 
-def manifest_of(place: Path) -> dict[str, list[dict[str, str]]]:
-    index = json.loads((place / "index.json").read_text())
-    loaded: dict[str, list[dict[str, str]]] = json.loads(blob(place, index["manifests"][0]["digest"]).read_text())
-    return loaded
+def manifest_of(layout_folder: Path) -> dict[str, list[dict[str, str]]]:
+    index = json.loads((layout_folder / "index.json").read_text())
+    data = blob(layout_folder, index["manifests"][0]["digest"]).read_bytes()
+    manifest: dict[str, list[dict[str, str]]] = json.loads(data)
+    return manifest
 
 
-def blob(place: Path, digest: str) -> Path:
-    return place / "blobs" / digest.replace(":", "/")
+def blob(layout_folder: Path, digest: str) -> Path:
+    return layout_folder / "blobs" / digest.replace(":", "/")
 
 
-def test_packing_twice_gives_the_same_digest(tmp_path: Path) -> None:
+def test_packing_equal_inputs_gives_equal_digests(tmp_path: Path) -> None:
     first, second = packed(tmp_path / "a"), packed(tmp_path / "b")
     assert first.metrics == second.metrics
     assert first.digest == second.digest
@@ -66,37 +67,37 @@ def test_packing_twice_gives_the_same_digest(tmp_path: Path) -> None:
 
 @pytest.fixture
 def registry() -> Iterator[str]:
-    """A real registry on a free port, by crane."""
+    """Runs the registry of crane on a free port; yields its address."""
     address = f"127.0.0.1:{free_port()}"
     with subprocess.Popen(
         [go_tool(*CRANE), "registry", "serve", "--address", address], stderr=subprocess.DEVNULL
-    ) as it:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
+    ) as process:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"http://{address}/v2/", timeout=1).close()
                 break
             except OSError:
                 time.sleep(0.05)
         yield address
-        it.terminate()
+        process.terminate()
 
 
-def test_crane_pushes_the_layout_validates_it_and_knows_it_by_our_digest(tmp_path: Path, registry: str) -> None:
-    place, manifest = layout(tmp_path)
+def test_crane_pushes_and_validates_the_layout_and_computes_the_same_digest(tmp_path: Path, registry: str) -> None:
+    layout_folder, manifest = layout(tmp_path)
     crane, remote = go_tool(*CRANE), f"{registry}/ida:candidate"
-    subprocess.run([crane, "push", "--insecure", place, remote], check=True, capture_output=True)
+    subprocess.run([crane, "push", "--insecure", layout_folder, remote], check=True, capture_output=True)
     # --fast: in full, crane gunzips every layer whatever its media type is (go-containerregistry issue 1826)
     checked = subprocess.run([crane, "validate", "--fast", "--remote", remote], capture_output=True, text=True)
     assert "PASS" in checked.stdout + checked.stderr
-    told = subprocess.run([crane, "digest", remote], check=True, capture_output=True, text=True)
-    assert told.stdout.strip() == manifest.metrics["digest"]
+    digest = subprocess.run([crane, "digest", remote], check=True, capture_output=True, text=True)
+    assert digest.stdout.strip() == manifest.metrics["digest"]
 
 
 def test_crane_reads_every_file_of_the_model_back_from_the_registry(tmp_path: Path, registry: str) -> None:
-    place, _ = layout(tmp_path)
+    layout_folder, _ = layout(tmp_path)
     crane, remote = go_tool(*CRANE), f"{registry}/ida:candidate"
-    subprocess.run([crane, "push", "--insecure", place, remote], check=True, capture_output=True)
+    subprocess.run([crane, "push", "--insecure", layout_folder, remote], check=True, capture_output=True)
     exported = subprocess.run([crane, "export", "--insecure", remote, "-"], check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(exported.stdout)) as archive:
         read = {member.name: archive.extractfile(member) for member in archive.getmembers() if member.isfile()}
@@ -107,11 +108,11 @@ def test_crane_reads_every_file_of_the_model_back_from_the_registry(tmp_path: Pa
 
 
 def test_there_is_one_layer_per_shard_and_small_files_come_last(tmp_path: Path) -> None:
-    place, _ = layout(tmp_path)
+    layout_folder, _ = layout(tmp_path)
     names = []
-    for layer in manifest_of(place)["layers"]:
+    for layer in manifest_of(layout_folder)["layers"]:
         assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
-        with tarfile.open(blob(place, layer["digest"])) as archive:
+        with tarfile.open(blob(layout_folder, layer["digest"])) as archive:
             names.append([member.name for member in archive.getmembers() if member.isfile()])
     assert names[:2] == [["models/model-00001-of-00002.safetensors"], ["models/model-00002-of-00002.safetensors"]]
     small = ("README.md", "chat_template.jinja", "config.json", "tokenizer.json")
@@ -119,17 +120,17 @@ def test_there_is_one_layer_per_shard_and_small_files_come_last(tmp_path: Path) 
 
 
 def test_owner_mode_and_time_of_layers_are_fixed(tmp_path: Path) -> None:
-    place, _ = layout(tmp_path)
-    for layer in manifest_of(place)["layers"]:
-        with tarfile.open(blob(place, layer["digest"])) as archive:
+    layout_folder, _ = layout(tmp_path)
+    for layer in manifest_of(layout_folder)["layers"]:
+        with tarfile.open(blob(layout_folder, layer["digest"])) as archive:
             for member in archive.getmembers():
                 assert (member.uid, member.gid, member.mtime) == (0, 0, 0)
                 assert member.mode == (0o755 if member.isdir() else 0o644)
 
 
-def test_the_model_card_tells_origin_licences_and_numbers(tmp_path: Path) -> None:
-    place, _ = layout(tmp_path)
-    with tarfile.open(blob(place, manifest_of(place)["layers"][2]["digest"])) as archive:
+def test_the_model_card_contains_origin_licences_and_scores(tmp_path: Path) -> None:
+    layout_folder, _ = layout(tmp_path)
+    with tarfile.open(blob(layout_folder, manifest_of(layout_folder)["layers"][2]["digest"])) as archive:
         member = archive.extractfile("models/README.md")
         assert member is not None
         card = member.read().decode()

@@ -1,4 +1,4 @@
-"""Pushes to a real registry: whole, once, resumable, refused in words."""
+"""Pushes to a real registry: complete images, no blob twice, and errors that name field and remedy."""
 
 import base64
 import json
@@ -30,18 +30,25 @@ def registry(tmp_path: Path) -> Iterator[registry_server.Server]:
 
 
 def pushed(folder: Path, repository: str, *, key: str = "p", **settings: object) -> Manifest:
-    """A push of the made-up model from the store below `folder`."""
+    """Packs a made-up model and pushes it.
+
+    Args:
+        folder: contains the store.
+        repository: REGISTRY/PATH.
+        key: a digit of the push's key; another one makes it another push of the same image.
+        **settings: fields of PushParameters that replace the defaults.
+    """
     image = packed(folder)
     values = {"tag": "candidate", "formats": ("modelcar",), "served_name": "ida", "plain_http": True} | settings
-    asked = PushParameters.model_validate({"repository": repository} | values)
+    parameters = PushParameters.model_validate({"repository": repository} | values)
     ref = ArtifactRef(kind="image", key=image.key)
-    return push.run(context(folder, "push", parameters=asked, inputs={"image": ref}, key=key * 64))
+    return push.run(context(folder, "push", parameters=parameters, inputs={"image": ref}, key=key * 64))
 
 
 def crane(*arguments: str) -> str:
     command = [str(go_tool(*CRANE)), *arguments, "--insecure"]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True)
-    return ended.stdout.strip()
+    completed = subprocess.run(command, check=True, capture_output=True, text=True)
+    return completed.stdout.strip()
 
 
 def test_the_registry_has_the_image_under_its_digest_and_its_tags(
@@ -55,7 +62,7 @@ def test_the_registry_has_the_image_under_its_digest_and_its_tags(
     assert "PASS" in crane("validate", "--fast", "--remote", f"{registry.host}/team/ida@{digest}")
 
 
-def test_a_second_push_sends_no_blob_again(tmp_path: Path, registry: registry_server.Server) -> None:
+def test_a_second_push_sends_no_blob_twice(tmp_path: Path, registry: registry_server.Server) -> None:
     first = pushed(tmp_path, f"{registry.host}/ida")
     uploads = (registry.root.parent / "registry.log").read_text().count("PUT /v2/ida/blobs")
     assert uploads > 0
@@ -64,7 +71,7 @@ def test_a_second_push_sends_no_blob_again(tmp_path: Path, registry: registry_se
     assert second.metrics == first.metrics
 
 
-def test_a_published_push_stands_only_while_the_registry_has_the_image(
+def test_a_published_push_is_valid_only_while_the_registry_has_the_image(
     tmp_path: Path, registry: registry_server.Server
 ) -> None:
     manifest = pushed(tmp_path, f"{registry.host}/ida")
@@ -92,12 +99,12 @@ def test_a_server_image_is_the_base_with_the_model_on_top(tmp_path: Path, regist
     assert len(config["rootfs"]["diff_ids"]) == len(layers)
 
 
-def test_a_base_that_does_not_exist_is_told_by_name(tmp_path: Path, registry: registry_server.Server) -> None:
+def test_a_missing_base_image_is_reported_by_name(tmp_path: Path, registry: registry_server.Server) -> None:
     with pytest.raises(BadInput, match=r"bases/none:1: the registry has no such image"):
         pushed(tmp_path, f"{registry.host}/ida", formats=("server",), base=f"{registry.host}/bases/none:1")
 
 
-def test_a_password_is_taken_from_dockers_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_comes_from_dockers_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with registry_server.serve(tmp_path / "registry" / "data", password=True) as server:
         docker_config(tmp_path, server, registry_server.PASSWORD, monkeypatch)
         manifest = pushed(tmp_path, f"{server.host}/ida")
@@ -107,7 +114,7 @@ def test_a_password_is_taken_from_dockers_config(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
-def test_a_refusal_names_the_field_that_mends_it(
+def test_denied_access_names_the_field_that_corrects_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str | None
 ) -> None:
     with registry_server.serve(tmp_path / "registry" / "data", password=True) as server:
@@ -130,9 +137,9 @@ def test_a_registry_that_is_down_is_unavailable() -> None:
 def docker_config(
     folder: Path, server: registry_server.Server, password: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `docker login` would have written."""
+    """Writes the config.json of `docker login`, without an entry if there is no password."""
     auth = base64.b64encode(f"{registry_server.USER}:{password}".encode()).decode()
-    place = folder / "docker"
-    place.mkdir()
-    (place / "config.json").write_text(json.dumps({"auths": {server.host: {"auth": auth}} if password else {}}))
-    monkeypatch.setenv("DOCKER_CONFIG", str(place))
+    docker_folder = folder / "docker"
+    docker_folder.mkdir()
+    (docker_folder / "config.json").write_text(json.dumps({"auths": {server.host: {"auth": auth}} if password else {}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_folder))

@@ -1,4 +1,4 @@
-"""What preflight is asked, as `selfalign run` asks it, and artifacts that pretend to be done."""
+"""Builds preflight tasks as `selfalign run` does, and artifacts that make steps count as finished."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,12 @@ from selfalign_stages.contract.task import PreflightResult, PreflightTask, Probl
 
 
 def task(folder: Path, **spec: Any) -> PreflightTask:
-    """The task for a run with a small base model and a copy of the main pack below `folder`."""
+    """Builds the task of a run with a small base model and a copy of the main pack.
+
+    Args:
+        folder: contains model, pack and store; model and pack are created if missing.
+        **spec: fields of the run's spec that replace the defaults.
+    """
     if not (folder / "model").exists():
         folders.write(folder / "model", folders.contents())
         shutil.copytree(builtin.folder("packs", "dromedary-16"), folder / "pack")
@@ -31,18 +36,24 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-def publish(asked: PreflightTask, answer: PreflightResult, id_: str) -> None:
-    """Puts an empty artifact where the step's belongs."""
-    step = next(step for step in asked.steps if step.id == id_)
-    key = graph.keys(asked.steps, leaves=answer.leaves, seed=asked.seed)[id_]
-    manifest = Manifest(kind=step.kind, step_version=1, key=key, files=(), seed=asked.seed, metrics={"loss": 1.5})
-    store = FileStore(Path(asked.store.uri.removeprefix("file://")))
+def publish(task: PreflightTask, result: PreflightResult, id_: str) -> None:
+    """Publishes an empty artifact for a step.
+
+    Args:
+        task: the run.
+        result: its preflight, whose leaf digests determine the key.
+        id_: the step.
+    """
+    step = next(step for step in task.steps if step.id == id_)
+    key = graph.keys(task.steps, leaves=result.leaves, seed=task.seed)[id_]
+    manifest = Manifest(kind=step.kind, step_version=1, key=key, files=(), seed=task.seed, metrics={"loss": 1.5})
+    store = FileStore(Path(task.store.uri.removeprefix("file://")))
     store.put(f"{manifest.ref.prefix}/manifest.json", canonical_json(manifest.to_dict()))
 
 
-def told(answer: PreflightResult, field: str) -> list[str]:
-    """Messages about a field."""
-    return [problem.message for problem in answer.problems if problem.field == field]
+def messages(result: PreflightResult, field: str) -> list[str]:
+    """Messages of the problems of a field."""
+    return [problem.message for problem in result.problems if problem.field == field]
 
 
 def fields(problems: tuple[Problem, ...]) -> set[str]:

@@ -1,0 +1,55 @@
+"""Cross-field rules of a SelfAlignRun: their constants, predicates and message texts, each stated once. Pure.
+
+A rule is enforced in up to three places, because each can be bypassed: by the API server as CEL (generated from
+`selfalign_operator.api`), by the command line and the operator as Python (`selfalign_operator.manifest.cross_field`),
+and by the stage process that would otherwise compute something wrong (`base_model.hub`, `tuning.batches`). CEL cannot
+call Python, so the expressions differ; what they share is here, because three separate copies drift apart unnoticed.
+`tests/operator/test_rules.py` fails if a CEL rule has no counterpart in Python.
+
+Every message names its fields, since an API server reports a CEL rule at the object that holds them.
+"""
+
+import re
+
+HUB_PREFIX = "hf://"
+"""Scheme of base models on a Hugging Face hub: the only sources that have revisions."""
+COMMIT_PATTERN = r"^[0-9a-f]{40}$"
+"""A full Git commit id. Hubs take branches, tags and abbreviated ids as well, but those can move or become ambiguous,
+and equal manifests would then mean different weights. Valid in Python's `re` and in RE2, which CEL's `matches` uses."""
+KMS_ENCRYPTION = "aws:kms"
+"""S3's `x-amz-server-side-encryption` value for keys in AWS KMS; all other kinds take no key id."""
+LORA_FIELDS = ("rank", "alpha", "dropout", "targets")
+"""Training fields without meaning for full fine-tuning."""
+
+NEEDS_COMMIT = "hf:// needs revision, the 40 hexadecimal digits of a commit, because branches and tags move"
+REVISION_NEEDS_HUB = "revision applies to hf:// only: remove it"
+ONE_PACK_SOURCE = "set exactly one of builtin, configMapRef and uri"
+KMS_KEY_NEEDS_KMS = f"sseKmsKeyId applies to sse {KMS_ENCRYPTION} only: set sse to {KMS_ENCRYPTION}, or remove it"
+BATCH_NOT_DIVISIBLE = "globalBatchSize must be divisible by microBatchSize x nodes x gpusPerNode"
+LORA_FIELDS_NEED_LORA = (
+    f"{', '.join(LORA_FIELDS[:-1])} and {LORA_FIELDS[-1]} apply to method lora only: remove them, or set method to lora"
+)
+SERVER_NEEDS_BASE = "format server needs base, the image with the inference server"
+PROMOTE_TO_EQUALS_TAG = "promoteTo must differ from tag: a promoted image needs a tag of its own"
+CLONED_NEEDS_CLONING = (
+    "image.variant cloned needs stages.cloning.enabled, but cloning is disabled: enable it, or set variant to engraved"
+)
+EDIT_REJECTED = (
+    "onSpecChange is Reject: fields that determine the artifacts cannot be edited; apply the run under another name"
+)
+
+
+def is_commit(revision: str | None) -> bool:
+    """Returns whether a revision names one commit for good: a full commit id, not a branch or tag."""
+    return re.fullmatch(COMMIT_PATTERN, revision or "") is not None
+
+
+def batch_remainder(global_batch_size: int, *, micro_batch_size: int, processes: int) -> int:
+    """Returns the rows of a global batch that no whole number of gradient accumulation passes would use; 0 is valid.
+
+    Args:
+        global_batch_size: rows per optimizer step, over all processes.
+        micro_batch_size: rows per process and forward pass.
+        processes: number of training processes, nodes x gpusPerNode (PyTorch's WORLD_SIZE).
+    """
+    return global_batch_size % (micro_batch_size * processes)
