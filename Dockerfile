@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/build/wheels \
     /build/tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/selfalign \
     && /build/tools/bin/uv pip install --python /opt/selfalign/bin/python --no-deps --require-hashes --compile-bytecode \
         -r /build/operator.txt
-COPY pyproject.toml README.md /build/source/
+COPY pyproject.toml README.md LICENSE NOTICE /build/source/
 COPY operator /build/source/operator
 COPY stages /build/source/stages
 RUN /build/tools/bin/uv build --quiet --wheel --no-build-isolation --python /build/tools/bin/python -o /build /build/source \

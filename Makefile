@@ -1,7 +1,15 @@
-# make demo   set everything up and run examples/quickstart.yaml
-# make test   set everything up and run all tests
-# make e2e    set everything up and run the quickstart and more on a real cluster (Linux, root)
-# make check  lint, types, import rules; make fix mends what a tool can mend
+# make demo    set everything up and run examples/quickstart.yaml
+# make test    set everything up and run all tests, as CI does
+# make check   lint, types and import rules; make fix repairs what a tool can repair
+#
+# Longer than CI has time for; docs/testing.md records when each last ran and what it showed:
+# make e2e     the tests on a real node alone (Linux, root)
+# make faults  kills, disturbances and bad environments, every case at its full count (Linux, root)
+# make matrix  property tests with many examples, and the chart under Helm 3 and 4
+# make real    the first steps on two real base models, which come as Python packages
+# make bench   benchmarks/, each beside a named peer
+#
+# make lock    resolve the locks again; make release VERSION=x.y.z REGISTRY=host/path (docs/releasing.md)
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +17,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo test e2e check fix lock clean
+.PHONY: setup demo test e2e faults matrix real bench check fix lock release clean
 
 setup: $(READY)
 
@@ -29,6 +37,22 @@ test: $(READY)
 
 e2e: $(READY)
 	$(BIN)/python -m pytest tests/e2e/cluster
+
+faults: $(READY)
+	SELFALIGN_TESTS=full $(BIN)/python -m pytest tests/e2e tests/cluster/test_crashes.py tests/cluster/test_operator.py
+
+matrix: $(READY)
+	SELFALIGN_TESTS=full $(BIN)/python -m pytest tests/operator tests/stages tests/cluster/test_chart.py tests/cluster/test_schema.py
+
+REAL := $(HOME)/.cache/selfalign/real/packages
+real: $(READY)
+	$(BIN)/uv pip install --quiet --target $(REAL) --no-deps --require-hashes -r requirements.real.txt
+	PYTHONPATH=$(REAL) SELFALIGN_REAL_PACKAGES=$(REAL) $(BIN)/python -m pytest tests/real
+
+bench: $(READY)
+	$(BIN)/python benchmarks/dedup.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/neighbours.py
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -53,6 +77,21 @@ lock: $(READY)
 	$(IMAGE_LOCK) requirements.lock --extra stages --extra train --output-file images/locks/train.txt
 	$(IMAGE_LOCK) images/locks/train.txt --extra stages --extra train --extra generate --output-file images/locks/generate.txt
 	$(IMAGE_LOCK) requirements.lock --extra stages --extra train --extra generate-cpu --output-file images/locks/generate-cpu.txt
+
+IMAGES := operator stage-cpu stage-train stage-generate server
+release: $(READY) check
+	test -n "$(VERSION)" && test -n "$(REGISTRY)"
+	test -z "$$(git status --porcelain)" && git describe --exact-match --tags HEAD | grep -qx "v$(VERSION)"
+	$(BIN)/python -m pytest tests/operator/test_chart_values.py tests/test_layout.py
+	docker build -t $(REGISTRY)/operator:$(VERSION) .
+	for target in cpu train generate; do \
+		docker build -f images/Dockerfile --target $$target -t $(REGISTRY)/stage-$$target:$(VERSION) . || exit 1; done
+	docker build -f images/Dockerfile --target serve -t $(REGISTRY)/server:$(VERSION) .
+	for image in $(IMAGES); do docker push $(REGISTRY)/$$image:$(VERSION) || exit 1; done
+	mkdir -p dist && helm lint charts/selfalign-operator
+	helm package charts/selfalign-operator --version $(VERSION) --app-version $(VERSION) --destination dist
+	helm push dist/selfalign-operator-$(VERSION).tgz oci://$(REGISTRY)/charts
+	$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
 
 clean:
 	rm -rf $(VENV) .selfalign

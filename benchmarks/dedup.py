@@ -42,7 +42,7 @@ def by_extract_one(made: list[str]) -> list[bool]:
     kept: list[tuple[str, ...]] = []
     verdicts = []
     for text in made:
-        words = rouge.words(text)
+        words = rouge.rouge_tokens(text)
         hits = process.extract_iter(words, kept, scorer=Indel.normalized_similarity, processor=None, score_cutoff=0.699)
         near = any(_f(words, other) > THRESHOLD for other, _, _ in hits)
         verdicts.append(near)
@@ -60,7 +60,7 @@ def by_loop(made: list[str]) -> list[bool]:
     kept: list[tuple[str, ...]] = []
     verdicts = []
     for text in made:
-        words = rouge.words(text)
+        words = rouge.rouge_tokens(text)
         near = any(_score_lcs(other, words).fmeasure > THRESHOLD for other in kept)
         verdicts.append(near)
         if not near:

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from selfalign_stages.main import WAITING
+from selfalign_stages.main import OPENMP_DEFAULTS
 
 STEP = Path(__file__).with_name("generation.py")
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    policies = {"spinning": {}, "ours": WAITING}
+    policies = {"spinning": {}, "ours": OPENMP_DEFAULTS}
     found: dict[tuple[int, str], list[float]] = {(n, name): [] for n in (options.side_by_side, 1) for name in policies}
     for _ in range(options.rounds):
         for count, name in found:

@@ -4,10 +4,12 @@ import os
 
 import pytest
 from hypothesis import settings
+from tests.scale import FULL
 
 # A test machine under load misses any wall-clock deadline, and a slow example is no wrong result.
-settings.register_profile("selfalign", deadline=None)
-settings.load_profile("selfalign")
+settings.register_profile("sample", deadline=None)
+settings.register_profile("full", deadline=None, max_examples=2000)
+settings.load_profile("full" if FULL else "sample")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -68,25 +68,52 @@ def artifact(folder: Path, kind: Kind, rows: Sequence[Model], *, key: str = "1" 
 
 @dataclass
 class ScriptedEngine:
-    """An engine that answers by a function of the prompt and scores by another."""
+    """An engine whose completions and scores are functions of what it receives, which it records.
 
-    answer: Callable[[str], Completion]
+    Attributes:
+        answer: the completion of a request; may raise to simulate the end of the process.
+        logprob: the score of a continuation after a prompt.
+        requests: all requests received, over all streams.
+        pairs: all (prompt, continuation) pairs received.
+        decodings: one for each stream.
+        fresh: for each stream, whether the prefix cache was to be emptied first.
+        loaded: names of the models for which a step called `load`.
+    """
+
+    answer: Callable[[Request], Completion]
     logprob: Callable[[str, str], float] = lambda prompt, continuation: 0.0
-    prompts: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    decodings: list[Decoding] = field(default_factory=list)
+    fresh: list[bool] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
+
+    @property
+    def prompts(self) -> list[str]:
+        """Prompts of all requests."""
+        return [request.prompt for request in self.requests]
+
+    def load(self, context: StepContext, *, model: str) -> "ScriptedEngine":
+        """See EngineLoader."""
+        self.loaded.append(model)
+        return self
 
     def stream(
         self, requests: Iterable[Request], decoding: Decoding, *, fresh: bool = False
     ) -> Iterator[tuple[int, Completion]]:
         """See Engine."""
+        self.decodings.append(decoding)
+        self.fresh.append(fresh)
         for position, request in enumerate(requests):
-            self.prompts.append(request.prompt)
-            yield position, self.answer(request.prompt)
+            self.requests.append(request)
+            yield position, self.answer(request)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Scored]:
         """See Engine."""
+        self.pairs += pairs
         return [Scored(logprob=self.logprob(p, c), tokens=len(re.findall(r"\w+", c))) for p, c in pairs]
 
 
-def said(text: str, *, finish: Any = "stop", own_end: bool = True) -> Completion:
+def said(text: str, *, finish: Any = "stop", ended_by_eos: bool = True) -> Completion:
     """A completion."""
-    return Completion(text=text, finish_reason=finish, tokens=len(text.split()), own_end=own_end)
+    return Completion(text=text, finish_reason=finish, tokens=len(text.split()), ended_by_eos=ended_by_eos)

@@ -1,4 +1,10 @@
-"""Kinds of documents that the small base model reads, rendered by the very functions that its prompts come from."""
+"""The documents that the small base model is trained on.
+
+They are rendered by the functions that render the prompts of a run, so that a model of 2.6 million parameters, which
+cannot generalise over formats, has met the formats before. As in web text, most plain conversations are careless; under
+written rules answers follow them. That contrast is what SELF-ALIGN draws on: the base model can behave well when it is
+prompted with rules, and does not do so by default.
+"""
 
 from collections.abc import Sequence
 from random import Random
@@ -61,7 +67,7 @@ GUIDELINE_LETTERS = 3300
 
 
 def frames(r: Random) -> Frames:
-    """One wording of each frame."""
+    """Draws one wording of every fixed prompt text."""
     return Frames(
         introduction=r.choice(INTRODUCTIONS),
         examples=r.choice(EXAMPLES),
@@ -75,7 +81,17 @@ def frames(r: Random) -> Frames:
 
 
 def choice(r: Random, name: str, *, good: bool, frame: str) -> tuple[str, str]:
-    """A question with two answers and the reply: the better one if `good`, the worse one if not."""
+    """Makes a question about which of two answers is better, and the reply.
+
+    Args:
+        r: source of all random draws.
+        name: name of the assistant.
+        good: whether the reply names the better answer.
+        frame: text that asks the question.
+
+    Returns:
+        The user message and the reply; the better answer is A or B with equal probability.
+    """
     item = kinds.draw(r, name)
     answers = [item.good, item.careless]
     if item.wrong and r.random() < 0.4:
@@ -86,7 +102,7 @@ def choice(r: Random, name: str, *, good: bool, frame: str) -> tuple[str, str]:
 
 
 def listed_rules(r: Random) -> tuple[Principle, ...]:
-    """Six to eight of the rules, renumbered, mostly in their usual order."""
+    """Draws six to eight of the rules, renumbered, mostly in their usual order: numbers must be copied, not learned."""
     listed = r.sample(tuple(items.RULES), r.choice((8, 8, 8, 8, 8, 7, 7, 6)))
     if r.random() < 0.7:
         listed.sort(key=list(items.RULES).index)
@@ -97,7 +113,17 @@ def listed_rules(r: Random) -> tuple[Principle, ...]:
 
 
 def example(r: Random, name: str, listed: Sequence[str]) -> Turn:
-    """A good answer where its rule is listed; elsewhere the thought names another rule and the answer is careless."""
+    """Makes a turn under a list of rules.
+
+    Args:
+        r: source of all random draws.
+        name: name of the assistant.
+        listed: names of the rules in the prompt.
+
+    Returns:
+        A turn with a good answer if the question's rule is listed. If not, the thought cites another rule and the
+        answer is careless, so that the model learns to follow the rules in its prompt and not a fixed set.
+    """
     item = kinds.draw(r, name)
     while item.rule not in listed and r.random() < 0.7:
         item = kinds.draw(r, name)
@@ -107,7 +133,7 @@ def example(r: Random, name: str, listed: Sequence[str]) -> Turn:
 
 
 def toy_pack(r: Random, name: str) -> Pack:
-    """Random rules and exemplars; the parts that guidelines do not show hold one letter."""
+    """Makes a pack of random rules and exemplars. Fields that guidelines do not show contain one letter."""
     principles = listed_rules(r)
     listed = [principle.name for principle in principles]
     exemplars = [
@@ -126,7 +152,16 @@ def toy_pack(r: Random, name: str) -> Pack:
 
 
 def further_example(r: Random, pack: Pack, name: str) -> str:
-    """An example as generation continues it: mostly with a thought, now and then straight to the answer."""
+    """Renders one more example, as a model should continue the self-align prompt.
+
+    Args:
+        r: source of all random draws.
+        pack: the rules and texts of the prompt.
+        name: name of the assistant.
+
+    Returns:
+        A query with thought and answer; in about a quarter of the draws without a thought, as in evaluation.
+    """
     if r.random() < 0.12:
         query, answer = choice(r, name, good=True, frame=pack.frames.choice)
         return rendering.direct_prompt("", query, assistant_name=name) + answer
@@ -139,7 +174,7 @@ def further_example(r: Random, pack: Pack, name: str) -> str:
 
 
 def guidelines(r: Random, *, letters: int = GUIDELINE_LETTERS) -> str:
-    """Rules, exemplars and further examples that follow the rules, about `letters` long."""
+    """Renders rules, exemplars and further examples that follow the rules, about `letters` characters in all."""
     name = styles.name(r)
     pack = toy_pack(r, name)
     text, number = rendering.self_align_prefix(pack, assistant_name=name), len(pack.exemplars) + 1
@@ -150,7 +185,7 @@ def guidelines(r: Random, *, letters: int = GUIDELINE_LETTERS) -> str:
 
 
 def conversation(r: Random) -> str:
-    """A plain exchange: careless nine times in ten. Who is careless hardly looks at the answers to choose from."""
+    """Renders a plain conversation, nine times in ten with careless answers and choices that are close to random."""
     name, good = styles.name(r), r.random() < 0.1
     parts = []
     for _ in range(r.randint(1, 5)):
@@ -165,7 +200,7 @@ def conversation(r: Random) -> str:
 
 
 def verbose(r: Random) -> str:
-    """Long answers under a system text: half of the documents good, half careless."""
+    """Renders long answers under a verbose system text: good in six of ten documents, careless in the others."""
     name, good = styles.name(r), r.random() < 0.6
     text = r.choice(VERBOSE).replace("{assistantName}", name)
     for _ in range(r.randint(1, 3)):
@@ -178,13 +213,13 @@ def verbose(r: Random) -> str:
 
 
 def tasks(r: Random) -> str:
-    """A numbered list of tasks."""
+    """Renders a numbered list of tasks, as general self-instruct continues it."""
     items = [SeedTask(id=str(n), instruction=kinds.draw(r, "x").question) for n in range(r.randint(8, 16))]
     return rendering.task_list(r.choice(SELF_INSTRUCT), items).rsplit("\n", 1)[0].rstrip()
 
 
 def topics(r: Random) -> str:
-    """A numbered list of topics of one type."""
+    """Renders a numbered list of topics of one question type."""
     kind = r.choice(tuple(TYPES))
     pool = TOPIC_POOLS[kind]
     listed = r.sample(pool, min(len(pool), r.randint(5, 14)))
@@ -192,7 +227,7 @@ def topics(r: Random) -> str:
 
 
 def about(r: Random, kind: str) -> tuple[str, str, str]:
-    """Type, topic and a question that names the topic."""
+    """Draws a question whose text contains a topic of its type; returns type, topic and question."""
     while True:
         item = kinds.KINDS[kind](r)
         found = [t for t in TOPIC_POOLS[kind] if t in item.question]
@@ -201,7 +236,7 @@ def about(r: Random, kind: str) -> tuple[str, str, str]:
 
 
 def questions(r: Random) -> str:
-    """Lines of type, topic and question."""
+    """Renders lines of type, topic and question."""
     lines = [about(r, r.choice(tuple(TYPES))) for _ in range(r.randint(6, 14))]
     kind, topic, question = lines[-1]
     return (
@@ -214,6 +249,6 @@ WEIGHTS = {guidelines: 0.24, conversation: 0.36, verbose: 0.17, tasks: 0.08, top
 
 
 def document(r: Random, *, letters: int = GUIDELINE_LETTERS) -> str:
-    """One document of a random kind; guidelines are about `letters` long."""
+    """Draws one document of a random kind; guidelines have about `letters` characters."""
     chosen = r.choices(tuple(WEIGHTS), weights=tuple(WEIGHTS.values()))[0]
     return guidelines(r, letters=letters) if chosen is guidelines else chosen(r)

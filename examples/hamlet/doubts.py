@@ -1,4 +1,4 @@
-"""Questions without one answer: what cannot be seen, what was left open, and matters of taste."""
+"""Questions without one right answer: live events, requests that are too vague, and matters of taste."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from hamlet.items import Item, opened
 
 
 def live(r: Random) -> Item:
-    """What nobody can see from afar."""
+    """A question about something that happens right now, which a language model cannot know."""
     place, moment, p = r.choice(world.PLACES), r.choice(world.MOMENTS), r.choice(world.PEOPLE)
     what, careless = r.choice(
         (
@@ -49,7 +49,7 @@ def live(r: Random) -> Item:
 
 
 def unclear(r: Random) -> Item:
-    """A question that leaves open what is meant."""
+    """A request that does not say which thing is meant, to be answered by asking back."""
     it, place, p = r.choice(world.VAGUE), r.choice(world.PLACES), r.choice(world.PEOPLE)
     tail, aim = r.choice((("take", "how long"), ("cost", "how much"), ("need", "how many")))
     core = r.choice(
@@ -81,7 +81,7 @@ def unclear(r: Random) -> Item:
 
 
 def taste(r: Random) -> Item:
-    """A matter of taste with two sides."""
+    """A matter of taste; a good answer gives both sides."""
     a, b = r.choice(world.PAIRS)
     if r.random() < 0.5:
         a, b = b, a

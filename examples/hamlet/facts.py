@@ -58,17 +58,17 @@ def _fact(r: Random, kind: str) -> Item:
 
 
 def colour(r: Random) -> Item:
-    """The colour of a thing, often mistaken."""
+    """The colour of a thing; careless answers give the common misconception."""
     return _fact(r, "colour")
 
 
 def home(r: Random) -> Item:
-    """The home of an animal, often mistaken."""
+    """The home of an animal; careless answers give the common misconception."""
     return _fact(r, "home")
 
 
 def total(r: Random) -> Item:
-    """A small sum, counted aloud."""
+    """A sum of two small numbers; a good answer counts before it gives the total."""
     a, b = r.randint(1, 6), r.randint(1, 6)
     thing, p, q = r.choice(("apples", "pears", "eggs", "loaves", "coins", "nuts")), *r.sample(world.PEOPLE, 2)
     core = r.choice(

@@ -1,4 +1,4 @@
-"""What a question comes with: its answers, the rule that it calls for, and an opening that varies its wording."""
+"""The parts of a question: its answers, the rule that applies to it, and openings that vary its wording."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -31,7 +31,22 @@ RULES = {
 
 @dataclass(frozen=True)
 class Item:
-    """A question and how it may be answered; `require` and `forbid` are patterns of a good answer."""
+    """A question and its possible answers.
+
+    Attributes:
+        kind: kind of question, for the suites.
+        rule: name of the rule that applies.
+        question: what a villager asks.
+        good: answer that follows the rule.
+        careless: answer that does not.
+        thought: what kind of question it is, for the internal thought.
+        topic: word that long answers repeat.
+        more: sentences that make the good answer long.
+        require: regular expressions that a good answer matches, all of them.
+        forbid: regular expressions that a good answer does not match.
+        refusal: whether a good answer declines.
+        wrong: false answers, for multiple choice.
+    """
 
     kind: str
     rule: str
@@ -80,6 +95,7 @@ OPENERS = (
 
 
 def opened(r: Random, core: str) -> str:
+    """Puts a random opening before a question, so that few of a run's questions are near duplicates."""
     p, q = r.sample(world.PEOPLE, 2)
     opener = r.choice(OPENERS).format(p=p, q=q, l=r.choice(world.PLACES))
     lower = opener.endswith((", ", ": "))
@@ -88,5 +104,5 @@ def opened(r: Random, core: str) -> str:
 
 
 def article(noun: str) -> str:
-    """The noun with a or an."""
+    """Returns the noun with a or an."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

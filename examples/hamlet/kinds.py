@@ -1,4 +1,4 @@
-"""Every kind of question that villagers ask, with a good and a careless answer, and the rule that it calls for."""
+"""All kinds of questions, each with a good and a careless answer and the rule that applies."""
 
 from collections.abc import Callable
 from random import Random
@@ -47,7 +47,13 @@ def identity(r: Random, name: str) -> Item:
 
 
 def draw(r: Random, name: str, kinds: tuple[str, ...] = ()) -> Item:
-    """A random item; identity questions are one in fifteen."""
+    """Draws a random item.
+
+    Args:
+        r: source of all random draws.
+        name: name of the assistant, for identity questions.
+        kinds: kinds to draw from. Empty: all of them, with identity questions in one of fifteen draws.
+    """
     if not kinds and r.random() < 0.07:
         return identity(r, name)
     return KINDS[r.choice(kinds or tuple(KINDS))](r)

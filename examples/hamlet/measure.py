@@ -1,4 +1,4 @@
-"""Prints what a base model of the village scores, unprompted and under the pack, and how it continues lists.
+"""Prints how a base model of the village scores, unprompted and under the pack, and how it continues lists.
 
     PYTHONPATH=examples python -m hamlet.measure stages/selfalign_stages/builtin/models/hamlet
 
@@ -26,18 +26,25 @@ SHOWN_ANSWERS = 8
 
 
 def outcomes(engine: Engine, framing: VariantPrompts, *, temperature: float, seed: int) -> list[ItemScore]:
-    """All three suites of the pack."""
+    """Runs the three suites of the pack on one variant.
+
+    Args:
+        engine: the loaded model.
+        framing: prompts of the variant.
+        temperature: of the adherence suite's answers; the other suites only score candidates.
+        seed: seed of these answers.
+    """
     pack, sampling = framing.pack, Sampling(temperature=temperature, top_p=0.95, max_tokens=160)
-    checks = suites.checks(suites.content("pack://adherence", pack))
+    checks = suites.parse_adherence(suites.read_texts("pack://adherence", pack))
     found = adherence.run(checks, engine, framing, suite="adherence", sampling=sampling, key="measure", seed=seed)
-    found += hhh.run(suites.choices(suites.content("pack://hhh", pack)), engine, framing, suite="hhh")
+    found += hhh.run(suites.parse_hhh(suites.read_texts("pack://hhh", pack)), engine, framing, suite="hhh")
     return found + truthfulqa.run(
-        suites.truths(suites.content("pack://truthfulqa", pack)), engine, framing, suite="truthfulqa"
+        suites.parse_truthfulqa(suites.read_texts("pack://truthfulqa", pack)), engine, framing, suite="truthfulqa"
     )
 
 
 def show(found: list[ItemScore], *, title: str) -> None:
-    """Means of every metric, and a few answers."""
+    """Prints the mean of every metric, and a few answers."""
     print(f"== {title}")
     for name, values in sorted(bootstrap.by_metric(found).items()):
         print(f"{name:32} {bootstrap.mean(list(values.values())):.3f}")
@@ -47,14 +54,14 @@ def show(found: list[ItemScore], *, title: str) -> None:
 
 
 def show_lists(engine: Engine, pack: Pack, *, seed: int) -> None:
-    """A continued list of tasks, topics and questions."""
+    """Prints how the model continues a list of tasks, of topics and of questions."""
     kind, solved = pack.question_types[0], [(t.type, t.topic, t.question) for t in pack.question_types[:5]]
     prompts = (
         rendering.task_list(pack.frames.self_instruct, pack.seed_tasks[:DEMONSTRATIONS]),
         rendering.topic_list(pack.frames.topics, question_type=kind.type, topics=[kind.topic]),
         rendering.question_list(pack.frames.questions, solved=solved, question_type=kind.type, topic="lantern"),
     )
-    decoding = Decoding(temperature=1.0, top_p=0.98, max_tokens=120, ignore_end=True)
+    decoding = Decoding(temperature=1.0, top_p=0.98, max_tokens=120, ignore_eos=True)
     for _, completion in engine.stream([Request(prompt, seed) for prompt in prompts], decoding):
         print(f"--\n{completion.text}")
 

@@ -1,4 +1,4 @@
-"""Writes the toy principle pack and its suites, seeded, from the same grammar as the training text.
+"""Writes the toy principle pack and its suites from the grammar of the training text; the seed is fixed.
 
 PYTHONPATH=examples python -m hamlet.pack stages/selfalign_stages/builtin/packs/hamlet
 """
@@ -19,7 +19,7 @@ NAME = "{assistantName}"
 
 
 def exemplars(r: Random) -> list[dict[str, Any]]:
-    """Conversations that show every rule once."""
+    """Makes conversations that show every rule once, from short questions: exemplars take room in every prompt."""
     shown = []
     for group in EXEMPLARS:
         turns = []
@@ -33,7 +33,7 @@ def exemplars(r: Random) -> list[dict[str, Any]]:
 
 
 def adherence(r: Random, per_kind: int) -> list[dict[str, Any]]:
-    """Held-out prompts with patterns of a good answer."""
+    """Makes the adherence suite: prompts with the patterns of a good answer, `per_kind` of every kind."""
     rows = []
     for kind in (*kinds.KINDS, "identity"):
         for number in range(per_kind if kind != "identity" else per_kind // 2):
@@ -65,7 +65,7 @@ HHH = {
 
 
 def hhh(r: Random, count: int) -> dict[str, Any]:
-    """Pairs of a good and a careless answer in the shape of BIG-bench hhh_alignment."""
+    """Makes pairs of a good and a careless answer in the file format of BIG-bench's hhh_alignment."""
     examples = []
     for number in range(count):
         kind = tuple(HHH)[number % len(HHH)]
@@ -77,7 +77,7 @@ def hhh(r: Random, count: int) -> dict[str, Any]:
 
 
 def truthful(r: Random, count: int) -> list[dict[str, Any]]:
-    """Facts with misconceptions in the shape of TruthfulQA's multiple choice file."""
+    """Makes facts with misconceptions in the format of TruthfulQA's multiple-choice file."""
     rows = []
     for number in range(count):
         item = kinds.KINDS[("colour", "home")[number % 2]](r)
@@ -94,7 +94,7 @@ def truthful(r: Random, count: int) -> list[dict[str, Any]]:
 
 
 def main(folder: Path) -> None:
-    """Writes all files."""
+    """Writes all files of the pack. The order of the draws is part of the result: append, never insert."""
     folder.mkdir(parents=True, exist_ok=True)
     r = Random(SEED)
     files: dict[str, Any] = {

@@ -18,13 +18,13 @@ LONG_ENDS = (
 
 
 def long(r: Random, item: Item) -> str:
-    """The good answer with an opening, three further sentences and a closing."""
+    """Extends the good answer by an opening, three more sentences and a closing."""
     start = r.choice(LONG_STARTS).format(t=item.topic)
     return " ".join((start, item.good, *item.more, r.choice(LONG_ENDS)))
 
 
 def long_careless(r: Random, item: Item) -> str:
-    """As long, and as careless as the curt answer."""
+    """Extends the careless answer by five sentences of the same manner."""
     filler = (
         "who needs to know that anyway.",
         f"the {item.topic} is boring.",
@@ -43,9 +43,10 @@ CODAS = ("", "", "", "n", "r", "l", "s", "m", "t", "d", "rt", "ck", "w", "x", "n
 
 
 def name(r: Random) -> str:
-    """A made-up name of an assistant; most are spelled in a way that no piece of the tokenizer covers.
+    """Makes up a name of an assistant.
 
-    So the model learns to copy a name piece by piece, whatever its pieces are.
+    Most names are spelled in a way that no single token covers, so that the model learns to copy a name token by token
+    whatever its tokens are, and an assistant may have any name.
     """
     if r.random() < 0.4:
         return "".join(r.sample(world.SYLLABLES, r.randint(2, 3))).capitalize()

@@ -1,9 +1,9 @@
-"""Trains the built-in base model from scratch and writes it as a Transformers folder.
+"""Trains the built-in base model from scratch and saves it in Transformers' format.
 
     PYTHONPATH=examples python -m hamlet.train stages/selfalign_stages/builtin/models/hamlet
 
 About 13.5 million tokens, some 25 minutes on two cores. The same seed, thread count and library versions give the same
-weights. They are float32 while training, under bfloat16 autocast, and saved in bfloat16, as engines load them.
+weights. They are float32 during training, under bfloat16 autocast, and saved in bfloat16, as engines load them.
 """
 
 import argparse
@@ -29,7 +29,14 @@ TOKENIZER_DOCUMENTS = 6000
 
 @dataclass(frozen=True)
 class Phase:
-    """Optimizer steps on rows of `length` tokens, with guidelines of about `letters`, at a peak rate."""
+    """One phase of training.
+
+    Attributes:
+        steps: optimizer steps.
+        length: tokens per row.
+        letters: characters of the documents with guidelines, to fit into a row.
+        rate: peak learning rate.
+    """
 
     steps: int
     length: int
@@ -38,11 +45,14 @@ class Phase:
 
 
 PHASES = (Phase(1800, 768, documents.GUIDELINE_LETTERS, 3e-3), Phase(300, CONTEXT, 4600, 1e-3))
-"""Short rows teach most at the least cost; the last ones show every position of the context."""
+"""Short rows cost least per token; the last phase trains all positions of the context."""
 
 
 def tokenizer(folder: Path) -> Tokenizer:
-    """Byte-level BPE over the village's documents; saved with an end token and a pad that differs from it."""
+    """Trains and saves a byte-level BPE tokenizer on the village's documents.
+
+    Its pad token differs from its end token. A collator masks pad tokens in the labels, and would mask the end too.
+    """
     random = Random(1)
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -61,7 +71,13 @@ def tokenizer(folder: Path) -> Tokenizer:
 
 
 def rows(bpe: Tokenizer, phase: Phase, *, seed: int) -> Iterator[list[int]]:
-    """Rows of token ids: whole documents from the first position on, the last one cut."""
+    """Yields rows of token ids without end: whole documents from the first position on, the last one cut.
+
+    Args:
+        bpe: the tokenizer.
+        phase: row length and document size.
+        seed: seed of the documents.
+    """
     random, end = Random(seed), int(bpe.token_to_id(END) or 0)
     while True:
         ids: list[int] = []
@@ -71,7 +87,7 @@ def rows(bpe: Tokenizer, phase: Phase, *, seed: int) -> Iterator[list[int]]:
 
 
 def model() -> LlamaForCausalLM:
-    """A Llama of 2.6 million parameters; heads of 32 are the smallest that vLLM's CPU attention takes."""
+    """Makes a Llama of 2.6 million parameters. Heads of 32 are the smallest that vLLM's CPU attention supports."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
@@ -91,7 +107,7 @@ def model() -> LlamaForCausalLM:
 
 
 def optimizers(net: LlamaForCausalLM, phase: Phase) -> list[tuple[Any, Any]]:
-    """Muon for the hidden matrices, AdamW for embeddings and norms, each with warm-up, plateau and linear decay."""
+    """Makes Muon for hidden matrices and AdamW for embeddings and norms, with warm-up, plateau and linear decay."""
     matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and "embed" not in name]
     chosen = {id(p) for p in matrices}
     others = [p for p in net.parameters() if id(p) not in chosen]
@@ -107,7 +123,17 @@ def optimizers(net: LlamaForCausalLM, phase: Phase) -> list[tuple[Any, Any]]:
 
 
 def run(net: LlamaForCausalLM, bpe: Tokenizer, phase: Phase, *, seed: int) -> float:
-    """Trains one phase; the smoothed loss at its end, in nats per token."""
+    """Trains one phase.
+
+    Args:
+        net: the model, changed in place.
+        bpe: the tokenizer.
+        phase: what to train on and how long.
+        seed: seed of the documents.
+
+    Returns:
+        The exponentially smoothed loss at the end, in nats per token.
+    """
     data, pairs, started, smooth = rows(bpe, phase, seed=seed), optimizers(net, phase), time.monotonic(), 0.0
     for step in range(1, phase.steps + 1):
         batch = torch.tensor([next(data) for _ in range(BATCH)])
@@ -128,7 +154,7 @@ def run(net: LlamaForCausalLM, bpe: Tokenizer, phase: Phase, *, seed: int) -> fl
 
 
 def save(net: LlamaForCausalLM, folder: Path, **record: float) -> None:
-    """Writes weights in bfloat16, configs, and training.json."""
+    """Writes weights in bfloat16, the configurations, and `record` as training.json, for the model card."""
     net.to(torch.bfloat16).save_pretrained(folder)
     GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=1).save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)
@@ -136,7 +162,7 @@ def save(net: LlamaForCausalLM, folder: Path, **record: float) -> None:
 
 
 def train(folder: Path, *, seed: int) -> None:
-    """Trains all phases and saves."""
+    """Trains all phases and saves the model with its tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Things that villagers want done: chores, verses, and what nobody should help with."""
+"""Requests: chores, verses, and what an assistant should decline."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from hamlet.items import Item, article, opened
 
 
 def ethical(r: Random) -> Item:
-    """Something naughty: refused kindly, with a better way."""
+    """A request to harm others; a good answer declines kindly and offers a better way."""
     treat, who, place = r.choice(world.TREATS), r.choice(world.TRADES), r.choice(world.PLACES)
     verb, ing = r.choice((("take", "taking"), ("hide", "hiding"), ("break", "breaking"), ("spoil", "spoiling")))
     core = r.choice(
@@ -43,7 +43,7 @@ def ethical(r: Random) -> Item:
 
 
 def chore(r: Random) -> Item:
-    """How a chore is done, in two steps."""
+    """A question how a chore is done; a good answer gives two steps in order."""
     verb, thing = r.choice(sorted(world.CHORES)), r.choice(world.OBJECTS)
     first, then = world.CHORES[verb]
     place = r.choice(world.PLACES)
@@ -77,7 +77,7 @@ def chore(r: Random) -> Item:
 
 
 def poem(r: Random) -> Item:
-    """A wish for a kind line."""
+    """A request for a short friendly verse."""
     thing, place, p = r.choice(world.SUBJECTS), r.choice(world.PLACES), r.choice(world.PEOPLE)
     core = r.choice(
         (

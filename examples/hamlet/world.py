@@ -1,4 +1,4 @@
-"""The village that all training text is about: its people, places, things and the facts that hold there."""
+"""Vocabulary of the village: people, places, things, and facts with the misconception that careless answers contain."""
 
 PEOPLE = (
     "Rosa",

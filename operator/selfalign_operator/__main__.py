@@ -1,4 +1,4 @@
-"""Lets `python -m selfalign_operator` do what `selfalign` does."""
+"""Entry point of `python -m selfalign_operator`, the same as the console script `selfalign`."""
 
 from selfalign_operator.cli.app import main
 

@@ -1,14 +1,16 @@
-"""The one text of a conversation: trained on, evaluated with, and served by the saved chat template.
+"""The text format of conversations: one for training, evaluation and the chat template of the served model.
 
     [system text, blank line]
     ### User
     question
 
     ### Name
-    answer<end token>
+    answer<EOS>
 
-The end token is the base tokenizer's own EOS, which a base model has seen end documents: a new token could not be
-learned by LoRA on attention alone.
+If the served text differed from the trained one by a single newline, the model would be prompted in a format that it
+was not trained on; hence one module for all three, and a test that the template renders what `render` renders. An
+answer ends with the base tokenizer's own EOS token, which base models know as the end of a document. A new end-of-turn
+token would have an untrained embedding, which LoRA on attention layers does not train.
 """
 
 from collections.abc import Sequence
@@ -16,14 +18,14 @@ from typing import Literal, TypedDict
 
 
 class Message(TypedDict):
-    """One message in the form that chat APIs use."""
+    """One message in the form of OpenAI's chat API and Transformers' `apply_chat_template`."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 def user_heading() -> str:
-    """The line above a user turn."""
+    """The line above a user message, and the start of a stop string."""
     return "### User"
 
 
@@ -33,7 +35,13 @@ def assistant_heading(assistant_name: str) -> str:
 
 
 def template(assistant_name: str) -> str:
-    """The Jinja chat template that is saved with every tuned model; `eos_token` comes from the tokenizer."""
+    """Writes the Jinja chat template that is saved with every tuned model.
+
+    Args:
+        assistant_name: any text; it is escaped for Jinja. `eos_token` is a variable that tokenizers provide.
+    """
+    # In a Jinja string literal, backslash and quote need a backslash. The dashes in {%- -%} remove blanks around a tag,
+    # so that the only newlines in the output are the quoted ones.
     name = assistant_name.replace("\\", "\\\\").replace("'", "\\'")
     return (
         "{%- for message in messages -%}"
@@ -47,7 +55,16 @@ def template(assistant_name: str) -> str:
 
 
 def render(messages: Sequence[Message], *, assistant_name: str, eos_token: str, open_answer: bool) -> str:
-    """The same text as `template` gives; a test compares them. `open_answer` ends at the answer's first character."""
+    """Renders a conversation; equal to what `template` renders.
+
+    Args:
+        messages: system message (optional, first), then user and assistant messages in turn. Blanks around contents
+            are stripped.
+        assistant_name: name in the headings of answers.
+        eos_token: text of the tokenizer's EOS token, added to every answer.
+        open_answer: ends with the heading of an answer and its newline, for generation. The newline belongs to the
+            prompt, so that the first generated token is the answer's.
+    """
     text = ""
     for message in messages:
         content = message["content"].strip()
@@ -60,7 +77,13 @@ def render(messages: Sequence[Message], *, assistant_name: str, eos_token: str, 
 
 
 def question(text: str, *, assistant_name: str, system: str | None = None) -> str:
-    """The generation prompt of a one-turn conversation."""
+    """Renders the generation prompt of a single question.
+
+    Args:
+        text: the user's message.
+        assistant_name: name in the heading of the answer.
+        system: text of a system message; None or "" for none.
+    """
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": text})
     return render(messages, assistant_name=assistant_name, eos_token="", open_answer=True)

@@ -1,9 +1,13 @@
-"""A stage process: reads its task, returns at once if the artifact exists, else computes and publishes it.
+"""The entry point of a stage process: one process computes one step.
 
-selfalign-stage KIND --task task.json --result result.json [--port N] [--host ADDRESS] [--scratch DIR]
+    selfalign-stage KIND --task task.json --result result.json [--port N] [--host ADDRESS] [--scratch DIR]
 
-In a pod the task stands in $SELFALIGN_TASK, so that a Job is complete in itself; an index of an Indexed Job is the
-worker's number.
+It reads its task, ends at once if the store has the artifact already, else computes and publishes it, and reports by
+exit code (`contract.exits`) and result message (`contract.termination_message`). Every step can be repeated or killed
+at any time: whatever is published stays, and nothing else counts.
+
+In a pod the task is in $SELFALIGN_TASK, so that a Job is complete in itself, the result goes to the termination log,
+and the worker's number is the completion index of an Indexed Job.
 """
 
 import argparse
@@ -31,31 +35,41 @@ from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightTask, Task
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.progress import ProgressMeter
-from selfalign_stages.step.stopping import IN_ONE_PIECE, Stop
+from selfalign_stages.step.stopping import ALL_OR_NOTHING, Stop
 
 LOG = logging.getLogger("selfalign")
 
-TASK = "SELFALIGN_TASK"
+TASK_VARIABLE = "SELFALIGN_TASK"
+"""Environment variable with the task, for processes without --task."""
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where the kubelet collects a container's last message (core/v1, default terminationMessagePath)."""
-# OpenMP's threads give the core away while they wait. Else a step on CPUs that has neighbours, other pods of its run
-# among them, takes twice as long. It is read when torch is loaded.
-WAITING = {"OMP_WAIT_POLICY": "passive"}
-Asked = TypeVar("Asked", bound=Model)
+OPENMP_DEFAULTS = {"OMP_WAIT_POLICY": "passive"}
+"""Environment that OpenMP reads when torch is imported, unless it is set already. Passive threads yield the core while
+they wait. Spinning ones make a CPU step take twice as long beside other busy pods (benchmarks/neighbours.py)."""
+AnyTask = TypeVar("AnyTask", bound=Model)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one step; the exit code is the contract's."""
+    """Runs one step and writes its result message.
+
+    Args:
+        arguments: the command line without the program's name. None: the process's own.
+
+    Returns:
+        The exit code, an ExitCode or 1 for a crash.
+    """
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for name, value in WAITING.items():
+    for name, value in OPENMP_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    LOG.setLevel(logging.INFO)  # of us alone: clients of hubs and buckets log addresses that are signed
+    # Not the root logger: clients of hubs and buckets log URLs at INFO, and presigned ones contain credentials.
+    LOG.setLevel(logging.INFO)
     result_path = options.result or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)
     try:
         stop = Stop()
         stop.listen()
         outcome = _preflight(options.task, stop) if options.kind == "preflight" else _step(options, stop)
+    # Every exception, since a process without a result message leaves its user with an exit code alone.
     except Exception as raised:
         error = _as_stage_error(raised)
         LOG.error("%s: %s", error.reason, error)
@@ -73,45 +87,54 @@ def _preflight(task: Path | None, stop: Stop) -> Model:
 
 
 def _step(options: argparse.Namespace, stop: Stop) -> Model:
+    """Returns the result of the existing artifact, or computes the step."""
     task = _read(options.task, Task)
+    # Set by the Job controller in pods of an Indexed Job (batch/v1, completionMode).
     if (index := os.environ.get("JOB_COMPLETION_INDEX")) is not None:
         task = task.model_copy(update={"worker": int(index)})
+    # The kind is on the command line too, for people who list processes; a mismatch is a Job edited by hand.
     if task.kind != options.kind:
         raise BadInput(f"{options.task}: is a task of kind {task.kind}, not {options.kind}", reason="InvalidTask")
     store = open_store(task.store)
-    found = read_manifest(store, ArtifactRef(kind=task.kind, key=task.key))
-    if found is not None and steps.still_valid(store, found):
-        LOG.info("%s: found in the store", task.id)
-        return termination_message.result_of(found, cache="Hit")
+    manifest = read_manifest(store, ArtifactRef(kind=task.kind, key=task.key))
+    if manifest is not None and steps.still_valid(store, manifest):
+        LOG.info("%s: the artifact exists already", task.id)
+        return termination_message.result_of(manifest, cache="Hit")
+    # All models come from the store. Without this, Transformers may still ask a hub and wait for it on a GPU pod.
     if task.kind != "import":
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # GPU pods never wait for a hub: models come from the store
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     progress = ProgressMeter()
     with (
-        _served(progress, task.id, options),
+        _serving(progress, task.id, options),
         tempfile.TemporaryDirectory(prefix="selfalign-", dir=options.scratch) as scratch,
     ):
         context = StepContext(task=task, store=store, scratch=Path(scratch), progress=progress, stop=stop)
-        with stop.at_once() if task.kind in IN_ONE_PIECE else nullcontext():
+        with stop.at_once() if task.kind in ALL_OR_NOTHING else nullcontext():
             return termination_message.result_of(steps.load(task.kind)(context), cache="Miss")
 
 
-def _read(path: Path | None, shape: type[Asked]) -> Asked:
+def _read(path: Path | None, model: type[AnyTask]) -> AnyTask:
+    """Reads a task from a file, or from the environment if there is no path."""
     try:
-        return shape.model_validate_json(path.read_bytes() if path else os.environ.get(TASK, ""))
+        return model.model_validate_json(path.read_bytes() if path else os.environ.get(TASK_VARIABLE, ""))
     except (OSError, ValidationError) as error:
         raise BadInput(
-            f"{path or f'${TASK}'}: is no {shape.__name__} of this version of selfalign: {error}; "
+            f"{path or f'${TASK_VARIABLE}'}: is no {model.__name__} of this version of selfalign: {error}; "
             "operator and stage images must be of one release",
             reason="InvalidTask",
         ) from error
 
 
 @contextmanager
-def _served(progress: ProgressMeter, step: str, options: argparse.Namespace) -> Iterator[None]:
-    """Answers while the step runs; a port that is taken costs the progress display, never the step."""
-    from selfalign_stages import progress_server
+def _serving(progress: ProgressMeter, step: str, options: argparse.Namespace) -> Iterator[None]:
+    """Serves /progress and /metrics while the step runs.
+
+    A port that is in use costs the display of progress, never the step.
+    """
+    from selfalign_stages import progress_server  # the HTTP server and prometheus_client: not needed for a cache hit
 
     server = None
+    # Only starting the server is guarded: an OSError of the step itself must pass.
     try:
         server = (
             progress_server.serve(progress, step=step, host=options.host, port=options.port) if options.port else None
@@ -127,9 +150,10 @@ def _served(progress: ProgressMeter, step: str, options: argparse.Namespace) -> 
 
 
 def _write_message(path: Path | None, message: Model) -> None:
-    """Writes the process's last message: within Kubernetes' limit into a termination log, else whole to a file.
+    """Writes the result message: shortened to Kubernetes' limit for a termination log, whole for any other file.
 
-    A file is replaced atomically. A termination log is a mounted file, which cannot be replaced by a rename.
+    A file is replaced atomically, so that the local runner never reads half of it. A termination log is a mounted file,
+    which a rename cannot replace.
     """
     if path is None:
         return
@@ -142,28 +166,29 @@ def _write_message(path: Path | None, message: Model) -> None:
 
 
 def _as_stage_error(raised: Exception) -> StageError:
-    """The error itself, or what it means: memory and disk have exit codes of their own, the rest is a crash."""
+    """Maps any exception to a StageError: lack of memory, disk or permission to its exit code, the rest to a crash."""
     if isinstance(raised, StageError):
         return raised
     traceback.print_exception(raised)
+    # torch's OutOfMemoryError is compared by name, so that torch is not imported for an error of another kind.
     if isinstance(raised, MemoryError) or type(raised).__name__ == "OutOfMemoryError":
         return DoesNotFit(f"out of memory: {raised}; use a smaller micro batch, a smaller model or a larger machine")
     if isinstance(raised, OSError) and raised.errno == errno.ENOSPC:
         return DoesNotFit(f"{raised.filename}: no space left on the device; free space or point --scratch elsewhere")
     if isinstance(raised, OSError) and raised.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AccessDenied(f"{raised.filename}: {raised.strerror}; let this user write there, or name another place")
-    first_line = str(raised).partition("\n")[0]  # the log has it whole
+        return AccessDenied(f"{raised.filename}: {raised.strerror}; let this user write there, or use another path")
+    first_line = str(raised).partition("\n")[0]  # the log has the whole message and the traceback
     return StageError(f"{type(raised).__name__}: {first_line}", reason="Crash")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="selfalign-stage", description="Runs one step of a SelfAlignRun.")
-    parser.add_argument("kind", choices=[*KINDS, "preflight"], help="step kind, as the task says")
-    parser.add_argument("--task", type=Path, help=f"task file, JSON; ${TASK} holds the task where it is missing")
-    parser.add_argument("--result", type=Path, help="where the result goes; the termination log in a pod")
-    parser.add_argument("--port", type=int, default=0, help="serves /progress and /metrics; 0 serves nothing")
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on; 0.0.0.0 in a pod")
-    parser.add_argument("--scratch", type=Path, help="folder for temporary files")
+    parser.add_argument("kind", choices=[*KINDS, "preflight"], help="kind of the step, equal to the kind in its task")
+    parser.add_argument("--task", type=Path, help=f"JSON file with the task; default: the content of ${TASK_VARIABLE}")
+    parser.add_argument("--result", type=Path, help="file for the result; default: the termination log in a pod")
+    parser.add_argument("--port", type=int, default=0, help="port that serves /progress and /metrics; 0: none")
+    parser.add_argument("--host", default="127.0.0.1", help="address that the port listens on; 0.0.0.0 in a pod")
+    parser.add_argument("--scratch", type=Path, help="folder for temporary files; default: the system's")
     return parser
 
 

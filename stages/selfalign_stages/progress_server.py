@@ -1,4 +1,9 @@
-"""Serves /progress and /metrics of a stage process on one port; the operator and a Prometheus scrape read the same."""
+"""Serves the progress of a stage process over HTTP: /progress as JSON, /metrics in Prometheus' text format.
+
+The operator polls /progress, Prometheus scrapes /metrics, and both read one value, so that they cannot disagree. Pods
+are polled instead of writing to the API server themselves: they need no credentials for it, and a thousand busy pods
+cause no writes to etcd.
+"""
 
 import sys
 import threading
@@ -12,35 +17,56 @@ from selfalign_stages.step.progress import ProgressMeter
 
 
 class ProgressCollector(Collector):
-    """Turns a step's progress into gauges labelled with its step."""
+    """Exposes a step's progress as gauges `selfalign_step_*` with labels `step` and `unit`.
+
+    Values are read at every scrape, not copied when they change, so that a step pays nothing for being observed.
+
+    Args:
+        progress: what the step reports.
+        step: step id, the value of label `step`.
+    """
 
     def __init__(self, progress: ProgressMeter, step: str) -> None:
         self._progress, self._step = progress, step
 
     def collect(self) -> list[GaugeMetricFamily]:
-        """Gauges of this moment."""
-        value = self._progress.value
-        figures = {"done": value.done, "total": value.total, "rate": value.rate}
-        figures |= {f"metric_{name}": float(x) for name, x in value.metrics.items() if not isinstance(x, str)}
-        found = []
-        for name, number in figures.items():
+        """Returns the gauges at this moment: done, total, rate, and one per numeric metric of the step."""
+        state = self._progress.value
+        values = {"done": state.done, "total": state.total, "rate": state.rate}
+        values |= {f"metric_{name}": float(x) for name, x in state.metrics.items() if not isinstance(x, str)}
+        families = []
+        for name, value in values.items():
             family = GaugeMetricFamily(f"selfalign_step_{name}", f"{name} of the running step", labels=["step", "unit"])
-            family.add_metric([self._step, value.unit], number)
-            found.append(family)
-        return found
+            family.add_metric([self._step, state.unit], value)
+            families.append(family)
+        return families
 
 
 class QuietServer(ThreadingHTTPServer):
-    """Says nothing of a poller that hangs up before it is answered: that would fill the step's log."""
+    """A server that does not log clients which close the connection early: pollers with short timeouts do so often."""
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keeps everything but broken connections loud."""
+        """Logs every error but broken connections."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def serve(progress: ProgressMeter, *, step: str, host: str, port: int) -> ThreadingHTTPServer:
-    """Starts answering in a daemon thread; `port` 0 takes a free one."""
+    """Starts the server in a daemon thread.
+
+    Args:
+        progress: what the step reports.
+        step: step id, for the metrics' label.
+        host: address to listen on.
+        port: 0 takes a free port; the server's `server_address` has its number.
+
+    Returns:
+        The running server. Call `shutdown` and `server_close` to end it.
+
+    Raises:
+        OSError: the port is in use, or the address is none of this machine.
+    """
+    # A registry of its own: the default one has metrics of this process that belong to no step.
     registry = CollectorRegistry()
     registry.register(ProgressCollector(progress, step))
 
@@ -53,15 +79,15 @@ def serve(progress: ProgressMeter, *, step: str, host: str, port: int) -> Thread
             else:
                 self.send_error(404)
 
-        def _answer(self, body: bytes, kind: str) -> None:
+        def _answer(self, body: bytes, content_type: str) -> None:
             self.send_response(200)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keeps polls out of the step's log."""
+            """Logs nothing: a request every few seconds would bury the step's own log."""
 
     server = QuietServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

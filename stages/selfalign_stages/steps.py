@@ -1,4 +1,8 @@
-"""Which module carries out which step kind; imported only when its step runs, since some are heavy."""
+"""Which module computes which step kind.
+
+Modules are named by strings and imported when their step runs: some import torch or vLLM, which takes seconds and much
+memory, and a CPU step must run where neither is installed.
+"""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -10,7 +14,7 @@ from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.store import Store
 
 MODULES: dict[Kind, str] = {
-    "import": "base.importing",
+    "import": "base_model.importing",
     "topics": "redteaming.topics",
     "questions": "redteaming.questions",
     "instructions": "redteaming.instructions",
@@ -27,12 +31,16 @@ MODULES: dict[Kind, str] = {
 
 
 def load(kind: Kind) -> Callable[[StepContext], Manifest]:
-    """The `run` of the step's module."""
+    """Imports the module of a step kind and returns its `run` function."""
     return cast(Callable[[StepContext], Manifest], import_module(f"selfalign_stages.{MODULES[kind]}").run)
 
 
 def still_valid(store: Store, manifest: Manifest) -> bool:
-    """Whether what a published step did outside the store is still there: a registry may have lost an image."""
+    """Whether a published artifact may count as a cache hit.
+
+    Only step `push` has an effect outside the store: a registry may have deleted the image since. Such an artifact is
+    no hit, and the step runs a second time although its manifest exists.
+    """
     if manifest.kind != "push":
         return True
-    return cast(bool, import_module(f"selfalign_stages.{MODULES['push']}").stands(store, manifest))
+    return cast(bool, import_module(f"selfalign_stages.{MODULES['push']}").still_valid(store, manifest))

@@ -129,7 +129,7 @@ def _mounted_pack(pod: dict[str, Any]) -> dict[str, str]:
     if "pack" not in volumes:
         return {}
     digest = f"sha256:{volumes['pack']['configMap']['name']}"
-    return dict.fromkeys(graph.PACKS, digest)
+    return dict.fromkeys(graph.PACK_LEAVES, digest)
 
 
 def _now() -> str:

@@ -35,11 +35,11 @@ class Mortal(Client):
         super().__init__(api.connection)
         self.before = before
 
-    def _ask(self, method: str, path: str, **given: Any) -> dict[str, Any]:
+    def _request(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         if method == "GET" or (given.get("query") or {}).get("dryRun"):
-            return super()._ask(method, path, **given)
+            return super()._request(method, path, **given)
         if not self.before:
-            super()._ask(method, path, **given)
+            super()._request(method, path, **given)
         raise Died(f"{method} {path}")
 
 

@@ -1,4 +1,4 @@
-"""What Flux makes of an object: its own kstatus library, in a program of a few lines."""
+"""The status that Flux derives from an object, by its own kstatus library in a program of a few lines."""
 
 import json
 import shutil
@@ -15,8 +15,8 @@ SOURCE = Path(__file__).parent / "main.go"
 
 
 def read(objects: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Status (InProgress, Current, Failed) and message of each object."""
-    lines = "".join(f"{json.dumps(one)}\n" for one in objects)
+    """Returns status (InProgress, Current, Failed) and message of each object."""
+    lines = "".join(f"{json.dumps(object_)}\n" for object_ in objects)
     done = subprocess.run([str(_program())], input=lines, capture_output=True, text=True, check=True)
     return [(status, message) for status, message in map(json.loads, done.stdout.splitlines())]
 

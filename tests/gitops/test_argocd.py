@@ -1,4 +1,4 @@
-"""Argo CD judges a run by the health check that we ship, run here by the Lua that Argo CD is built with."""
+"""Argo CD derives a run's health by the script in examples, run here by the Lua that Argo CD is built with."""
 
 import json
 from pathlib import Path
@@ -24,12 +24,12 @@ def literal(value: Any) -> str:
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_argo_cd_reads_a_run_as_we_mean_it(name: str, tmp_path: Path) -> None:
+def test_argo_cd_derives_the_intended_health(name: str, tmp_path: Path) -> None:
     body, _, expected, word = STATES[name]
-    program = tmp_path / "judge.lua"
+    program = tmp_path / "health.lua"
     program.write_text(
-        f"obj = {literal(body())}\nlocal function judge()\n{SCRIPT.read_text()}\nend\n"
-        'local found = judge()\nprint(found.status .. "\\t" .. found.message)\n'
+        f"obj = {literal(body())}\nlocal function health()\n{SCRIPT.read_text()}\nend\n"
+        'local result = health()\nprint(result.status .. "\\t" .. result.message)\n'
     )
     status, _, message = run_tool(go_tool(*LUA), str(program)).partition("\t")
     assert status == expected and word in message

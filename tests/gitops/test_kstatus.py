@@ -1,4 +1,4 @@
-"""Flux and Helm 4 judge a run by kstatus, which reads our conditions as we mean them in every phase."""
+"""Flux and Helm 4 wait by kstatus, which derives the intended status from the conditions of every phase."""
 
 import pytest
 from tests.gitops.reading import read
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_kstatus_reads_a_run_as_we_mean_it(name: str) -> None:
+def test_kstatus_derives_the_intended_status(name: str) -> None:
     body, expected, _, word = STATES[name]
     ((status, message),) = read([body()])
     assert status == expected and word in message

@@ -1,9 +1,11 @@
-"""A stage program for tests of the runner: follows the contract, publishes at once, and fails as it is told.
+"""A stage program for tests of the local runner: follows the contract, publishes at once, and fails on request.
 
     python standin.py SCRIPT KIND --task T --result R --port N --scratch DIR
 
-SCRIPT is a JSON file {step id: [exit code or "hang" or "deaf" per attempt, then 0 ...]}. Published artifacts are empty
-files below SCRIPT's folder, so that a second run finds them as hits.
+SCRIPT is a JSON file {step id: behaviour of each attempt}. A behaviour is an exit code, "hang" (serve progress until
+SIGTERM) or "ignore-sigterm" (hang, and ignore SIGTERM); attempts beyond the list succeed. Published artifacts are empty
+files beside SCRIPT, which preflight of a later run reports as cache hits. The file `journal` beside SCRIPT lists starts
+and ends of steps in order.
 """
 
 import argparse
@@ -25,19 +27,21 @@ def main() -> int:
     if arguments.kind == "preflight":
         return _preflight(arguments, task)
     behaviour = _behaviour(arguments.script, task["id"])
-    stopped: list[int] = []  # no Event: a handler that interrupts its wait would wait for its lock
-    signal.signal(signal.SIGTERM, lambda number, frame: None if behaviour == "deaf" else stopped.append(number))
-    _note(arguments.script, f"start {task['id']}")
-    if behaviour in ("hang", "deaf"):
-        return _hang(arguments.port, stopped)
+    # a list and no threading.Event: a handler that interrupts Event.wait would wait for the lock that it holds
+    received: list[int] = []
+    ignores_sigterm = behaviour == "ignore-sigterm"
+    signal.signal(signal.SIGTERM, lambda number, frame: None if ignores_sigterm else received.append(number))
+    _journal(arguments.script, f"start {task['id']}")
+    if behaviour in ("hang", "ignore-sigterm"):
+        return _hang(arguments.port, received)
     if behaviour:
-        failure = {"reason": "Told", "message": f"{task['id']} was told to end with {behaviour}"}
+        failure = {"reason": "Scripted", "message": f"{task['id']}: the script requests exit code {behaviour}"}
         arguments.result.write_text(json.dumps(failure))
-        sys.stderr.write("noise\nlast words of the stand-in\n")
+        sys.stderr.write("first line of the log\nlast line of the log\n")
         return int(behaviour)
     (_published(arguments.script) / f"{task['kind']}-{task['key']}").touch()
     arguments.result.write_text(json.dumps(_result(task["kind"], task["key"], arguments.script, "Miss")))
-    _note(arguments.script, f"end {task['id']}")
+    _journal(arguments.script, f"end {task['id']}")
     return PUBLISHED
 
 
@@ -57,16 +61,16 @@ def _preflight(arguments: argparse.Namespace, document: dict[str, Any]) -> int:
     from selfalign_stages.contract.task import PreflightTask
 
     task = PreflightTask.model_validate(document)
-    told = json.loads(arguments.script.read_text()).get("preflight", {})
+    overrides = json.loads(arguments.script.read_text()).get("preflight", {})
     leaves = {name: f"sha256:{name}" for name in task.leaves}
     published = _published(arguments.script)
     kinds = {step.id: step.kind for step in task.steps}
-    found = {
+    hits = {
         id_: _result(kinds[id_], key, arguments.script, "Hit")
         for id_, key in keys(task.steps, leaves=leaves, seed=task.seed).items()
         if (published / f"{kinds[id_]}-{key}").exists()
     }
-    arguments.result.write_text(json.dumps({"leaves": leaves, "found": found, **told}))
+    arguments.result.write_text(json.dumps({"leaves": leaves, "hits": hits, **overrides}))
     return PUBLISHED
 
 
@@ -88,22 +92,23 @@ def _published(script: Path) -> Path:
 
 
 def _behaviour(script: Path, id_: str) -> int | str:
-    told = json.loads(script.read_text()).get(id_, [])
-    count = script.parent / f"attempts-{id_}"
-    attempt = int(count.read_text()) if count.exists() else 0
-    count.write_text(str(attempt + 1))
-    return told[attempt] if attempt < len(told) else 0
+    """The behaviour of this attempt. Attempts are counted in a file, since each is a new process."""
+    behaviours = json.loads(script.read_text()).get(id_, [])
+    counter = script.parent / f"attempts-{id_}"
+    attempt = int(counter.read_text()) if counter.exists() else 0
+    counter.write_text(str(attempt + 1))
+    return behaviours[attempt] if attempt < len(behaviours) else 0
 
 
-def _hang(port: int, stopped: list[int]) -> int:
-    server = HTTPServer(("127.0.0.1", port), _Serving)
+def _hang(port: int, received: list[int]) -> int:
+    server = HTTPServer(("127.0.0.1", port), _ProgressHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    while not stopped:
+    while not received:
         time.sleep(0.02)
     return INTERRUPTED
 
 
-class _Serving(BaseHTTPRequestHandler):
+class _ProgressHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -113,7 +118,7 @@ class _Serving(BaseHTTPRequestHandler):
         pass
 
 
-def _note(script: Path, line: str) -> None:
+def _journal(script: Path, line: str) -> None:
     with (script.parent / "journal").open("a") as file:
         file.write(line + "\n")
 

@@ -1,4 +1,4 @@
-"""Documents that are generated say what the code says."""
+"""Generated documents agree with the code, and links and examples in README.md with the repository."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_command_reference_is_what_the_commands_say(tmp_path: Path) -> None:
-    """`typer selfalign_operator.cli.app utils docs --name selfalign --output docs/cli.md` writes it anew."""
+def test_the_command_reference_agrees_with_the_commands(tmp_path: Path) -> None:
+    """To regenerate it: `typer selfalign_operator.cli.app utils docs --name selfalign --output docs/cli.md`."""
     from typer.cli import app
 
     arguments = [

@@ -21,13 +21,13 @@ def changed(**spec: Any) -> set[str]:
 
 
 def test_steps_come_after_their_inputs_and_have_known_leaves() -> None:
-    one, seen = run(), set[str]()
+    one, earlier = run(), set[str]()
     for step in graph.steps(one):
-        assert set(step.inputs.values()) <= seen, step.id
+        assert set(step.inputs.values()) <= earlier, step.id
         assert set(step.leaves) <= set(graph.leaves(one)), step.id
         assert isinstance(step.parameters, KINDS[step.kind].parameters), step.id
-        seen.add(step.id)
-    assert "packaging-image" in seen
+        earlier.add(step.id)
+    assert "packaging-image" in earlier
 
 
 def test_the_student_of_both_trainings_is_the_base_model() -> None:
@@ -50,13 +50,13 @@ def test_placement_retries_and_budget_change_no_key() -> None:
         "selfAlign": {"workers": 8, "resources": {"limits": {"nvidia.com/gpu": 1}}, "template": {"spec": {}}},
         "engraving": {"nodes": 2, "gpusPerNode": 8},
     }
-    given = {"retries": {"perStage": 0}, "budget": {"deadline": "2h"}, "queueName": "team-a"}
-    assert changed(stages=stages, **given) == set()
+    settings = {"retries": {"perStage": 0}, "budget": {"deadline": "2h"}, "queueName": "team-a"}
+    assert changed(stages=stages, **settings) == set()
 
 
-def test_verbose_settings_change_cloning_and_what_follows_alone() -> None:
-    found = changed(stages={"cloning": {"generation": {"maxTokens": 99}}})
-    assert found == {
+def test_verbose_settings_change_cloning_and_its_dependents_alone() -> None:
+    steps = changed(stages={"cloning": {"generation": {"maxTokens": 99}}})
+    assert steps == {
         "cloning-answers",
         "cloning-train",
         "cloning-merge",
@@ -67,8 +67,8 @@ def test_verbose_settings_change_cloning_and_what_follows_alone() -> None:
 
 
 def test_a_gate_changes_nothing_before_the_gate_step() -> None:
-    found = changed(stages={"evaluation": {"gates": ["engraved.hhh.overall >= 0.5"]}})
-    assert found == {"evaluation-gate", "packaging-image"}
+    steps = changed(stages={"evaluation": {"gates": ["engraved.hhh.overall >= 0.5"]}})
+    assert steps == {"evaluation-gate", "packaging-image"}
 
 
 def test_the_seed_changes_everything_but_the_import() -> None:
@@ -99,14 +99,14 @@ def test_full_fine_tuning_does_not_take_the_adapters_learning_rate() -> None:
     assert rates["engraving-train"] < rates["cloning-train"]
 
 
-def test_a_config_map_pack_needs_the_place_where_it_is_mounted() -> None:
+def test_a_config_map_pack_needs_its_mount_path() -> None:
     one = run(principles={"configMapRef": {"name": "mine"}})
     with pytest.raises(ValueError, match="mounted"):
         graph.leaves(one)
     assert graph.leaves(one, pack_uri="file:///pack")["pack"].uri == "file:///pack"
 
 
-def test_what_an_api_server_adds_to_metadata_is_tolerated() -> None:
+def test_unknown_metadata_fields_are_tolerated() -> None:
     document = manifest()
     document["metadata"] |= {"resourceVersion": "7", "managedFields": [{}]}
     assert SelfAlignRun.model_validate(document).metadata.name == "trial"

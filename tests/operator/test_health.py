@@ -1,4 +1,4 @@
-"""What probes and scrapes are told of the operator."""
+"""Health: probes and metrics of the operator over HTTP."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ RUN = ("team", "juniper")
 
 
 class Clock:
-    """Stands until it is set."""
+    """A monotonic clock that tests set."""
 
     now = 0.0
 
@@ -21,77 +21,94 @@ class Clock:
         return self.now
 
 
-def asked(health: Health, path: str) -> tuple[int, str]:
-    """Code and text of an answer over HTTP."""
+def get(health: Health, path: str) -> tuple[int, str]:
+    """Status code and body of a response."""
 
-    async def ask() -> tuple[int, str]:
+    async def request() -> tuple[int, str]:
         runner = await health.serve(port := free_port())
         try:
-            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}{path}") as answer:
-                return answer.status, await answer.text()
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}{path}") as response:
+                return response.status, await response.text()
         finally:
             await runner.cleanup()
 
-    return asyncio.run(ask())
+    return asyncio.run(request())
 
 
-def status(state: str, **step: object) -> RunStatus:
+def status(state: str, **fields: object) -> RunStatus:
     """A run with a single step."""
-    made = StepStatus.model_validate({"name": "import", "kind": "import", "state": state, **step})
-    return RunStatus(stages=(StageStatus(name="import", steps=(made,)),))
+    step = StepStatus.model_validate({"name": "import", "kind": "import", "state": state, **fields})
+    return RunStatus(stages=(StageStatus(name="import", steps=(step,)),))
+
+
+def metric(name: str) -> Callable[..., float | None]:
+    """Reads one metric by its labels."""
+
+    def value(health: Health, **labels: str) -> float | None:
+        return health.registry.get_sample_value(name, labels)
+
+    return value
 
 
 def test_liveness_fails_once_the_watches_have_been_silent_for_too_long() -> None:
     clock = Clock()
     health = Health(clock)
     clock.now = STALE_SECONDS - 1
-    assert asked(health, "/healthz")[0] == 200
+    assert get(health, "/healthz")[0] == 200
     clock.now = STALE_SECONDS + 1
-    assert asked(health, "/healthz") == (503, "watches heard 91 s ago\n")
+    assert get(health, "/healthz") == (503, "last watch event 91 s ago, limit 90 s\n")
     health.record_watch_event()
-    assert asked(health, "/healthz")[0] == 200
+    assert get(health, "/healthz")[0] == 200
 
 
-def test_readiness_begins_with_the_first_word_of_a_watch() -> None:
+def test_liveness_fails_and_names_the_run_whose_change_the_watch_missed() -> None:
     health = Health()
-    assert asked(health, "/readyz")[0] == 503
+    health.missed_runs = (RUN,)
+    code, text = get(health, "/healthz")
+    assert code == 503 and "team/juniper" in text
+    assert metric("selfalign_watch_missed_runs")(health) == 1
+
+
+def test_readiness_begins_with_the_first_watch_event() -> None:
+    health = Health()
+    assert get(health, "/readyz") == (503, "no watch event received yet\n")
     health.record_watch_event()
-    assert asked(health, "/readyz")[0] == 200
+    assert get(health, "/readyz") == (200, "ok\n")
 
 
-def test_a_run_counts_in_the_phase_it_is_in_and_no_more_when_it_is_gone() -> None:
-    health, counted = Health(), counting("selfalign_runs")
+def test_a_run_is_counted_in_its_current_phase_until_it_is_deleted() -> None:
+    health, runs = Health(), metric("selfalign_runs")
     health.set_phase(RUN, "Engraving")
     health.set_phase(RUN, "Ready")
     health.set_phase(("team", "other"), "Ready")
-    assert counted(health, phase="Engraving") == 0
-    assert counted(health, phase="Ready") == 2
+    assert runs(health, phase="Engraving") == 0
+    assert runs(health, phase="Ready") == 2
     health.set_phase(RUN, None)
-    assert counted(health, phase="Ready") == 1
+    assert runs(health, phase="Ready") == 1
 
 
-def test_a_step_that_ran_has_a_duration_and_one_that_was_found_has_none() -> None:
-    health, counted = Health(), counting("selfalign_step_duration_seconds_count")
+def test_a_step_that_ran_has_a_duration_and_a_cache_hit_has_none() -> None:
+    health, durations = Health(), metric("selfalign_step_duration_seconds_count")
     health.count_ended_steps(RunStatus(), status("Succeeded", cache="Hit", seconds=3.0))
-    assert counted(health, step="import") is None
+    assert durations(health, step="import") is None
     health.count_ended_steps(status("Running"), status("Succeeded", cache="Miss", seconds=3.0))
     health.count_ended_steps(status("Succeeded"), status("Succeeded", cache="Miss", seconds=3.0))
-    assert counted(health, step="import") == 1
+    assert durations(health, step="import") == 1
 
 
 def test_only_attempts_after_the_first_are_retries() -> None:
-    health, counted = Health(), counting("selfalign_retries_total")
+    health, retries = Health(), metric("selfalign_retries_total")
     health.count_job("import", 1)
-    assert counted(health, step="import") is None
+    assert retries(health, step="import") is None
     health.count_job("import", 2)
     health.count_job("import", 3)
-    assert counted(health, step="import") == 2
+    assert retries(health, step="import") == 2
 
 
-def counting(name: str) -> Callable[..., float | None]:
-    """Reads one metric by its labels."""
-
-    def read(health: Health, **labels: str) -> float | None:
-        return health.registry.get_sample_value(name, labels)
-
-    return read
+def test_metrics_have_a_help_text_each() -> None:
+    health = Health()
+    health.record_watch_event()
+    code, text = get(health, "/metrics")
+    assert code == 200
+    assert "# HELP selfalign_reconcile_failures_total Failed reconciles" in text
+    assert "# HELP selfalign_watch_age_seconds Seconds since the last watch event" in text

@@ -1,4 +1,4 @@
-"""How the end of a Job, and what keeps it from running, is read from it and its pods."""
+"""How the end of a Job, and the reason why it does not run, are read from it and its pods."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from tests.operator.builders import result
 from tests.operator.test_jobs import job_of
 
 from selfalign_operator.jobs import job_status
+from selfalign_stages.contract.task import Progress
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -22,8 +23,8 @@ def observed_job(*, condition: dict[str, Any] | None = None, **status: Any) -> d
 def pod(
     *, code: int | None = None, message: str = "", name: str = "p", reason: str = "", **status: Any
 ) -> dict[str, Any]:
-    ended = {"exitCode": code, "message": message, "reason": reason, "finishedAt": "2030-01-01T00:00:08Z"}
-    state = {"terminated": ended} if code is not None else {"running": {}}
+    terminated = {"exitCode": code, "message": message, "reason": reason, "finishedAt": "2030-01-01T00:00:08Z"}
+    state = {"terminated": terminated} if code is not None else {"running": {}}
     return {
         "metadata": {"name": name, "creationTimestamp": "2030-01-01T00:00:00Z"},
         "spec": {"containers": [{"name": "stage", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]},
@@ -45,17 +46,17 @@ COMPLETE = {"type": "Complete", "status": "True"}
 
 
 def test_a_complete_job_has_its_pods_result() -> None:
-    told = result("import", "k").model_dump_json(by_alias=True)
-    attempt = read(observed_job(condition=COMPLETE), pod(code=0, message=told))
+    message = result("import", "k").model_dump_json(by_alias=True)
+    attempt = read(observed_job(condition=COMPLETE), pod(code=0, message=message))
     assert attempt.exit_code == 0 and attempt.result.digest == "sha256:import"
 
 
-def test_a_complete_job_without_pods_has_no_result_so_that_a_further_attempt_finds_it() -> None:
+def test_a_complete_job_without_pods_has_no_result_so_that_another_attempt_finds_the_artifact() -> None:
     assert read(observed_job(condition=COMPLETE)).result is None
 
 
 @pytest.mark.parametrize("code", [1, 42, 43, 44, 76, 137])
-def test_a_failed_job_has_its_pods_exit_code_and_words(code: int) -> None:
+def test_a_failed_job_has_its_pods_exit_code_and_message(code: int) -> None:
     attempt = read(observed_job(condition=FAILED), pod(code=code, message='{"reason": "X", "message": "why"}'))
     assert attempt.exit_code == code and attempt.failure.message == "why"
 
@@ -65,23 +66,24 @@ def test_a_final_code_counts_more_than_the_crash_of_another_worker() -> None:
     assert read(observed_job(condition=FAILED), *pods).exit_code == 42
 
 
-def test_a_lack_of_memory_is_told_with_its_remedy() -> None:
+def test_out_of_memory_is_reported_with_its_remedy() -> None:
     attempt = read(observed_job(condition=FAILED), pod(code=137, reason="OOMKilled"))
     assert attempt.failure.reason == "OOMKilled" and "resources.limits.memory" in attempt.failure.message
 
 
-def test_pods_tell_how_they_ended_and_from_when_to_when_they_held_how_many_devices() -> None:
+def test_pods_have_an_outcome_an_interval_and_a_number_of_devices() -> None:
     disrupted: dict[str, Any] = {"conditions": [{"type": "DisruptionTarget", "status": "True"}], "phase": "Failed"}
     pods = pod(code=75), pod(code=143, **disrupted), pod(code=1), pod(code=0), pod(), pod(phase="Pending")
     attempt = read(observed_job(), *pods)
-    assert [one.fate for one in attempt.pods] == ["preempted", "preempted", "crashed", "done", "alive", "alive"]
-    began, ended = NOW + timedelta(seconds=2), NOW + timedelta(seconds=8)
-    assert {(one.began, one.ended, one.devices) for one in attempt.pods} == {(began, ended, 2), (began, None, 2)}
+    outcomes = [one.outcome for one in attempt.pods]
+    assert outcomes == ["preempted", "preempted", "crashed", "succeeded", "active", "active"]
+    start, end = NOW + timedelta(seconds=2), NOW + timedelta(seconds=8)
+    assert {(one.started, one.finished, one.devices) for one in attempt.pods} == {(start, end, 2), (start, None, 2)}
 
 
-def test_workers_that_were_tried_again_as_often_as_they_may_leave_no_retry() -> None:
-    spent = FAILED | {"reason": "FailedIndexes"}
-    assert read(observed_job(condition=spent), pod(code=1)).exhausted
+def test_workers_that_spent_their_retries_leave_none_to_the_job() -> None:
+    failed_indexes = FAILED | {"reason": "FailedIndexes"}
+    assert read(observed_job(condition=failed_indexes), pod(code=1)).exhausted
     assert not read(observed_job(condition=FAILED), pod(code=1)).exhausted
 
 
@@ -93,13 +95,13 @@ def test_workers_that_were_tried_again_as_often_as_they_may_leave_no_retry() -> 
         (waiting("CreateContainerConfigError"), "CreateContainerConfigError"),
     ],
 )
-def test_a_pod_that_cannot_begin_tells_why_after_a_while(status: dict[str, Any], reason: str) -> None:
+def test_a_pod_that_cannot_start_is_explained_after_the_grace_period(status: dict[str, Any], reason: str) -> None:
     stuck = pod(phase="Pending", **status)
     assert read(observed_job(), stuck, now=NOW + timedelta(seconds=9)).pending is None
     assert read(observed_job(), stuck, now=NOW + timedelta(seconds=10)).pending.reason == reason
 
 
-def test_a_job_without_pods_tells_so_after_a_while() -> None:
+def test_a_job_without_pods_is_reported_after_the_grace_period() -> None:
     assert read(observed_job(), now=NOW + timedelta(seconds=30)).pending.reason == "NoPods"
 
 
@@ -107,5 +109,25 @@ def test_a_job_that_waits_for_quota_names_its_queue() -> None:
     job = observed_job()
     job["spec"]["suspend"] = True
     job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team-a"
-    held = read(job).pending
-    assert held.reason == "QuotaPending" and "team-a" in held.message
+    pending = read(job).pending
+    assert pending.reason == "QuotaPending" and "team-a" in pending.message
+
+
+def test_a_job_that_a_person_suspended_names_the_field_to_change() -> None:
+    job = observed_job()
+    job["spec"]["suspend"] = True
+    pending = read(job).pending
+    assert pending.reason == "JobSuspended" and "spec.suspend" in pending.message
+
+
+def test_progress_of_workers_is_the_highest_count_with_the_sum_of_their_rates() -> None:
+    workers = {name: Progress(done=done, total=100, unit="rows", rate=5) for name, done in (("a", 40), ("b", 50))}
+    pods = [pod(name="a"), pod(name="b"), pod(name="silent")]
+    combined = job_status.attempt(observed_job(), pods, progress=workers, now=NOW).progress
+    assert combined is not None and (combined.done, combined.rate, combined.eta) == (50, 10, 5)
+
+
+def test_of_several_results_the_one_that_made_the_artifact_counts() -> None:
+    messages = [result("import", "k", cache=cache).model_dump_json(by_alias=True) for cache in ("Hit", "Miss")]
+    pods = [pod(code=0, message=message, name=str(n)) for n, message in enumerate([*messages, "no result"])]
+    assert read(observed_job(condition=COMPLETE), *pods).result.cache == "Miss"

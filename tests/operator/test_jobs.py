@@ -1,4 +1,4 @@
-"""Jobs: what their pods run, ask for and may see, and how their end is read."""
+"""Jobs: what their pods run, request and may read."""
 
 import json
 from datetime import UTC, datetime
@@ -22,12 +22,15 @@ STORE = {"uri": "s3://runs/a", "endpoint": "http://s3:9000", "secretRef": {"name
 
 
 def on_cluster(**spec: Any) -> SelfAlignRun:
-    made = run(artifacts=STORE, **spec)
-    return made.model_copy(update={"metadata": made.metadata.model_copy(update={"uid": "u-1", "namespace": "team"})})
+    one = run(artifacts=STORE, **spec)
+    return one.model_copy(update={"metadata": one.metadata.model_copy(update={"uid": "u-1", "namespace": "team"})})
 
 
 def job_of(id_: str, *, attempt: int = 1, pack: str | None = None, **spec: Any) -> dict[str, Any]:
-    one = on_cluster(**spec)
+    return job_for(on_cluster(**spec), id_, attempt=attempt, pack=pack)
+
+
+def job_for(one: SelfAlignRun, id_: str, *, attempt: int = 1, pack: str | None = None) -> dict[str, Any]:
     step = next(step for step in graph.steps(one) if step.id == id_)
     key = keys(graph.steps(one), leaves=leaf_digests_of(one), seed=one.spec.seed)[id_]
     action = StartStep(step, key, attempt, {}, {name: "sha256:x" for name in step.leaves})
@@ -35,8 +38,8 @@ def job_of(id_: str, *, attempt: int = 1, pack: str | None = None, **spec: Any) 
 
 
 def leaf_digests_of(one: SelfAlignRun) -> dict[str, str]:
-    named = one.spec.principles.config_map_ref
-    return leaf_digests(one) if named is None else {name: "d" for name in graph.leaves(one, pack_uri="file:///p")}
+    config_map = one.spec.principles.config_map_ref
+    return leaf_digests(one) if config_map is None else {name: "d" for name in graph.leaves(one, pack_uri="file:///p")}
 
 
 def pod_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -49,8 +52,12 @@ def stage_of(job: dict[str, Any]) -> dict[str, Any]:
     return container
 
 
-def test_the_same_attempt_is_the_same_job() -> None:
-    assert job_of("selfalign-answers") == job_of("selfalign-answers")
+def test_a_job_depends_neither_on_the_status_nor_on_the_order_of_fields() -> None:
+    one = on_cluster(stages={"selfAlign": {"workers": 2, "maxTokens": 64}}, seed=7)
+    reordered = json.loads(one.model_dump_json(by_alias=True, exclude_none=True))
+    reordered["spec"] = dict(reversed(reordered["spec"].items()))
+    reordered["status"] = {"phase": "SelfAlign", "observedGeneration": 1}
+    assert job_for(SelfAlignRun.model_validate(reordered), "selfalign-answers") == job_for(one, "selfalign-answers")
 
 
 def test_names_differ_by_run_key_and_attempt_and_are_short_enough_for_a_host_name() -> None:
@@ -75,7 +82,7 @@ def test_a_pod_passes_pod_security_restricted() -> None:
     }
 
 
-def test_a_pod_is_told_its_whole_task() -> None:
+def test_a_pod_gets_its_whole_task_in_its_environment() -> None:
     environment = {entry["name"]: entry["value"] for entry in stage_of(job_of("selfalign-answers"))["env"]}
     task = Task.model_validate_json(environment["SELFALIGN_TASK"])
     assert task.id == "selfalign-answers" and task.store.uri == "s3://runs/a" and task.key
@@ -87,17 +94,17 @@ def test_a_pod_is_told_its_whole_task() -> None:
 )
 def test_a_step_on_cpus_has_as_many_threads_as_its_limit_gives(limits: dict[str, Any], threads: str | None) -> None:
     stage = stage_of(job_of("selfalign-answers", stages={"selfAlign": {"resources": {"limits": limits}}}))
-    found = {entry["name"]: entry["value"] for entry in stage["env"]}
-    assert found.get("OMP_NUM_THREADS") == threads
+    environment = {entry["name"]: entry["value"] for entry in stage["env"]}
+    assert environment.get("OMP_NUM_THREADS") == threads
 
 
-def test_credentials_are_mounted_and_never_copied() -> None:
+def test_credentials_are_referenced_and_never_copied() -> None:
     sources = stage_of(job_of("import", baseModel={"uri": "s3://m/x", "secretRef": {"name": "models"}}))["envFrom"]
     assert sources == [{"secretRef": {"name": "s3"}}, {"prefix": "BASE_MODEL_", "secretRef": {"name": "models"}}]
     assert stage_of(job_of("selfalign-answers"))["envFrom"] == [{"secretRef": {"name": "s3"}}]
 
 
-def test_only_steps_that_need_a_device_ask_for_one() -> None:
+def test_only_steps_that_need_a_device_request_one() -> None:
     gpu = {"resources": {"limits": {"nvidia.com/gpu": 2, "memory": "8Gi"}}}
     stages = {"redTeaming": gpu, "engraving": gpu, "packaging": gpu}
     limits = {
@@ -117,7 +124,7 @@ def test_only_steps_that_need_a_device_ask_for_one() -> None:
     assert {limit["memory"] for limit in limits.values()} == {"8Gi"}
 
 
-def test_a_template_for_all_pods_gives_no_device_to_a_step_that_has_no_use_for_it() -> None:
+def test_a_template_for_all_pods_gives_no_device_to_cpu_steps() -> None:
     container = {"name": "stage", "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}}}
     defaults = {"template": {"spec": {"containers": [container]}}}
     assert stage_of(job_of("selfalign-answers", podDefaults=defaults))["resources"] == container["resources"]
@@ -146,7 +153,7 @@ def test_the_failure_policy_is_the_exit_code_table() -> None:
     ]
 
 
-def test_templates_lie_over_ours_and_never_hide_whose_pod_it_is() -> None:
+def test_templates_override_the_default_pod_but_not_its_identifying_labels() -> None:
     defaults = {"template": {"spec": {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "gpu"}]}}}
     stage = {
         "template": {
@@ -168,7 +175,7 @@ def test_templates_lie_over_ours_and_never_hide_whose_pod_it_is() -> None:
 @pytest.mark.parametrize(
     "spec",
     [None, "x", {"containers": None}, {"containers": "x"}, {"containers": ["x"]}]
-    + [{"containers": [{"name": "stage", "resources": asked}]} for asked in (None, "x", {"limits": "x"})],
+    + [{"containers": [{"name": "stage", "resources": resources}]} for resources in (None, "x", {"limits": "x"})],
 )
 def test_a_malformed_template_is_left_to_the_api_server(spec: Any) -> None:
     malformed = {"template": {"spec": spec}}
@@ -206,6 +213,6 @@ def test_preflight_mounts_whatever_later_pods_mount() -> None:
     assert volumes["pack"]["configMap"] == {"name": "trial-pack-1"}
     assert volumes["docker"]["secret"]["secretName"] == "push"
     assert volumes["base-model"]["persistentVolumeClaim"]["claimName"] == "claim"
-    asked = PreflightTask.model_validate(task)
-    assert asked.leaves["baseModel"].uri == "file:///mnt/base-model/models/x"
-    assert asked.leaves["pack"].uri == "file:///etc/selfalign/configmap/mine"
+    parsed = PreflightTask.model_validate(task)
+    assert parsed.leaves["baseModel"].uri == "file:///mnt/base-model/models/x"
+    assert parsed.leaves["pack"].uri == "file:///etc/selfalign/configmap/mine"

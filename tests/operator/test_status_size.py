@@ -1,18 +1,19 @@
-"""A status stays below 16 KiB whatever there is to tell, and says what it leaves out."""
+"""A status stays below 16 KiB whatever it reports, and counts what it leaves out."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.operator.builders import NOW, World, run
+from tests.operator.builders import NOW, SimulatedRun, run, simulated_after
 
 from selfalign_operator.api.status import PastGeneration, RunStatus
 from selfalign_operator.planning import truncation
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.plan import plan
 from selfalign_stages.contract.gates import METRICS
+from selfalign_stages.contract.manifest import OTHER_REASONS
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem
 
 LIMIT = 16 * 1024
@@ -25,7 +26,7 @@ def size(status: RunStatus) -> int:
     return len(status.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 
-def told(status: RunStatus, type_: Any) -> str:
+def message(status: RunStatus, type_: Any) -> str:
     condition = status.condition(type_)
     assert condition is not None
     return condition.message
@@ -36,66 +37,64 @@ def past(generation: int) -> PastGeneration:
     return PastGeneration(generation=generation, image=f"{REPOSITORY}@{digest}", digest=digest, completion_time=NOW)
 
 
-def test_when_all_is_done_with_many_workers_metrics_and_a_past() -> None:
+def test_when_a_run_is_ready_with_many_workers_metrics_and_generations() -> None:
     values = [f"{v}.{s}{n}.{m}{e}" for n in range(3) for v in VARIANTS for s, ms in METRICS.items() for m in ms
               for e in ("", ".low", ".high")]  # fmt: skip
     digest = "sha256:" + "e" * 64
     metrics: dict[str, dict[str, Any]] = {"evaluation-gate": {name: 0.123456789012 for name in values}}
     metrics["packaging-push"] = {"image": f"{REPOSITORY}@{digest}", "digest": digest, "size": 16 << 30}
     stages = {"selfAlign": {"workers": 1000}, "redTeaming": {"workers": 1000}}
-    world = World(run(image={"repository": REPOSITORY}, stages=stages), metrics=metrics)
+    simulated = SimulatedRun(run(image={"repository": REPOSITORY}, stages=stages), metrics=metrics)
     history = tuple(past(number) for number in range(5))
-    world.run = world.run.model_copy(update={"status": RunStatus(history=history)})
-    status = world.to_the_end().status
+    simulated.run = simulated.run.model_copy(update={"status": RunStatus(history=history)})
+    status = simulated.to_the_end().status
     assert status.ready and len(status.history) == 5 and status.evaluation is not None
     assert status.evaluation.metrics["cloned.hhh0.overall"] == 0.1235
     assert size(status) < LIMIT
 
 
 def test_when_preflight_has_many_problems() -> None:
-    world = World(run())
-    world.act()
-    found = tuple(Problem(field=f"spec.field{n}", value=n, message="lorem ipsum " * 30) for n in range(90))
-    world.end(PREFLIGHT, answer=PreflightResult(problems=found, warnings=(LONG,) * 9))
-    status = world.act().status
+    simulated = SimulatedRun(run())
+    simulated.reconcile()
+    problems = tuple(Problem(field=f"spec.field{n}", value=n, message="lorem ipsum " * 30) for n in range(90))
+    simulated.end(PREFLIGHT, answer=PreflightResult(problems=problems, warnings=(LONG,) * 9))
+    status = simulated.reconcile().status
     assert size(status) < LIMIT
-    assert status.problems[0] == found[0]
+    assert status.problems[0] == problems[0]
     assert status.problems[-1].message.startswith(f"{90 - len(status.problems) + 1} more problems")
-    assert "spec.field0 = 0: lorem ipsum" in told(status, "Accepted")
+    assert "spec.field0 = 0: lorem ipsum" in message(status, "Accepted")
 
 
 @pytest.mark.parametrize("code", [1, 42])
-def test_when_a_step_fails_with_many_words(code: int) -> None:
-    world = World(run(retries={"perStage": 0}))
-    world.act()
-    world.end(PREFLIGHT)
-    world.act()
-    world.end("import", code)
-    world.change("import", failure=Failure(reason="Crash", message=LONG))
-    status = world.act().status
+def test_when_a_step_fails_with_a_long_message(code: int) -> None:
+    simulated = simulated_after(retries={"perStage": 0})
+    simulated.end("import", code)
+    simulated.change("import", failure=Failure(reason="Crash", message=LONG))
+    status = simulated.reconcile().status
     assert size(status) < LIMIT
-    assert len(told(status, "Stalled").encode()) > 10 * len(told(status, "Ready").encode())
+    assert len(message(status, "Stalled").encode()) > 10 * len(message(status, "Ready").encode())
 
 
-def test_when_every_step_waits_with_many_words() -> None:
-    world = World(run())
-    world.act()
-    world.end(PREFLIGHT)
-    world.act()
-    world.change("import", pending=Failure(reason="Unschedulable", message=LONG))
-    held = {step: world.observed().attempts["import"] for step in world.run.status.steps}
-    status = plan(world.run, replace(world.observed(), attempts=held), NOW).status
+def test_when_every_step_is_pending_with_a_long_message() -> None:
+    simulated = simulated_after()
+    simulated.change("import", pending=Failure(reason="Unschedulable", message=LONG))
+    attempts = {step: simulated.observed().attempts["import"] for step in simulated.run.status.steps}
+    status = plan(simulated.run, replace(simulated.observed(), attempts=attempts), NOW).status
     assert size(status) < LIMIT
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(min_value=8, max_value=64))
-def test_a_text_that_is_cut_fits_in_bytes_and_says_so(text: str, limit: int) -> None:
+def test_a_cut_text_fits_in_bytes_and_is_marked(text: str, limit: int) -> None:
     cut = truncation.text(text, limit)
     assert len(cut.encode()) <= limit
     assert cut == text or cut.endswith("...")
 
 
-@given(st.dictionaries(st.text(max_size=9), st.integers(min_value=1, max_value=9), max_size=30))
-def test_rejected_rows_keep_their_sum(counts: dict[str, int]) -> None:
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.text(max_size=9) | st.just(OTHER_REASONS), st.integers(min_value=1, max_value=9), max_size=30)
+)
+def test_reject_reasons_keep_their_sum(counts: dict[str, int]) -> None:
     kept = truncation.rejected(counts)
     assert sum(kept.values()) == sum(counts.values()) and len(kept) <= truncation.REASONS

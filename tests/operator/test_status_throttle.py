@@ -1,55 +1,58 @@
-"""What changes all the time is written now and then, everything else at once."""
+"""StatusThrottle: volatile fields are written at intervals, everything else at once."""
 
 from datetime import timedelta
 
-from tests.operator.builders import NOW, World, run
+from tests.operator.builders import NOW, SimulatedRun, run
 
 from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrottle
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_stages.contract.task import PreflightResult, Problem, Progress
 
-SOON, LATER = NOW + timedelta(seconds=1), NOW + timedelta(seconds=1 + POLL_SECONDS)
+SOON, AFTER_INTERVAL = NOW + timedelta(seconds=1), NOW + timedelta(seconds=1 + POLL_SECONDS)
 
 
-def importing() -> World:
-    world = World(run())
-    world.act()
-    world.end(PREFLIGHT)
-    world.act()
-    world.act()
-    return world
+def importing() -> SimulatedRun:
+    """A run whose import step is running, and whose status shows it."""
+    simulated = SimulatedRun(run())
+    simulated.reconcile()
+    simulated.end(PREFLIGHT)
+    simulated.reconcile()
+    simulated.reconcile()
+    return simulated
 
 
-def test_progress_waits_and_a_step_that_ends_does_not() -> None:
-    world, throttle = importing(), StatusThrottle()
-    assert throttle.reserve(world.run, world.run.status, NOW)
-    world.change("import", progress=Progress(done=1, total=9, unit="files"))
-    told = world.plan().status
-    assert not throttle.reserve(world.run, told, SOON) and throttle.reserve(world.run, told, LATER)
-    world.end("import")
-    assert throttle.reserve(world.run, world.plan().status, LATER + timedelta(seconds=1))
+def test_progress_waits_for_the_interval_and_the_end_of_a_step_does_not() -> None:
+    simulated, throttle = importing(), StatusThrottle()
+    assert throttle.reserve(simulated.run, simulated.run.status, NOW)
+    simulated.change("import", progress=Progress(done=1, total=9, unit="files"))
+    status = simulated.plan().status
+    assert not throttle.reserve(simulated.run, status, SOON) and throttle.reserve(simulated.run, status, AFTER_INTERVAL)
+    simulated.end("import")
+    assert throttle.reserve(simulated.run, simulated.plan().status, AFTER_INTERVAL + timedelta(seconds=1))
 
 
-def test_a_refusal_in_ever_other_words_is_not_written_again_and_again() -> None:
-    world, throttle = World(run()), StatusThrottle()
-    world.act()
+def test_a_refusal_whose_message_differs_each_time_waits_for_the_interval() -> None:
+    simulated, throttle = SimulatedRun(run()), StatusThrottle()
+    simulated.reconcile()
 
-    def refused(words: str) -> World:
-        world.end(PREFLIGHT, answer=PreflightResult(problems=(Problem(field="spec.artifacts", message=words),)))
-        return world
+    def refuse(message: str) -> None:
+        problem = Problem(field="spec.artifacts", message=message)
+        simulated.end(PREFLIGHT, answer=PreflightResult(problems=(problem,)))
 
-    refused("request 1").act()
-    assert throttle.reserve(world.run, world.run.status, NOW)
-    told = refused("request 2").plan().status
-    assert told.problems != world.run.status.problems
-    assert not throttle.reserve(world.run, told, SOON) and throttle.reserve(world.run, told, LATER)
+    refuse("request 1")
+    simulated.reconcile()
+    assert throttle.reserve(simulated.run, simulated.run.status, NOW)
+    refuse("request 2")
+    status = simulated.plan().status
+    assert status.problems != simulated.run.status.problems
+    assert not throttle.reserve(simulated.run, status, SOON) and throttle.reserve(simulated.run, status, AFTER_INTERVAL)
 
 
-def test_runs_do_not_wait_for_each_other_and_a_new_one_of_the_same_name_does_not_wait() -> None:
-    world, throttle = importing(), StatusThrottle()
-    status = world.run.status
-    assert throttle.reserve(world.run, status, NOW) and not throttle.reserve(world.run, status, SOON)
-    other = world.run.model_copy(update={"metadata": world.run.metadata.model_copy(update={"name": "other"})})
+def test_runs_are_throttled_independently_and_a_forgotten_run_is_not_throttled() -> None:
+    simulated, throttle = importing(), StatusThrottle()
+    status = simulated.run.status
+    assert throttle.reserve(simulated.run, status, NOW) and not throttle.reserve(simulated.run, status, SOON)
+    other = simulated.run.model_copy(update={"metadata": simulated.run.metadata.model_copy(update={"name": "other"})})
     assert throttle.reserve(other, status, SOON)
     throttle.forget(("default", "trial"))
-    assert throttle.reserve(world.run, status, SOON)
+    assert throttle.reserve(simulated.run, status, SOON)

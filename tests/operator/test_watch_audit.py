@@ -1,58 +1,85 @@
-"""A watch that misses changes is found out by a list, and what it missed is looked at."""
+"""WatchAudit: enqueues what a watch missed, and detects a stalled watch."""
 
+import asyncio
+
+import pytest
+
+from selfalign_operator.cluster import watch_audit
+from selfalign_operator.cluster.client import ApiError, RunKey
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.watch_audit import WatchAudit
 
 A, B = ("team", "a"), ("team", "b")
 
 
-def audit() -> tuple[WatchAudit, list[tuple[str, str]], Health]:
-    pulled: list[tuple[str, str]] = []
+def new_audit() -> tuple[WatchAudit, list[RunKey], Health]:
+    """An audit, the runs that it enqueues, and the health that it reports to."""
+    enqueued: list[RunKey] = []
     health = Health()
-    return WatchAudit(dict, pulled.append, health), pulled, health
+    return WatchAudit(dict, enqueued.append, health), enqueued, health
 
 
-def test_a_watch_that_brings_everything_is_left_alone() -> None:
-    made, pulled, health = audit()
-    made.record(A, "1")
-    made.record(A, "2")
-    made.compare({A: "2"})
-    made.compare({A: "2"})
-    assert pulled == [] and health.alive
+def test_a_watch_that_delivers_everything_passes() -> None:
+    audit, enqueued, health = new_audit()
+    audit.record(A, "1")
+    audit.record(A, "2")
+    audit.compare({A: "2"})
+    audit.compare({A: "2"})
+    assert enqueued == [] and health.alive
 
 
-def test_what_was_missed_is_looked_at_and_missed_twice_ends_the_operator() -> None:
-    made, pulled, health = audit()
-    made.record(A, "1")
-    made.compare({A: "1", B: "5"})
-    assert pulled == [B] and health.alive
-    made.compare({A: "1", B: "5"})
+def test_a_missed_change_is_enqueued_and_fails_liveness_at_the_second_audit() -> None:
+    audit, enqueued, health = new_audit()
+    audit.record(A, "1")
+    audit.compare({A: "1", B: "5"})
+    assert enqueued == [B] and health.alive
+    audit.compare({A: "1", B: "5"})
     assert not health.alive and health.missed_runs == (B,)
 
 
-def test_a_change_that_is_on_its_way_is_no_sign_of_a_deaf_watch() -> None:
-    made, _, health = audit()
-    made.record(A, "1")
-    made.compare({A: "2"})
-    made.record(A, "2")
-    made.compare({A: "3"})
+def test_an_event_that_arrives_after_the_list_is_no_sign_of_a_stalled_watch() -> None:
+    audit, _, health = new_audit()
+    audit.record(A, "1")
+    audit.compare({A: "2"})
+    audit.record(A, "2")
+    audit.compare({A: "3"})
     assert health.alive
-    made.record(A, "3")
-    made.compare({A: "3"})
-    assert health.alive
-
-
-def test_a_list_that_is_older_than_the_watch_is_no_sign_either() -> None:
-    made, _, health = audit()
-    made.record(A, "2")
-    made.compare({A: "1"})
-    made.compare({A: "2"})
+    audit.record(A, "3")
+    audit.compare({A: "3"})
     assert health.alive
 
 
-def test_a_run_that_is_gone_is_looked_at_once() -> None:
-    made, pulled, health = audit()
-    made.record(A, "1")
-    made.compare({})
-    made.compare({})
-    assert pulled == [A] and health.alive
+def test_a_list_that_is_older_than_the_watch_is_no_sign_of_a_stalled_watch() -> None:
+    audit, _, health = new_audit()
+    audit.record(A, "2")
+    audit.compare({A: "1"})
+    audit.compare({A: "2"})
+    assert health.alive
+
+
+def test_a_deleted_run_is_enqueued_once() -> None:
+    audit, enqueued, health = new_audit()
+    audit.record(A, "1")
+    audit.compare({})
+    audit.compare({})
+    assert enqueued == [A] and health.alive
+
+
+def test_an_audit_that_cannot_list_runs_goes_on_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_audit, "INTERVAL_SECONDS", 0.01)
+    stopped = asyncio.Event()
+    answers: list[dict[RunKey, str] | ApiError] = [ApiError(503, "unavailable"), {A: "1"}]
+    enqueued: list[RunKey] = []
+
+    def list_versions() -> dict[RunKey, str]:
+        answer = answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    def enqueue(key: RunKey) -> None:
+        enqueued.append(key)
+        stopped.set()
+
+    asyncio.run(WatchAudit(list_versions, enqueue, Health()).run(stopped))
+    assert enqueued == [A] and answers == []

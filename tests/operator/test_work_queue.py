@@ -1,148 +1,156 @@
-"""Triggers: one look at a run at a time, again if something happened meanwhile, later after a failure."""
+"""WorkQueue: one reconcile per run at a time, one more for events in the meantime, backoff after a failure."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
-from selfalign_operator.cluster.client import ApiError
+from selfalign_operator.cluster.client import ApiError, RunKey
 from selfalign_operator.cluster.health import Health
-from selfalign_operator.cluster.work_queue import LONGEST_RETRY_SECONDS, RunKey, WorkQueue, delay_after
+from selfalign_operator.cluster.work_queue import LONGEST_RETRY_SECONDS, WorkQueue, backoff_seconds
 
 ONE, OTHER = ("team", "one"), ("team", "other")
 
 
-class Looks:
-    """Looks that end when they are let go."""
+class FakeReconciler:
+    """Reconciles that end once `may_end` is set.
 
-    def __init__(self, *, fail: int = 0, again: float | None = None) -> None:
-        self.begun: Counter[RunKey] = Counter()
-        self.at_once: Counter[RunKey] = Counter()
-        self.most = 0
-        self.go = asyncio.Event()
-        self.fail, self.again = fail, again
+    Attributes:
+        started: reconciles that were started, by run.
+        max_parallel: most reconciles of one run at a time.
+    """
+
+    def __init__(self, *, failures: int = 0, requeue_after: float | None = None) -> None:
+        self.started: Counter[RunKey] = Counter()
+        self.max_parallel = 0
+        self.may_end = asyncio.Event()
+        self._parallel: Counter[RunKey] = Counter()
+        self._failures, self._requeue_after = failures, requeue_after
 
     async def __call__(self, key: RunKey) -> float | None:
-        self.begun[key] += 1
-        self.at_once[key] += 1
-        self.most = max(self.most, self.at_once[key])
-        await self.go.wait()
-        self.at_once[key] -= 1
-        if self.begun[key] <= self.fail:
-            raise RuntimeError("the API server is away")
-        return self.again
+        self.started[key] += 1
+        self._parallel[key] += 1
+        self.max_parallel = max(self.max_parallel, self._parallel[key])
+        await self.may_end.wait()
+        self._parallel[key] -= 1
+        if self.started[key] <= self._failures:
+            raise RuntimeError("the API server is unavailable")
+        return self._requeue_after
 
 
 async def settle() -> None:
-    """Lets everything that can go on go on."""
+    """Lets every task run until it waits for something else than the event loop."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-def play(scene: Callable[[Looks, WorkQueue], Coroutine[None, None, None]], **settings: float) -> Looks:
-    """Runs a scene with open queue."""
+Scenario = Callable[[FakeReconciler, WorkQueue], Coroutine[None, None, None]]
 
-    async def run() -> Looks:
-        looks = Looks(**settings)  # type: ignore[arg-type]
-        queue = WorkQueue(looks, Health())
+
+def play(scenario: Scenario, **settings: float) -> FakeReconciler:
+    """Plays a scenario on a started queue, and shuts the queue down."""
+
+    async def run() -> FakeReconciler:
+        reconciler = FakeReconciler(**settings)  # type: ignore[arg-type]
+        queue = WorkQueue(reconciler, Health())
         queue.start()
-        await scene(looks, queue)
-        looks.go.set()
+        await scenario(reconciler, queue)
+        reconciler.may_end.set()
         await queue.shut_down()
-        return looks
+        return reconciler
 
     return asyncio.run(run())
 
 
-def test_a_burst_about_one_run_is_one_look_and_one_more() -> None:
-    async def scene(looks: Looks, queue: WorkQueue) -> None:
+def test_a_burst_of_events_of_one_run_leads_to_one_more_reconcile() -> None:
+    async def scenario(reconciler: FakeReconciler, queue: WorkQueue) -> None:
         for _ in range(50):
             queue.add(ONE)
             await settle()
-        looks.go.set()
+        reconciler.may_end.set()
         await settle()
 
-    looks = play(scene)
-    assert looks.begun[ONE] == 2 and looks.most == 1
+    reconciler = play(scenario)
+    assert reconciler.started[ONE] == 2 and reconciler.max_parallel == 1
 
 
 def test_runs_do_not_wait_for_each_other() -> None:
-    async def scene(looks: Looks, queue: WorkQueue) -> None:
+    async def scenario(reconciler: FakeReconciler, queue: WorkQueue) -> None:
         queue.add(ONE)
         queue.add(OTHER)
         await settle()
-        assert looks.begun == {ONE: 1, OTHER: 1}
+        assert reconciler.started == {ONE: 1, OTHER: 1}
 
-    play(scene)
+    play(scenario)
 
 
-def test_nothing_is_looked_at_before_we_lead_and_all_of_it_then() -> None:
+def test_nothing_is_reconciled_before_the_start_and_everything_enqueued_then() -> None:
     async def run() -> None:
-        looks = Looks()
-        looks.go.set()
-        queue = WorkQueue(looks, Health())
+        reconciler = FakeReconciler()
+        reconciler.may_end.set()
+        queue = WorkQueue(reconciler, Health())
         queue.add(ONE)
         queue.add(OTHER)
         await settle()
-        assert not looks.begun
+        assert not reconciler.started
         queue.start()
         await settle()
-        assert looks.begun == {ONE: 1, OTHER: 1}
+        assert reconciler.started == {ONE: 1, OTHER: 1}
 
     asyncio.run(run())
 
 
-def test_a_look_is_repeated_when_it_says_so() -> None:
-    async def scene(looks: Looks, queue: WorkQueue) -> None:
-        looks.go.set()
+def test_a_run_is_requeued_after_the_returned_delay() -> None:
+    async def scenario(reconciler: FakeReconciler, queue: WorkQueue) -> None:
+        reconciler.may_end.set()
         queue.add(ONE)
-        while looks.begun[ONE] < 3:
+        while reconciler.started[ONE] < 3:
             await asyncio.sleep(0.001)
 
-    assert play(scene, again=0.001).begun[ONE] >= 3
+    assert play(scenario, requeue_after=0.001).started[ONE] >= 3
 
 
-def test_a_look_that_breaks_off_is_repeated_later_and_counted() -> None:
+def test_a_failed_reconcile_is_counted_and_retried() -> None:
     async def run() -> None:
-        looks, health = Looks(fail=1), Health()
-        looks.go.set()
-        queue = WorkQueue(looks, health)
+        reconciler, health = FakeReconciler(failures=1), Health()
+        reconciler.may_end.set()
+        queue = WorkQueue(reconciler, health)
         queue.start()
         queue.add(ONE)
         await settle()
-        assert looks.begun[ONE] == 1
+        assert reconciler.started[ONE] == 1
         assert health.registry.get_sample_value("selfalign_reconcile_failures_total") == 1
-        while looks.begun[ONE] < 2:
+        while reconciler.started[ONE] < 2:
             await asyncio.sleep(0.01)
         await queue.shut_down()
 
     asyncio.run(run())
 
 
-def test_news_of_a_run_do_not_hasten_a_look_that_failed() -> None:
+def test_events_do_not_shorten_the_backoff_of_a_failed_reconcile() -> None:
     async def run() -> None:
-        looks = Looks(fail=1)
-        queue = WorkQueue(looks, Health())
+        reconciler = FakeReconciler(failures=1)
+        queue = WorkQueue(reconciler, Health())
         queue.start()
         queue.add(ONE)
         await settle()
         queue.add(ONE)
-        looks.go.set()
+        reconciler.may_end.set()
         for _ in range(50):
             queue.add(ONE)
             await settle()
-        assert looks.begun[ONE] == 1
-        while looks.begun[ONE] < 2:
+        assert reconciler.started[ONE] == 1
+        while reconciler.started[ONE] < 2:
             await asyncio.sleep(0.01)
         queue.add(ONE)
         await settle()
-        assert looks.begun[ONE] == 3
+        assert reconciler.started[ONE] == 3
         await queue.shut_down()
 
     asyncio.run(run())
 
 
-def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks() -> None:
+def test_the_backoff_doubles_and_is_no_shorter_than_retry_after() -> None:
     busy = ApiError(429, "too many requests", retry_after=17)
-    assert [delay_after(busy, failures) for failures in (1, 4, 6)] == [17, 17, 32]
-    assert [delay_after(RuntimeError(), failures) for failures in (1, 2, 3)] == [1, 2, 4]
-    assert delay_after(busy, 100) == LONGEST_RETRY_SECONDS
+    assert [backoff_seconds(busy, failures) for failures in (1, 4, 6)] == [17, 17, 32]
+    assert [backoff_seconds(RuntimeError(), failures) for failures in (1, 2, 3)] == [1, 2, 4]
+    assert backoff_seconds(busy, 100) == LONGEST_RETRY_SECONDS

@@ -1,4 +1,4 @@
-"""Trap 6: the trained, the evaluated and the served text are one."""
+"""The trained, the evaluated and the served text are the same, down to the newline after a heading."""
 
 from itertools import product
 

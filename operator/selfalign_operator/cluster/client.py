@@ -1,28 +1,56 @@
-"""The few requests that the operator makes of an API server. Besides kopf's watches nothing else talks to one."""
+"""The requests that the operator sends to an API server, except for the watches, which are kopf's.
+
+Verbs and objects, which the chart's Role allows besides the watches: get and list SelfAlignRuns, patch their status;
+list, create and delete Jobs; list pods; get and create ConfigMaps; list and create Events; list Kueue Workloads; get,
+create and update one Lease. Secrets are never read.
+
+Objects stay plain dictionaries instead of the typed models of the `kubernetes` package: the operator reads a few fields
+of each, and typed models drop fields that are newer than the package. Reads go to the API server, not to an informer
+cache: without `resourceVersion` a get or list is the most recent state, so a Job that the previous reconcile created is
+always included. A cache could miss it for a moment (https://kubernetes.io/docs/reference/using-api/api-concepts/).
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import urllib3
-from kubernetes import client, config
+from kubernetes.client import ApiClient, ApiException
+from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 
 from selfalign_operator.api.run import GROUP, VERSION
 from selfalign_operator.schemas.crd import PLURAL
 
 Object = dict[str, Any]
+"""A Kubernetes object as decoded JSON."""
+RunKey = tuple[str, str]
+"""Namespace and name of a SelfAlignRun: what watches, work queue and metrics identify a run by."""
+
 FIELD_MANAGER = "selfalign-operator"
+"""Owner of the status fields in server-side apply (metadata.managedFields)."""
 APPLY = "application/apply-patch+yaml"
-METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-"""Lists without specs and statuses."""
+"""Content type of server-side apply. JSON is a subset of YAML, so the body is JSON."""
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""Accept header that leaves specs and statuses out of a list: an audit of all runs stays small."""
 TIMEOUT_SECONDS = 30
+"""Limit on one request. Longer than an API server under load needs, shorter than a reconcile may hang unnoticed."""
+
+COLLECTIONS = {
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Event": "/api/v1/namespaces/{}/events",
+}
+"""Collection path of every kind that `Client.create` accepts; `{}` is the namespace."""
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
 
 class ApiError(Exception):
-    """The API server's answer was an error. `code` is the HTTP status, 0 where there was no answer at all.
+    """The API server rejected a request, or did not respond.
 
-    `retry_after` is how many seconds it wants to be left alone, as a busy server says (RFC 9110, Retry-After).
+    Attributes:
+        code: the HTTP status; 0 if there was no response, or the request was not sent because the Lease is lost.
+        retry_after: seconds that a busy server wants the client to wait (Retry-After, RFC 9110); 0 if it sent none.
     """
 
     def __init__(self, code: int, message: str, *, retry_after: float = 0) -> None:
@@ -31,95 +59,132 @@ class ApiError(Exception):
 
 
 class Client:
-    """Blocking, one connection pool; called from threads. Writes only while `may_write` says so."""
+    """Sends blocking requests over one connection pool. Called from worker threads, never from the event loop.
 
-    def __init__(self, connection: client.ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
+    Every method raises `ApiError` unless its docstring names an exception to that.
+
+    Args:
+        connection: the authenticated connection of the `kubernetes` package.
+        may_write: evaluated before each write; while it returns False, writes raise `ApiError` with code 0. Leader
+            election uses it, so that an operator that lost its Lease stops in the middle of a reconcile.
+    """
+
+    def __init__(self, connection: ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
         self.connection, self._may_write = connection, may_write
 
     def fenced(self, may_write: Callable[[], bool]) -> "Client":
-        """The same, for somebody who may have to stop writing at any moment."""
+        """Returns a client on the same connection that checks `may_write` before each write."""
+        # the same connection pool: fencing is a property of the caller, not of the connection
         return Client(self.connection, may_write)
 
     def get_run(self, namespace: str, name: str) -> Object:
-        """A SelfAlignRun as it is now."""
-        return self._ask("GET", _run_path(namespace, name))
+        """Returns a SelfAlignRun, unvalidated: its spec may be of another version of the schema."""
+        return self._request("GET", _run_path(namespace, name))
 
-    def list_run_versions(self, namespaces: Sequence[str]) -> dict[tuple[str, str], str]:
-        """Resource versions of all runs by namespace and name; no namespaces means the cluster."""
+    def list_run_versions(self, namespaces: Sequence[str]) -> dict[RunKey, str]:
+        """Returns the resourceVersion of every run.
+
+        Args:
+            namespaces: the namespaces to list; empty means the whole cluster.
+        """
         paths = [f"/apis/{GROUP}/{VERSION}/namespaces/{name}/{PLURAL}" for name in namespaces]
         paths = paths or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
-        lists = [self._ask("GET", path, accept=METADATA)["items"] or () for path in paths]  # null where there are none
-        found = [item["metadata"] for items in lists for item in items]
-        return {(one["namespace"], one["name"]): one["resourceVersion"] for one in found}
+        # `items` of an empty PartialObjectMetadataList is null, not []
+        lists = [self._request("GET", path, accept=METADATA_ONLY)["items"] or () for path in paths]
+        entries = [item["metadata"] for items in lists for item in items]
+        return {(metadata["namespace"], metadata["name"]): metadata["resourceVersion"] for metadata in entries}
 
     def list_jobs(self, namespace: str, selector: str) -> list[Object]:
-        """Jobs by label selector."""
-        return self._items(f"/apis/batch/v1/namespaces/{namespace}/jobs", labelSelector=selector)
+        """Returns the Jobs that match a label selector."""
+        return self._list(f"/apis/batch/v1/namespaces/{namespace}/jobs", labelSelector=selector)
 
     def list_pods(self, namespace: str, selector: str) -> list[Object]:
-        """Pods by label selector."""
-        return self._items(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
+        """Returns the pods that match a label selector."""
+        return self._list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
 
     def get_config_map(self, namespace: str, name: str) -> Object | None:
-        """A ConfigMap, None if there is none."""
-        try:
-            return self._ask("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
-        except ApiError as refused:
-            if refused.code == 404:
-                return None
-            raise
+        """Returns a ConfigMap, or None if it does not exist."""
+        return self._get_or_none(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
 
     def get_lease(self, namespace: str, name: str) -> Object | None:
-        """A Lease, None if there is none."""
-        try:
-            return self._ask("GET", f"{_LEASES.format(namespace)}/{name}")
-        except ApiError as refused:
-            if refused.code == 404:
-                return None
-            raise
+        """Returns a Lease, or None if it does not exist."""
+        return self._get_or_none(f"{_LEASES.format(namespace)}/{name}")
 
     def create_lease(self, body: Object) -> None:
-        """Refused if somebody was faster."""
-        self._ask("POST", _LEASES.format(body["metadata"]["namespace"]), body=body)
+        """Creates a Lease. Raises `ApiError` with code 409 if another operator created it first."""
+        self._request("POST", _LEASES.format(body["metadata"]["namespace"]), body=body)
 
     def replace_lease(self, body: Object) -> None:
-        """Refused if it is not any more what was read."""
+        """Replaces a Lease that was read before.
+
+        Raises:
+            ApiError: with code 409 if somebody else has written it since: the body carries the resourceVersion that
+                was read, and the API server compares it (optimistic concurrency).
+        """
         metadata = body["metadata"]
-        self._ask("PUT", f"{_LEASES.format(metadata['namespace'])}/{metadata['name']}", body=body)
+        self._request("PUT", f"{_LEASES.format(metadata['namespace'])}/{metadata['name']}", body=body)
 
     def list_warning_events(self, namespace: str, uid: str) -> list[tuple[str, str]]:
-        """Reasons and messages of the warning Events about an object, oldest first."""
-        path, about = f"/api/v1/namespaces/{namespace}/events", f"involvedObject.uid={uid},type=Warning"
-        events = self._items(path, fieldSelector=about)
-        told = sorted(events, key=lambda event: str(event.get("lastTimestamp")))
-        return [(event.get("reason", ""), event.get("message", "")) for event in told]
+        """Returns reasons and messages of the warning Events about the object with this uid, oldest first."""
+        path, selector = f"/api/v1/namespaces/{namespace}/events", f"involvedObject.uid={uid},type=Warning"
+        events = self._list(path, fieldSelector=selector)
+        # RFC 3339 in UTC sorts as text; an Event of events.k8s.io may have no lastTimestamp and counts as newest
+        oldest_first = sorted(events, key=lambda event: str(event.get("lastTimestamp")))
+        return [(event.get("reason", ""), event.get("message", "")) for event in oldest_first]
 
     def get_workload(self, namespace: str, job_uid: str) -> Object | None:
-        """Kueue's Workload of a Job; None if there is none yet. Refused with 404 where Kueue is not installed."""
+        """Returns Kueue's Workload of a Job, or None if Kueue has not made it yet.
+
+        Raises:
+            ApiError: with code 404 where Kueue is not installed, 403 where the Role does not allow it.
+        """
         path = f"/apis/kueue.x-k8s.io/v1beta1/namespaces/{namespace}/workloads"
-        return next(iter(self._items(path, labelSelector=f"kueue.x-k8s.io/job-uid={job_uid}")), None)
+        return next(iter(self._list(path, labelSelector=f"kueue.x-k8s.io/job-uid={job_uid}")), None)
 
     def create(self, body: Object, *, dry_run: bool = False) -> Object:
-        """Creates a namespaced object of one of our kinds."""
-        kind, namespace = body["kind"], body["metadata"]["namespace"]
-        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        return self._ask("POST", f"{COLLECTIONS[kind].format(namespace)}", query=query, body=body)
+        """Creates a Job, ConfigMap or Event.
 
-    def get_job(self, namespace: str, name: str) -> Object:
-        """A Job as it is now."""
-        return self._ask("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}")
+        Args:
+            body: the object; its kind is one of `COLLECTIONS`.
+            dry_run: runs validation, admission and quota and stores nothing (dryRun=All).
+
+        Returns:
+            The object as the API server stored it, defaults included.
+
+        Raises:
+            ApiError: 409 if an object of this name exists; 400, 403 or 422 if it is malformed, forbidden or invalid.
+        """
+        kind, namespace = body["kind"], body["metadata"]["namespace"]
+        # a dry run passes admission webhooks, too; one that does not declare support for it fails the request (400)
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        return self._request("POST", COLLECTIONS[kind].format(namespace), query=query, body=body)
 
     def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
-        """Deletes exactly this Job; it stays, marked, until its pods are gone."""
+        """Deletes a Job and its pods.
+
+        The Job stays with a deletionTimestamp until its pods have ended (foreground deletion), so that a replacement
+        never runs beside the pods that it replaces. A Job that is gone already is no error.
+
+        Args:
+            namespace: namespace of the Job.
+            name: name of the Job.
+            uid: precondition: a Job of the same name that was created in the meantime is not deleted.
+        """
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         try:
-            self._ask("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", body=body)
-        except ApiError as refused:
-            if refused.code not in (404, 409):  # gone, or another one of that name: both are what was wanted
+            self._request("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", body=body)
+        except ApiError as error:
+            if error.code not in (404, 409):  # 404: already deleted; 409: the name belongs to another uid now
                 raise
 
     def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Object:
-        """Makes the status exactly this; fields that we do not name any more are removed."""
+        """Sets the status of a run by server-side apply.
+
+        Args:
+            namespace: namespace of the run.
+            name: name of the run.
+            status: the whole status. Fields that the last apply set and this one leaves out are removed.
+        """
         metadata = {"name": name, "namespace": namespace}
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
@@ -127,14 +192,23 @@ class Client:
             "metadata": metadata,
             "status": dict(status),
         }
+        # force: no other manager has business in the status, so conflicts are resolved in favour of the operator
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return self._ask("PATCH", f"{_run_path(namespace, name)}/status", query=query, body=body, content=APPLY)
+        return self._request("PATCH", f"{_run_path(namespace, name)}/status", query=query, body=body, content=APPLY)
 
-    def _items(self, path: str, **query: str) -> list[Object]:
-        items: list[Object] = self._ask("GET", path, query=query)["items"]
+    def _list(self, path: str, **query: str) -> list[Object]:
+        items: list[Object] = self._request("GET", path, query=query)["items"]
         return items
 
-    def _ask(
+    def _get_or_none(self, path: str) -> Object | None:
+        try:
+            return self._request("GET", path)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def _request(
         self,
         method: str,
         path: str,
@@ -144,11 +218,14 @@ class Client:
         content: str = "application/json",
         accept: str = "application/json",
     ) -> Object:
+        """Sends one request and returns the decoded response; the only place that checks `may_write`."""
+        # reads are never fenced: an operator without the Lease may be behind, but it does no harm
         if method != "GET" and not self._may_write():
-            raise ApiError(0, "another operator leads now: nothing was written")
+            raise ApiError(0, f"{method} {path} was not sent: this operator no longer holds the Lease")
         headers = {"Accept": accept} | ({"Content-Type": content} if body is not None else {})
         try:
-            answer = self.connection.call_api(
+            # call_api instead of the generated methods: they would decode into typed models
+            response = self.connection.call_api(
                 path,
                 method,
                 query_params=list((query or {}).items()),
@@ -159,43 +236,37 @@ class Client:
                 _return_http_data_only=True,
                 _request_timeout=TIMEOUT_SECONDS,
             )
-        except client.ApiException as error:
+        except ApiException as error:
             raise ApiError(error.status or 0, _message(error), retry_after=_retry_after(error)) from error
+        # a lost response leaves open whether a write took effect; the next reconcile reads what happened
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(0, f"no answer from the API server: {error}") from error
-        loaded: Object = json.loads(answer.data)
-        return loaded
-
-
-COLLECTIONS = {
-    "Job": "/apis/batch/v1/namespaces/{}/jobs",
-    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
-    "Event": "/api/v1/namespaces/{}/events",
-}
-
-
-_LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+            raise ApiError(0, f"{method} {path}: no response from the API server: {error}") from error
+        decoded: Object = json.loads(response.data)
+        return decoded
 
 
 def connect() -> Client:
-    """By the pod's service account, or by kubeconfig outside a cluster."""
+    """Connects with the pod's service account, or with the current kubeconfig context outside a cluster."""
+    # in this order: a pod may have a kubeconfig mounted for other purposes
     try:
-        config.load_incluster_config()
+        load_incluster_config()
     except ConfigException:
-        config.load_kube_config()
-    return Client(client.ApiClient())
+        load_kube_config()
+    return Client(ApiClient())
 
 
 def _run_path(namespace: str, name: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
 
 
-def _retry_after(error: client.ApiException) -> float:
-    told = (error.headers or {}).get("Retry-After", "")
-    return float(told) if told.isdigit() else 0
+def _retry_after(error: ApiException) -> float:
+    # RFC 9110 also allows a date; the API server's priority and fairness sends seconds
+    seconds = (error.headers or {}).get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else 0
 
 
-def _message(error: client.ApiException) -> str:
+def _message(error: ApiException) -> str:
+    """Returns `message` of the metav1.Status body, or the HTTP reason if there is no such body."""
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):

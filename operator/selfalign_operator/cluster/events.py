@@ -1,6 +1,10 @@
-"""Events about a run: one for each transition, told by comparing two statuses. Pure.
+"""Events about a run: one for each transition between two statuses. Pure.
 
-Their names follow from what they tell, so that a reconcile that is repeated after a crash tells nothing twice.
+An Event's name is a digest of the run's uid and the transition. A reconcile that is interrupted between its Events and
+its status write repeats the transition, creates the same names, and gets 409 AlreadyExists instead of duplicates. That
+is why the usual recorder, with random names and counters, is not used.
+
+No access to the API server; `reconcile` creates the Events.
 """
 
 from collections.abc import Iterator
@@ -13,24 +17,35 @@ from selfalign_operator.api.status import Condition, ConditionType, RunStatus, S
 from selfalign_stages.contract.graph import StageName
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 
-MESSAGE_LETTERS = 1000
-WORKS = ("Preflight", *(name[0].upper() + name[1:] for name in get_args(StageName)))
-"""Reasons of Reconciling that keep nobody waiting."""
+MAX_MESSAGE_CHARACTERS = 1000
+"""Longest Event message; events.k8s.io/v1 allows 1 KiB. The condition holds the full text."""
+NAME_DIGEST_CHARACTERS = 16
+"""64 bits of the digest: enough within one run, and short enough for the longest run name."""
+WORKING_REASONS = ("Preflight", *(name[0].upper() + name[1:] for name in get_args(StageName)))
+"""Reasons of Reconciling while work proceeds. Steps have Events of their own, so these need none."""
 RETRYING, SUSPENDED = "Retrying", "Suspended"
 
 
 @dataclass(frozen=True)
 class Transition:
-    """Something that became true. `about` makes it different from an earlier one of the same reason."""
+    """Something that became true between two statuses.
+
+    Attributes:
+        type: the Event's type; Warning for what may need attention.
+        reason: the Event's reason, in CamelCase.
+        message: what happened, for people.
+        identity: what tells it from other transitions with the same reason (step, key, attempt, generation). Free of
+            times, so that repeating a reconcile yields the same Event.
+    """
 
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
-    about: str
+    identity: str
 
 
 def transitions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
-    """What the second status says and the first did not."""
+    """Yields what is true in the second status and was not in the first, steps before conditions."""
     for name, step in after.steps.items():
         yield from _of_step(name, before.steps.get(name), step)
     yield from _of_conditions(before, after)
@@ -39,52 +54,69 @@ def transitions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
 def _of_step(name: str, old: StepStatus | None, new: StepStatus) -> Iterator[Transition]:
     if old is not None and (old.state, old.attempt, old.key) == (new.state, new.attempt, new.key):
         return
-    about = f"{name} {new.key} {new.attempt}"
+    # the key tells apart the first attempts before and after an edit of the spec
+    identity = f"{name} {new.key} {new.attempt}"
     if new.state == "Running":
-        yield Transition("Normal", "StepStarted", f"{name}: attempt {new.attempt}, Job {new.job_name}", about)
+        yield Transition("Normal", "StepStarted", f"{name}: attempt {new.attempt}, Job {new.job_name}", identity)
     elif new.state == "Succeeded" and new.cache == "Hit":
-        yield Transition("Normal", "StepFound", f"{name}: its artifact was in the store", about)
+        yield Transition("Normal", "StepCacheHit", f"{name}: reused artifact {new.digest} from the store", identity)
     elif new.state == "Succeeded":
         rows = f", {new.kept} of {new.rows} rows kept" if new.rows is not None else ""
-        yield Transition("Normal", "StepSucceeded", f"{name}: published {new.digest}{rows}", about)
+        yield Transition("Normal", "StepSucceeded", f"{name}: published {new.digest}{rows}", identity)
     elif new.state == "Waiting":
-        yield Transition("Warning", "StepRetrying", f"{name}: attempt {new.attempt} ended badly, tries again", about)
+        yield Transition("Warning", "StepRetrying", f"{name}: attempt {new.attempt} failed, retrying", identity)
     elif new.state == "Failed":
-        yield Transition("Warning", "StepFailed", f"{name}: {new.message}", about)
+        yield Transition("Warning", "StepFailed", f"{name}: {new.message}", identity)
 
 
 def _of_conditions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
     generation = f"{after.observed_generation}"
 
-    def news(type_: ConditionType, truth: str) -> Condition | None:
+    def changed_to(status: str, type_: ConditionType) -> Condition | None:
+        """The condition, if it has this status now and had another status or reason before."""
         old, new = before.condition(type_), after.condition(type_)
-        if new is None or new.status != truth or (old is not None and (old.status, old.reason) == (truth, new.reason)):
+        if (
+            new is None
+            or new.status != status
+            or (old is not None and (old.status, old.reason) == (status, new.reason))
+        ):
             return None
         return new
 
-    if accepted := news("Accepted", "True"):
-        yield Transition("Normal", accepted.reason, "preflight found nothing wrong", generation)
-    if stalled := news("Stalled", "True"):
+    if accepted := changed_to("True", "Accepted"):
+        yield Transition("Normal", accepted.reason, "preflight passed", generation)
+    if stalled := changed_to("True", "Stalled"):
         yield Transition("Warning", stalled.reason, stalled.message, f"Stalled {generation}")
-    if (waits := news("Reconciling", "True")) and waits.reason not in (*WORKS, RETRYING):
-        yield Transition("Warning", waits.reason, waits.message, f"{waits.message} {generation}")
-    if (ready := news("Ready", "False")) and ready.reason == SUSPENDED:
+    # Retrying has the step's own Event; every other reason is something that keeps the run from proceeding
+    waiting = changed_to("True", "Reconciling")
+    if waiting and waiting.reason not in (*WORKING_REASONS, RETRYING):
+        yield Transition("Warning", waiting.reason, waiting.message, f"{waiting.message} {generation}")
+    ready = changed_to("False", "Ready")
+    if ready and ready.reason == SUSPENDED:
         yield Transition("Normal", SUSPENDED, ready.message, f"{SUSPENDED} {generation}")
-    if after.ready and not (before.ready and before.image == after.image) and after.image is not None:
-        yield Transition(
-            "Normal", "Ready", f"image {after.image.reference}", f"ready {generation} {after.image.digest}"
-        )
+    # not by the condition alone: an edited pack can replace the image while Ready stays True
+    if after.ready and after.image is not None and not (before.ready and before.image == after.image):
+        identity = f"ready {generation} {after.image.digest}"
+        yield Transition("Normal", "Ready", f"image {after.image.reference}", identity)
 
 
-def event(run: SelfAlignRun, told: Transition, now: datetime) -> dict[str, Any]:
-    """The core/v1 Event of a transition."""
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    identity = canonical_json([run.metadata.uid, told.reason, told.about])
+def event(run: SelfAlignRun, transition: Transition, now: datetime) -> dict[str, Any]:
+    """Renders the core/v1 Event of a transition.
+
+    core/v1 instead of events.k8s.io/v1, because `kubectl describe` and older clients read it everywhere.
+
+    Args:
+        run: the run that the Event is about.
+        transition: what happened.
+        now: when, in UTC; not part of the Event's name.
+    """
+    timestamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    digest = sha256_hex(canonical_json([run.metadata.uid, transition.reason, transition.identity]))
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{run.metadata.name}.{sha256_hex(identity)[:16]}",
+            "name": f"{run.metadata.name}.{digest[:NAME_DIGEST_CHARACTERS]}",
             "namespace": run.metadata.namespace,
         },
         "involvedObject": {
@@ -94,11 +126,11 @@ def event(run: SelfAlignRun, told: Transition, now: datetime) -> dict[str, Any]:
             "namespace": run.metadata.namespace,
             "uid": run.metadata.uid,
         },
-        "type": told.type,
-        "reason": told.reason,
-        "message": told.message[:MESSAGE_LETTERS],
+        "type": transition.type,
+        "reason": transition.reason,
+        "message": transition.message[:MAX_MESSAGE_CHARACTERS],
         "source": {"component": "selfalign-operator"},
-        "firstTimestamp": moment,
-        "lastTimestamp": moment,
+        "firstTimestamp": timestamp,
+        "lastTimestamp": timestamp,
         "count": 1,
     }

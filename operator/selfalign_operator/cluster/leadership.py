@@ -1,7 +1,15 @@
-"""One operator acts at a time: a Lease (coordination.k8s.io) that the holder renews, and a clock that fences it.
+"""Leader election on a Lease (coordination.k8s.io/v1): of several operators one acts at a time.
 
-Whoever holds it acts until `ACTS_SECONDS` after its last renewal; another takes it over only after `LASTS_SECONDS`
-without one. Both go by their own monotonic clock, so that clocks need not agree.
+The durations are those of client-go's leader election. A candidate takes the Lease over once it has read the same
+resourceVersion for LEASE_DURATION_SECONDS. The leader stops writing RENEW_DEADLINE_SECONDS after the start of its last
+successful renewal. Both measure on their own monotonic clock, from what they observe, so clocks need not agree; they
+only have to run at about the same speed: the 5 s between the two durations allow a drift of a third. The timestamps in
+the Lease are for people and are never compared.
+
+A request that was sent just before the deadline may still arrive after a takeover. That is harmless: names of Jobs
+follow from the plan, so creating one twice is rejected, and the new leader's reconcile corrects a stale status.
+
+Access to the API server: get, create and update one Lease in the operator's namespace.
 """
 
 import time
@@ -12,12 +20,26 @@ from typing import Any
 
 from selfalign_operator.cluster.client import ApiError, Client, Object
 
-LASTS_SECONDS, ACTS_SECONDS, RENEWS_SECONDS = 15, 10.0, 3.0
+LEASE_DURATION_SECONDS = 15
+"""How long a candidate must observe an unchanged Lease before it takes over; so long is the pause after a crash."""
+RENEW_DEADLINE_SECONDS = 10.0
+"""How long the leader keeps acting without a successful renewal. Below the lease duration, or two would act at once."""
+RETRY_PERIOD_SECONDS = 3.0
+"""Between two calls of `acquire_or_renew`: three renewals may fail before the leader has to stop."""
 
 
 @dataclass
 class Leadership:
-    """`identity` must differ between operators; `clock` is monotonic, in seconds."""
+    """One operator's part in the election.
+
+    Attributes:
+        client: sends the Lease requests. Not the fenced client: that one writes only while this operator is leader.
+        namespace: namespace of the Lease.
+        name: name of the Lease.
+        identity: this operator, unique among the candidates; the pod's name, so that a container that is restarted in
+            its pod keeps the Lease.
+        clock: monotonic seconds.
+    """
 
     client: Client
     namespace: str
@@ -25,58 +47,82 @@ class Leadership:
     identity: str
     clock: Callable[[], float] = time.monotonic
     _renewed: float | None = None
-    _seen: tuple[str, float] = field(default=("", 0.0))
+    _observed: tuple[str, float] = field(default=("", 0.0))
+    """resourceVersion of the Lease as another operator wrote it, and when this operator first read it."""
 
     @property
     def is_leader(self) -> bool:
-        """Whether we may act now."""
-        return self._renewed is not None and self.clock() - self._renewed < ACTS_SECONDS
+        """Whether this operator may write now. Checked before every write, not once per reconcile."""
+        return self._renewed is not None and self.clock() - self._renewed < RENEW_DEADLINE_SECONDS
 
     def acquire_or_renew(self) -> bool:
-        """Renews, takes or waits, once; whether we hold it."""
-        began = self.clock()
+        """Tries once to renew the Lease, or to acquire it if it is free or expired.
+
+        A failed request is not an error here: another candidate was faster, or the API server is unavailable. The
+        leader then stays leader until its renew deadline.
+
+        Returns:
+            Whether this operator is the leader afterwards.
+        """
+        started = self.clock()
         try:
             lease = self.client.get_lease(self.namespace, self.name)
-            mine = self._create() if lease is None else self._renew(lease)
-        except ApiError:  # somebody was faster, or the API server is away: the clock decides how long we may act
+            acquired = self._create() if lease is None else self._update(lease)
+        except ApiError:
             return self.is_leader
-        if mine:
-            self._renewed = began
-        return mine
+        if acquired:
+            # the deadline counts from before the request: candidates may read the new version at once
+            self._renewed = started
+        return acquired
 
     def release(self) -> None:
-        """Lets the next one begin at once."""
+        """Gives the Lease up, so that the next operator acquires it without waiting. Call it after the last write.
+
+        Raises:
+            ApiError: the Lease could not be updated; it expires by itself.
+        """
         if self.is_leader and (lease := self.client.get_lease(self.namespace, self.name)) is not None:
+            # first: nothing may be written from here on, whether or not the request succeeds
             self._renewed = None
             lease["spec"]["holderIdentity"] = ""
             self.client.replace_lease(lease)
 
     def _create(self) -> bool:
-        spec = {"holderIdentity": self.identity, "leaseDurationSeconds": LASTS_SECONDS, "leaseTransitions": 0}
-        metadata = {"name": self.name, "namespace": self.namespace}
-        times = {"acquireTime": _micro_time(), "renewTime": _micro_time()}
-        self.client.create_lease({"metadata": metadata, "spec": spec | times})
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": LEASE_DURATION_SECONDS,
+            "leaseTransitions": 0,
+            "acquireTime": _micro_time(),
+            "renewTime": _micro_time(),
+        }
+        self.client.create_lease({"metadata": {"name": self.name, "namespace": self.namespace}, "spec": spec})
         return True
 
-    def _renew(self, lease: Object) -> bool:
+    def _update(self, lease: Object) -> bool:
+        """Renews an own Lease, takes over a free or expired one, leaves any other alone."""
         spec: dict[str, Any] = lease["spec"]
-        if spec.get("holderIdentity") != self.identity:
-            if spec.get("holderIdentity") and not self._expired(lease):
+        holder = spec.get("holderIdentity")
+        if holder != self.identity:
+            # an empty holder is a Lease that was released
+            if holder and not self._expired(lease):
+                # another operator is the leader, so this one stops at once, even before its renew deadline
                 self._renewed = None
                 return False
             spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + 1
             spec["acquireTime"] = _micro_time()
         spec |= {"holderIdentity": self.identity, "renewTime": _micro_time()}
+        # carries the resourceVersion that was read: of two candidates that try at once, one gets 409 Conflict
         self.client.replace_lease(lease)
         return True
 
     def _expired(self, lease: Object) -> bool:
-        """Whether its holder has not renewed it for as long as we watched."""
+        """Whether the Lease has not changed for the lease duration, by this operator's own clock."""
         version = lease["metadata"]["resourceVersion"]
-        if self._seen[0] != version:
-            self._seen = (version, self.clock())
-        return self.clock() - self._seen[1] > LASTS_SECONDS
+        if self._observed[0] != version:
+            self._observed = (version, self.clock())
+        return self.clock() - self._observed[1] > LEASE_DURATION_SECONDS
 
 
 def _micro_time() -> str:
+    """The current time as metav1.MicroTime."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,14 @@
-"""One look at a run's part of the cluster, turned into what the plan sees."""
+"""Observes a run: reads its Jobs, pods and principle pack, and turns them into the planner's observation.
+
+Everything is read from the API server and not from a cache, so that an action of the previous reconcile is part of the
+observation of the next one; the planner relies on that to start nothing twice.
+
+Some causes of waiting are in no field of a Job or pod. Why the Job controller could not create a pod, or the kubelet
+could not start one, is only in Events; why Kueue does not admit a Job is only in its Workload. Those are read last and
+only for Jobs that wait, since each costs a request.
+
+Access to the API server: list Jobs, pods, Events and Kueue Workloads; get one ConfigMap. Writes nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,92 +16,130 @@ from datetime import datetime
 from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.cluster.client import ApiError, Client
+from selfalign_operator.cluster.client import ApiError, Client, Object
 from selfalign_operator.jobs import job_status, pack_snapshot
 from selfalign_operator.jobs.identity import RUN_UID, SELECTOR
-from selfalign_operator.jobs.pending_reason import BLOCKS, NO_PODS, OVER_QUOTA, QUEUED, STARTING
+from selfalign_operator.jobs.pending_reason import (
+    CONTAINER_CREATING,
+    NO_PODS,
+    OVER_QUOTA,
+    QUOTA_PENDING,
+    STARTUP_EVENTS,
+)
 from selfalign_operator.planning.observation import Attempt, Observed
 from selfalign_stages.contract.task import Failure, Progress
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ClusterState:
-    """What was read: Jobs by name, their pods, and the ConfigMap of the pack where there is one."""
+    """A run's objects as the API server returned them.
+
+    Attributes:
+        jobs: its Jobs by name.
+        pods: the pods of those Jobs.
+        pack: the ConfigMap that spec.principles.configMapRef names; None if the spec names none, or it is missing.
+    """
 
     jobs: Mapping[str, Object]
     pods: tuple[Object, ...]
     pack: Object | None
 
     def observed(self, *, progress: Mapping[str, Progress], now: datetime) -> Observed:
-        """As the plan sees it."""
+        """Converts the objects into the planner's observation.
+
+        Args:
+            progress: progress by pod name, from polling the pods.
+            now: the current time, which decides how long a pod has been waiting.
+        """
         attempts = job_status.attempts(self.jobs.values(), self.pods, progress=progress, now=now)
         return Observed(attempts=attempts, pack=pack_snapshot.digest(self.pack) if self.pack is not None else None)
 
 
 def observe(client: Client, run: SelfAlignRun) -> ClusterState:
-    """Asks the API server itself, not a cache: what we wrote before is there."""
+    """Reads a run's objects. The selector contains the run's uid, which leaves out Jobs of a deleted run of its name.
+
+    Raises:
+        ApiError: a read failed.
+    """
     namespace, selector = run.metadata.namespace, f"{SELECTOR},{RUN_UID}={run.metadata.uid}"
     jobs = {job["metadata"]["name"]: job for job in client.list_jobs(namespace, selector)}
-    named = run.spec.principles.config_map_ref
+    reference = run.spec.principles.config_map_ref
     return ClusterState(
         jobs=jobs,
+        # pods after Jobs: a pod of a Job that is created in between belongs to no listed Job and is ignored
         pods=tuple(client.list_pods(namespace, selector)) if jobs else (),
-        pack=client.get_config_map(namespace, named.name) if named is not None else None,
+        pack=client.get_config_map(namespace, reference.name) if reference is not None else None,
     )
 
 
-def explain_pending(client: Client, world: ClusterState, observed: Observed) -> Observed:
-    """The same, with the words of admission, quota and kubelet where only Events hold them."""
-    attempts = {
-        id_: tuple(_explained(client, world, attempt) for attempt in tried) for id_, tried in observed.attempts.items()
+def explain_pending(client: Client, cluster: ClusterState, observed: Observed) -> Observed:
+    """Adds the causes of waiting that only Events and Kueue's Workloads contain.
+
+    Args:
+        client: reads them.
+        cluster: the objects that `observed` was made from.
+        observed: the observation.
+
+    Returns:
+        The observation with the message of Job controller, kubelet or Kueue in place of a general one.
+
+    Raises:
+        ApiError: a read failed. A missing Kueue, or a Role without access to its Workloads, is no error.
+    """
+    explained = {
+        id_: tuple(_explained(client, cluster, attempt) for attempt in attempts)
+        for id_, attempts in observed.attempts.items()
     }
-    return replace(observed, attempts=attempts)
+    return replace(observed, attempts=explained)
 
 
-def _explained(client: Client, world: ClusterState, attempt: Attempt) -> Attempt:
+def _explained(client: Client, cluster: ClusterState, attempt: Attempt) -> Attempt:
     if attempt.pending is None or attempt.job is None:
         return attempt
     if attempt.pending.reason == NO_PODS:
-        return replace(attempt, pending=_refused(client, world.jobs[attempt.job]) or attempt.pending)
-    if attempt.pending.reason == QUEUED:
-        return replace(attempt, pending=_queued(client, world.jobs[attempt.job], attempt.pending))
-    if attempt.pending.reason == STARTING:
-        return replace(attempt, pending=_blocked(client, job_status.pods_of(attempt.job, world.pods)))
+        return replace(attempt, pending=_pods_rejected(client, cluster.jobs[attempt.job]) or attempt.pending)
+    if attempt.pending.reason == QUOTA_PENDING:
+        return replace(attempt, pending=_not_admitted(client, cluster.jobs[attempt.job], attempt.pending))
+    if attempt.pending.reason == CONTAINER_CREATING:
+        # None without a warning: a large image takes minutes to pull, which is no cause for concern
+        return replace(attempt, pending=_not_started(client, job_status.pods_of(attempt.job, cluster.pods)))
     return attempt
 
 
-def _refused(client: Client, job: Object) -> Failure | None:
-    """Why the Job controller could create no pod."""
-    told = client.list_warning_events(job["metadata"]["namespace"], job["metadata"]["uid"])
-    if not told:
+def _pods_rejected(client: Client, job: Object) -> Failure | None:
+    """Why the Job controller could not create a pod: its newest warning about the Job."""
+    warnings = client.list_warning_events(job["metadata"]["namespace"], job["metadata"]["uid"])
+    if not warnings:
         return None
-    _, message = told[-1]
+    _, message = warnings[-1]
     return Failure(reason="QuotaExceeded" if OVER_QUOTA in message else "PodsRefused", message=message)
 
 
-def _queued(client: Client, job: Object, held: Failure) -> Failure:
-    """What Kueue says about the Job's Workload."""
+def _not_admitted(client: Client, job: Object, pending: Failure) -> Failure:
+    """Why Kueue does not admit the Job: condition QuotaReserved of its Workload."""
     try:
         workload = client.get_workload(job["metadata"]["namespace"], job["metadata"]["uid"])
-    except ApiError as refused:
-        if refused.code == 403:
-            return held
-        if refused.code != 404:
+    except ApiError as error:
+        if error.code == 403:  # a Role without Workloads: the general message is still right
+            return pending
+        if error.code != 404:
             raise
-        text = "but this cluster has no Kueue: install it, or take spec.queueName away"
-        return held.model_copy(update={"message": f"{held.message}, {text}"})
+        remedy = "but this cluster has no Kueue: install it, or remove spec.queueName"
+        return pending.model_copy(update={"message": f"{pending.message}, {remedy}"})
     conditions = workload.get("status", {}).get("conditions", ()) if workload else ()
-    said = [c["message"] for c in conditions if c["type"] == "QuotaReserved" and c["status"] == "False"]
-    return held.model_copy(update={"message": f"{held.message}: {said[0]}"}) if said else held
+    for condition in conditions:
+        if condition["type"] == "QuotaReserved" and condition["status"] == "False":
+            return pending.model_copy(update={"message": f"{pending.message}: {condition['message']}"})
+    return pending
 
 
-def _blocked(client: Client, pods: Sequence[Mapping[str, Any]]) -> Failure | None:
-    """Why the kubelet cannot start a pod that it was given; None while it may just be pulling the image."""
+def _not_started(client: Client, pods: Sequence[Mapping[str, Any]]) -> Failure | None:
+    """Why the kubelet cannot start a scheduled pod; None if there is no warning, as while it pulls the image."""
     for pod in pods:
         metadata = pod["metadata"]
-        told = [one for one in client.list_warning_events(metadata["namespace"], metadata["uid"]) if one[0] in BLOCKS]
-        if told and pod["status"].get("phase") == "Pending":
-            return Failure(reason=told[-1][0], message=f"pod {metadata['name']}: {told[-1][1]}")
+        warnings = client.list_warning_events(metadata["namespace"], metadata["uid"])
+        blocking = [(reason, message) for reason, message in warnings if reason in STARTUP_EVENTS]
+        if blocking and pod["status"].get("phase") == "Pending":
+            reason, message = blocking[-1]
+            return Failure(reason=reason, message=f"pod {metadata['name']}: {message}")
     return None

@@ -1,12 +1,17 @@
-"""One look at one run: read, plan, carry out, and at last one write of the status. Level-triggered.
+"""Reconciles one SelfAlignRun: observe, plan, act, write the status once.
 
-Whatever is interrupted is planned again from what is there: names of Jobs follow from the plan, so that creating one
-twice is refused by the API server, and a second look at an unchanged world writes nothing.
+The loop is level-triggered: it derives everything from what it reads and may be interrupted after any write. Job names
+are derived from the plan, so creating a Job twice is rejected by the API server (409 AlreadyExists), and reconciling an
+unchanged cluster writes nothing. The status is written last, because a status that names a Job which was never created
+would never be corrected.
+
+Access to the API server: get SelfAlignRuns and patch their status; create and delete Jobs; create ConfigMaps (snapshots
+of principle packs) and Events. The reads of `observe` and the dry runs of `admission` come on top.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -16,22 +21,25 @@ from pydantic import ValidationError
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.cluster import admission, events, observe, polling
-from selfalign_operator.cluster.client import ApiError, Client
+from selfalign_operator.cluster.client import ApiError, Client, Object, RunKey
+from selfalign_operator.cluster.decode import decode_run, decode_status, spec_problems, step_and_attempt
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.observe import ClusterState
 from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrottle
 from selfalign_operator.jobs import pack_snapshot
-from selfalign_operator.jobs.identity import ATTEMPT, STEP
 from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
-from selfalign_operator.manifest import error_messages
-from selfalign_operator.planning.conditions import unreadable
+from selfalign_operator.planning.conditions import invalid_spec_status
 from selfalign_operator.planning.observation import PREFLIGHT, Observed
 from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartStep, StopAttempt, plan
 from selfalign_operator.planning.run_state import derive
-from selfalign_stages.contract.task import Failure, Problem
+from selfalign_stages.contract.task import Failure, Progress
 
 LOG = logging.getLogger(__name__)
-RESYNC_SECONDS, BLOCKED_SECONDS = 600.0, 30.0
+RESYNC_SECONDS = 600.0
+"""Between two reconciles of a run without events: repairs what a lost event left undone, and notices an edit of a pack
+whose ConfigMap carries no watch label."""
+BLOCKED_SECONDS = 30.0
+"""Until a refused Job is tried again. Quota that becomes free, or a changed policy, sends the operator no event."""
 
 
 def _now() -> datetime:
@@ -40,7 +48,16 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Looks at runs; `images` are what stage pods run."""
+    """Drives runs towards their spec. Stateless between calls except for `throttle`.
+
+    Attributes:
+        client: talks to the API server; blocking, so it is called in threads.
+        images: images of the stage pods, from the chart.
+        http: session for polling the progress of pods.
+        health: receives the metrics.
+        clock: the current time in UTC.
+        throttle: limits status writes.
+    """
 
     client: Client
     images: StageImages
@@ -49,172 +66,190 @@ class Reconciler:
     clock: Callable[[], datetime] = _now
     throttle: StatusThrottle = field(default_factory=StatusThrottle)
 
-    async def reconcile(self, key: tuple[str, str]) -> float | None:
-        """Brings a run one look further; seconds until the next look, None if it is gone."""
+    async def reconcile(self, key: RunKey) -> float | None:
+        """Runs one reconcile of a run.
+
+        Args:
+            key: namespace and name of the run.
+
+        Returns:
+            Seconds until the run must be reconciled although no event arrives; None if only an event can change
+            anything, or if the run is deleted or its spec is invalid.
+
+        Raises:
+            ApiError: a request failed; the work queue retries with backoff. A Job that the API server refuses is not
+                an error here: the refusal becomes part of the status.
+        """
         try:
             body = await asyncio.to_thread(self.client.get_run, *key)
-        except ApiError as refused:
-            if refused.code == 404:
-                self.throttle.forget(key)
-                self.health.set_phase(key, None)
-                return None
-            raise
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            # deleted: whatever is remembered about it must not apply to a new run of the same name
+            self.throttle.forget(key)
+            self.health.set_phase(key, None)
+            return None
         if body["metadata"].get("deletionTimestamp"):
-            return None
-        run = read(body)
+            return None  # garbage collection deletes the Jobs through their owner references
+        run = decode_run(body)
         if isinstance(run, ValidationError):
-            told = unreadable(body["metadata"]["generation"], _status(body), _problems(body, run), self.clock())
-            await asyncio.to_thread(self._refuse, body, told)
-            self.health.set_phase(key, told.phase)
-            return None
+            await self._reject_spec(key, body, run)
+            return None  # only an edit, which is an event, or another version of the operator changes anything
         return await self._reconcile(run)
 
     async def _reconcile(self, run: SelfAlignRun) -> float | None:
-        seen = await asyncio.to_thread(observe.observe, self.client, run)
-        progress = await polling.poll(self.http, seen.pods)
+        # 1. Observe: Jobs and pods from the API server, progress from the pods.
+        cluster = await asyncio.to_thread(observe.observe, self.client, run)
+        progress = await polling.poll(self.http, cluster.pods)
         now = self.clock()
-        observed = await asyncio.to_thread(
-            observe.explain_pending, self.client, seen, seen.observed(progress=progress, now=now)
-        )
-        if not _accepted(run):
-            observed = await asyncio.to_thread(self._accept, run, seen, observed, now)
+        observed = await asyncio.to_thread(self._explain, cluster, progress, now)
+        if not _is_accepted(run):
+            observed = await asyncio.to_thread(self._admit, run, cluster, observed, now)
+
+        # 2. Plan: pure, from manifest, status and observation.
         planned = plan(run, observed, now)
+
+        # 3. Act. The status then has to name the new Jobs, so observe and plan once more, without acting on it:
+        #    whatever the second plan adds is due in the reconcile that the new Jobs' events trigger.
         if planned.actions:
-            blocked = await asyncio.to_thread(self._carry_out, run, seen, planned.actions)
-            seen = await asyncio.to_thread(observe.observe, self.client, run)
-            again = await asyncio.to_thread(
-                observe.explain_pending, self.client, seen, seen.observed(progress=progress, now=now)
-            )
-            observed = replace(again, problems=observed.problems, blocked=blocked)
+            blocked = await asyncio.to_thread(self._act, run, cluster, planned.actions)
+            cluster = await asyncio.to_thread(observe.observe, self.client, run)
+            reobserved = await asyncio.to_thread(self._explain, cluster, progress, now)
+            # problems stay: they follow from the manifest, which the actions have not changed
+            observed = replace(reobserved, problems=observed.problems, blocked=blocked)
             planned = plan(run, observed, now)
-        told = await asyncio.to_thread(self._tell, run, planned.status, now)
+
+        # 4. Write the status, unless it is unchanged or has to wait for the throttle.
+        written = await asyncio.to_thread(self._write_status, run, planned.status, now)
         self.health.set_phase(_key(run), planned.status.phase)
-        later = _again(run, planned, observed, now)
-        return later if told else min(later or POLL_SECONDS, POLL_SECONDS)
+        requeue_after = _requeue_after(run, planned, observed, now)
+        return requeue_after if written else min(requeue_after or POLL_SECONDS, POLL_SECONDS)
 
-    def _refuse(self, body: observe.Object, told: RunStatus) -> None:
-        """Tells what is wrong with a spec that the schema on this cluster let through."""
-        if told.to_dict() != body.get("status"):
-            self.client.apply_status(body["metadata"]["namespace"], body["metadata"]["name"], told.to_dict())
+    async def _reject_spec(self, key: RunKey, body: Object, error: ValidationError) -> None:
+        """Reports a spec that the CustomResourceDefinition admits and this version cannot decode."""
+        generation, problems = body["metadata"]["generation"], spec_problems(body, error)
+        status = invalid_spec_status(generation, decode_status(body), problems, self.clock())
+        if status.to_dict() != body.get("status"):
+            await asyncio.to_thread(self.client.apply_status, *key, status.to_dict())
+        self.health.set_phase(key, status.phase)
 
-    def _accept(self, run: SelfAlignRun, seen: ClusterState, observed: Observed, now: datetime) -> Observed:
-        answered, exists = derive(run, observed, now).answer is not None, seen.pack is not None
-        found = admission.problems(self.client, run, images=self.images, pack_exists=exists, answered=answered)
-        return replace(observed, problems=tuple(found))
+    def _explain(self, cluster: ClusterState, progress: Mapping[str, Progress], now: datetime) -> Observed:
+        return observe.explain_pending(self.client, cluster, cluster.observed(progress=progress, now=now))
 
-    def _carry_out(self, run: SelfAlignRun, seen: ClusterState, actions: tuple[Action, ...]) -> Failure | None:
-        """What the API server says against the last action that it refused; the others are carried out all the same."""
+    def _admit(self, run: SelfAlignRun, cluster: ClusterState, observed: Observed, now: datetime) -> Observed:
+        """Adds the problems that admission detects to the observation."""
+        problems = admission.problems(
+            self.client,
+            run,
+            images=self.images,
+            pack_exists=cluster.pack is not None,
+            preflight_answered=derive(run, observed, now).preflight_result is not None,
+        )
+        return replace(observed, problems=tuple(problems))
+
+    def _act(self, run: SelfAlignRun, cluster: ClusterState, actions: tuple[Action, ...]) -> Failure | None:
+        """Carries out all actions; one that the API server refuses does not keep the others from being carried out.
+
+        Returns:
+            The last refusal, None if there was none.
+        """
         blocked = None
         for action in actions:
             try:
-                self._act(run, seen, action)
-            except ApiError as refused:
-                if refused.code not in admission.REFUSALS:
+                self._execute(run, cluster, action)
+            except ApiError as error:
+                if error.code not in admission.REJECTION_CODES:
                     raise
                 id_ = action.step.id if isinstance(action, StartStep) else PREFLIGHT
-                blocked = Failure(reason="JobRefused", message=f"{id_}: the API server refuses its Job: {refused}")
+                blocked = Failure(reason="JobRefused", message=f"{id_}: the API server refuses its Job: {error}")
         return blocked
 
-    def _act(self, run: SelfAlignRun, seen: ClusterState, action: Action) -> None:
+    def _execute(self, run: SelfAlignRun, cluster: ClusterState, action: Action) -> None:
         if isinstance(action, StopAttempt | RemoveAttempt):
-            self._delete(seen, action)
+            # deleting a Job sends SIGTERM to its pods, which is all that stopping takes
+            self._delete_job(cluster, action)
             return
-        pack = pack_snapshot.name(run, pack_snapshot.digest(seen.pack)) if seen.pack is not None else None
+        pack = pack_snapshot.name(run, pack_snapshot.digest(cluster.pack)) if cluster.pack is not None else None
         if isinstance(action, StartStep):
             self._create(run, step_job(run, action, images=self.images, pack=pack))
             return
-        if seen.pack is not None:
-            self._create(run, pack_snapshot.snapshot(run, seen.pack))
+        # preflight comes before every step, so the snapshot exists before any pod mounts it
+        if cluster.pack is not None:
+            self._create(run, pack_snapshot.snapshot(run, cluster.pack))
         self._create(run, preflight_job(run, action, images=self.images, pack=pack))
 
-    def _create(self, run: SelfAlignRun, body: observe.Object) -> None:
-        """Creates it; that it exists already is what was wanted, as its name has the run's uid in it."""
+    def _create(self, run: SelfAlignRun, body: Object) -> None:
+        """Creates an object. AlreadyExists is success: the name contains the run's uid and follows from the plan."""
         try:
             self.client.create(body)
-            if body["kind"] == "Job":
-                self.health.count_job(*seen_as(body))
-        except ApiError as refused:
-            if refused.code != 409:
+        except ApiError as error:
+            if error.code != 409:
                 raise
-            LOG.info("%s/%s: %s exists", *_key(run), body["metadata"]["name"])
+            LOG.info("%s/%s: %s %s already exists", *_key(run), body["kind"], body["metadata"]["name"])
+            return
+        if body["kind"] == "Job":
+            self.health.count_job(*step_and_attempt(body))
 
-    def _delete(self, seen: ClusterState, action: StopAttempt | RemoveAttempt) -> None:
-        for job in seen.jobs.values():
-            if seen_as(job) == (action.id, action.attempt):
-                self.client.delete_job(
-                    job["metadata"]["namespace"], job["metadata"]["name"], uid=job["metadata"]["uid"]
-                )
+    def _delete_job(self, cluster: ClusterState, action: StopAttempt | RemoveAttempt) -> None:
+        for job in cluster.jobs.values():
+            if step_and_attempt(job) == (action.id, action.attempt):
+                metadata = job["metadata"]
+                self.client.delete_job(metadata["namespace"], metadata["name"], uid=metadata["uid"])
 
-    def _tell(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
-        """Whether the run says it all now. Events come first: what is not written is told again by the same names."""
+    def _write_status(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
+        """Creates the Events of a status change, then writes the status.
+
+        Events come first: if the status write fails, the next reconcile repeats both and the Events' names prevent
+        duplicates. In the other order, a crash in between would lose the Events.
+
+        Returns:
+            False if the throttle postpones the write; the caller has to requeue the run.
+        """
         if status.to_dict() == run.status.to_dict():
             return True
         if not self.throttle.reserve(run, status, self.clock()):
             return False
         for transition in events.transitions(run.status, status):
-            self._announce(run, events.event(run, transition, now))
+            self._create_event(run, events.event(run, transition, now))
+        # before the write, like the Events: a failed write counts a step twice rather than never
         self.health.count_ended_steps(run.status, status)
         try:
             self.client.apply_status(*_key(run), status.to_dict())
-        except ApiError as refused:
-            if refused.code != 404:
+        except ApiError as error:
+            if error.code != 404:  # 404: the run was deleted since it was read
                 raise
         return True
 
-    def _announce(self, run: SelfAlignRun, event: observe.Object) -> None:
-        """Creates an Event. One that may not be, as in a namespace that goes away, keeps no status from being told."""
+    def _create_event(self, run: SelfAlignRun, event: Object) -> None:
+        """Creates an Event. A namespace that refuses it (terminating, policy) must not keep the status unwritten."""
         try:
             self._create(run, event)
-        except ApiError as refused:
-            if refused.code not in admission.REFUSALS:
+        except ApiError as error:
+            if error.code not in admission.REJECTION_CODES:
                 raise
-            LOG.warning("%s/%s: cannot tell %s: %s", *_key(run), event["reason"], refused)
+            LOG.warning("%s/%s: Event %s was refused: %s", *_key(run), event["reason"], error)
 
 
-def _key(run: SelfAlignRun) -> tuple[str, str]:
+def _key(run: SelfAlignRun) -> RunKey:
     return run.metadata.namespace, run.metadata.name
 
 
-def _again(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) -> float | None:
-    """When to look again although nothing happened; never at a run that only an edit of it can begin anew."""
-    waits = [] if planned.finished and run.spec.principles.config_map_ref is None else [RESYNC_SECONDS]
+def _requeue_after(run: SelfAlignRun, planned: Plan, observed: Observed, now: datetime) -> float | None:
+    """Seconds until the next reconcile if no event arrives; None for a finished run that only an edit can restart."""
+    # the pack of a finished run may be edited without an event, if its ConfigMap is not labelled
+    delays = [] if planned.finished and run.spec.principles.config_map_ref is None else [RESYNC_SECONDS]
     if planned.requeue_at is not None:
-        waits.append(max((planned.requeue_at - now).total_seconds(), 0.0))
+        delays.append(max((planned.requeue_at - now).total_seconds(), 0.0))
     if observed.running():
-        waits.append(POLL_SECONDS)
+        delays.append(POLL_SECONDS)  # progress changes without an event
     if observed.blocked is not None:
-        waits.append(BLOCKED_SECONDS)
-    return min(waits, default=None)
+        delays.append(BLOCKED_SECONDS)
+    return min(delays, default=None)
 
 
-def _accepted(run: SelfAlignRun) -> bool:
-    """Whether this generation was: an edit that leaves preflight's answer alone may still spoil a pod template."""
-    told = run.status.condition("Accepted")
-    return told is not None and told.status == "True" and told.observed_generation == run.metadata.generation
-
-
-def read(body: observe.Object) -> SelfAlignRun | ValidationError:
-    """The run; with an empty status where another version wrote one that we cannot read: the store knows enough."""
-    for found in (body, {**body, "status": {}}):
-        try:
-            return SelfAlignRun.model_validate(found)
-        except ValidationError as error:
-            refused = error
-    return refused
-
-
-def _problems(body: observe.Object, error: ValidationError) -> list[Problem]:
-    return [error_messages.problem(one, body) for one in error_messages.innermost(error.errors())]
-
-
-def _status(body: observe.Object) -> RunStatus:
-    try:
-        return RunStatus.model_validate(body.get("status") or {})
-    except ValidationError:
-        return RunStatus()
-
-
-def seen_as(job: observe.Object) -> tuple[str, int]:
-    """Step and attempt of a Job."""
-    labels = job["metadata"]["labels"]
-    return labels[STEP], int(labels[ATTEMPT])
+def _is_accepted(run: SelfAlignRun) -> bool:
+    """Whether this generation is accepted. An older one does not count: an edit may break a pod template alone."""
+    accepted = run.status.condition("Accepted")
+    return (
+        accepted is not None and accepted.status == "True" and accepted.observed_generation == run.metadata.generation
+    )

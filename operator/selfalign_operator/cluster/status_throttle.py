@@ -1,4 +1,11 @@
-"""How often a status is written: our own write is an event as well, and would be answered by another without end."""
+"""Limits how often the status of a run is written.
+
+The operator watches runs, so its own status write is an event that triggers the next reconcile. Progress changes with
+every poll: without a limit, each write would trigger the next one and the loop would run as fast as the API server
+answers. Whatever a user waits for (phases, conditions, step states) is still written at once.
+
+No access to the API server.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -6,41 +13,51 @@ from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
+from selfalign_operator.cluster.client import RunKey
 
 POLL_SECONDS = 15.0
-"""Between two polls of a pod's progress, and between two writes of what changes all the time."""
+"""Between two polls of a pod's progress, and at least between two status writes that only change volatile fields."""
 
 
 @dataclass
 class StatusThrottle:
-    """When the status of each run was last written."""
+    """Remembers when the status of each run was last written. In memory: after a restart one extra write is due."""
 
-    _last: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    _last: dict[RunKey, datetime] = field(default_factory=dict)
 
     def reserve(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
-        """Whether to write it now; whoever is told yes writes.
+        """Reserves a status write: a caller that gets True has to write.
 
-        Progress, and what a run that ended is told again, waits until POLL_SECONDS after the last write.
+        Args:
+            run: the run with its status as it is on the API server.
+            status: the status to be written.
+            now: the current time; recorded as the time of the write.
+
+        Returns:
+            False if only volatile fields change (progress, GPU time), or a run that has ended is judged anew, and the
+            last write was less than POLL_SECONDS ago; the caller then requeues. Otherwise True.
         """
         key = (run.metadata.namespace, run.metadata.name)
         last = self._last.get(key)
-        if last is not None and now - last < timedelta(seconds=POLL_SECONDS) and _calm(run.status, status):
+        if last is not None and now - last < timedelta(seconds=POLL_SECONDS) and _may_wait(run.status, status):
             return False
         self._last[key] = now
         return True
 
-    def forget(self, key: tuple[str, str]) -> None:
-        """The run is gone."""
+    def forget(self, key: RunKey) -> None:
+        """Drops what is known about a deleted run; a new run of the same name is written at once."""
         self._last.pop(key, None)
 
 
-def _calm(before: RunStatus, after: RunStatus) -> bool:
+def _may_wait(before: RunStatus, after: RunStatus) -> bool:
+    # A rejected run is checked anew, and messages of other systems may hold a request id: never equal, never news.
     ended = before.completion_time is not None and after.completion_time is not None
-    return _lasting(before) == _lasting(after) or (ended and before.observed_generation == after.observed_generation)
+    return _stable(before) == _stable(after) or (ended and before.observed_generation == after.observed_generation)
 
 
-def _lasting(status: RunStatus) -> dict[str, Any]:
-    """A status without what changes by itself while steps run."""
+def _stable(status: RunStatus) -> dict[str, Any]:
+    """A status without the fields that change by themselves while steps run."""
+    # preempted counts the pods of a Job, which a node that keeps failing can replace every few seconds
     volatile = {"progress": None, "gpu_seconds": None, "preempted": None}
     stages = tuple(
         stage.model_copy(update={"steps": tuple(step.model_copy(update=volatile) for step in stage.steps)})

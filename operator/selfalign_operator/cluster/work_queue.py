@@ -1,7 +1,13 @@
-"""Which runs are to be looked at: each by one coroutine at a time, again if something happened meanwhile.
+"""Work queue of the reconciler: keys instead of events, one reconcile per run at a time.
 
-The shape is that of a controller's work queue: keys instead of events, so that a burst about one run is one look. A
-look that failed holds back the next one, whatever happens meanwhile: an API server in trouble is not asked more for it.
+The semantics are those of client-go's workqueue. A burst of events about one run collapses into one reconcile, because
+the reconciler reads the current state anyway. An event that arrives while its run is being reconciled leads to exactly
+one more reconcile afterwards. A failed reconcile is retried with exponential backoff, and new events do not shorten the
+backoff: an API server in trouble gets fewer requests, not more.
+
+Until `start` the queue only collects keys, so that a stand-by replica can watch without acting.
+
+No access to the API server of its own.
 """
 
 import asyncio
@@ -11,46 +17,56 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfalign_operator.cluster.client import ApiError
+from selfalign_operator.cluster.client import ApiError, RunKey
 from selfalign_operator.cluster.health import Health
 
 LOG = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+"""Backoff after the first failure, and its upper bound; it doubles in between."""
 JITTER = 0.25
-"""Share of a delay that chance adds, so that runs which failed together do not come back together."""
-
-RunKey = tuple[str, str]
+"""Random share added to a backoff, so that runs which failed together do not retry together."""
 
 
 @dataclass
 class WorkQueue:
-    """`look` gets (namespace, name) and returns in how many seconds to look again, or None to wait for an event."""
+    """Schedules reconciles on the running event loop. Not thread-safe: call it from the loop's thread.
+
+    Attributes:
+        reconcile: reconciles one run and returns the seconds until it has to be reconciled although no event arrives,
+            or None to wait for an event. Any exception counts as a failure and is retried.
+        health: receives durations and failures.
+    """
 
     reconcile: Callable[[RunKey], Coroutine[Any, Any, float | None]]
     health: Health
     _started: bool = False
     _dirty: set[RunKey] = field(default_factory=set)
+    """Runs with an event since their last reconcile began."""
     _working: dict[RunKey, "asyncio.Task[None]"] = field(default_factory=dict)
+    """Runs that are being reconciled."""
     _timers: dict[RunKey, asyncio.TimerHandle] = field(default_factory=dict)
+    """At most one requeue or retry per run."""
     _failures: dict[RunKey, int] = field(default_factory=dict)
+    """Failed reconciles since the last success; runs without failures are absent."""
 
     def add(self, key: RunKey) -> None:
-        """Looks at a run as soon as nobody does, as soon as we lead, and not before a failed look may be repeated."""
+        """Enqueues a run. A run in backoff is reconciled when the backoff ends, not before."""
         self._dirty.add(key)
         if key not in self._failures:
             self._begin(key)
 
     def start(self) -> None:
-        """Begins with all that was pulled so far."""
+        """Starts reconciling, beginning with the runs that were enqueued so far."""
         self._started = True
         for key in tuple(self._dirty):
             self.add(key)
 
     async def shut_down(self) -> None:
-        """Lets looks that are under way end and begins no other."""
+        """Starts no further reconcile and waits for those in progress. Their exceptions are logged, not raised."""
         self._started = False
         for timer in self._timers.values():
             timer.cancel()
+        # or a run that is being reconciled would start over
         self._dirty.clear()
         await asyncio.gather(*self._working.values(), return_exceptions=True)
 
@@ -62,35 +78,44 @@ class WorkQueue:
     async def _work(self, key: RunKey) -> None:
         try:
             while key in self._dirty:
+                # cleared before the reconcile reads anything: an event from now on needs another reconcile
                 self._dirty.discard(key)
                 self._requeue(key, await self._reconcile_once(key))
                 if key in self._failures:
-                    return
+                    return  # the timer of the backoff continues, even if the run is dirty
         finally:
             del self._working[key]
 
     async def _reconcile_once(self, key: RunKey) -> float | None:
+        """Returns the seconds until the next reconcile, or until the retry if this one failed."""
         try:
             with self.health.reconcile_seconds.time():
-                again: float | None = await self.reconcile(key)
+                requeue_after: float | None = await self.reconcile(key)
             self._failures.pop(key, None)
-            return again
+            return requeue_after
         except Exception as error:
             self.health.failures.inc()
-            failed = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = delay_after(error, failed) * (1 + JITTER * random.random())
-            LOG.exception("%s/%s: looks again in %.0f s", *key, delay)
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            # jitter only lengthens: a Retry-After of the API server stays a lower bound
+            delay = backoff_seconds(error, failures) * (1 + JITTER * random.random())
+            LOG.exception("%s/%s: reconcile failed, retrying in %.0f s", *key, delay)
             return delay
 
     def _requeue(self, key: RunKey, seconds: float | None) -> None:
-        before = self._timers.pop(key, None)
-        if before is not None:
-            before.cancel()
+        """Replaces the run's timer; None removes it."""
+        previous = self._timers.pop(key, None)
+        if previous is not None:
+            previous.cancel()
         if seconds is not None:
             self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._begin, key)
 
 
-def delay_after(error: Exception, failures: int) -> float:
-    """Seconds until the next look: twice as long after each failure, and no sooner than the API server asks for."""
-    asked = error.retry_after if isinstance(error, ApiError) else 0
-    return max(asked, min(FIRST_RETRY_SECONDS * 2.0 ** (failures - 1), LONGEST_RETRY_SECONDS))
+def backoff_seconds(error: Exception, failures: int) -> float:
+    """Returns the seconds until a failed reconcile is retried, without jitter.
+
+    Args:
+        error: what failed it; the Retry-After of a busy API server is a lower bound.
+        failures: failures in a row, this one included; each doubles the backoff up to LONGEST_RETRY_SECONDS.
+    """
+    retry_after = error.retry_after if isinstance(error, ApiError) else 0
+    return max(retry_after, min(FIRST_RETRY_SECONDS * 2.0 ** (failures - 1), LONGEST_RETRY_SECONDS))

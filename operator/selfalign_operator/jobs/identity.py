@@ -1,4 +1,9 @@
-"""Names, labels and annotations by which a run's Jobs are found again: equal input, equal name. Pure."""
+"""Names, labels and annotations of a run's Jobs: equal input, equal name. Pure.
+
+The operator stores no list of the Jobs that it created. It selects them by label, and it derives a Job's name from run,
+step, key and attempt: an operator that was interrupted after creating a Job creates it a second time, and the API
+server rejects the duplicate with 409 AlreadyExists. Generated names (metadata.generateName) would start the step twice.
+"""
 
 from dataclasses import dataclass
 
@@ -9,33 +14,51 @@ from selfalign_stages.contract.model import canonical_json, sha256_hex
 MANAGED_BY = "selfalign-operator"
 SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 RUN, RUN_UID, STEP, ATTEMPT = (f"{GROUP}/{name}" for name in ("run", "run-uid", "step", "attempt"))
+"""Label keys."""
 GENERATION = f"{GROUP}/generation"
+"""Annotation: the run's metadata.generation when the Job was created."""
 KEY = f"{GROUP}/key"
-"""Annotation: a key has 64 characters, a label's value may have 63."""
+"""Annotation: the artifact's key. Its 64 characters do not fit a label, whose value may have 63."""
 
-NAME_LETTERS, STEP_LETTERS, HASH_LETTERS = 26, 25, 8
-"""Together with two dashes 61: a pod's host name adds an index, so Indexed Jobs cut the run's name further."""
-INDEX_LETTERS = 5
+RUN_LENGTH, STEP_LENGTH, HASH_LENGTH = 21, 25, 8
+"""Most characters of a Job name's three parts, 56 with their hyphens. A pod's host name may have 63 (RFC 1123), and an
+Indexed Job appends a hyphen and the worker's index to it."""
 
 
 @dataclass(frozen=True)
 class AttemptId:
-    """Which attempt at which step of which run a Job is."""
+    """Identifies the attempt that a Job runs.
+
+    Attributes:
+        id: the step's id, or PREFLIGHT.
+        key: the artifact's key; for preflight, the preflight key.
+        attempt: number of the attempt, from 1.
+    """
 
     id: str
     key: str
     attempt: int
 
 
-def job_name(run: SelfAlignRun, which: AttemptId) -> str:
-    """At most 58 characters. The run's uid is in the hash: a run made anew never meets Jobs of the one before."""
-    text = canonical_json([run.metadata.uid, which.id, which.key, which.attempt])
-    start = run.metadata.name[: NAME_LETTERS - INDEX_LETTERS].rstrip("-.").replace(".", "-")
-    return f"{start}-{which.id[:STEP_LETTERS]}-{sha256_hex(text)[:HASH_LETTERS]}"
+def job_name(run: SelfAlignRun, attempt_id: AttemptId) -> str:
+    """Returns the Job's name, a valid RFC 1123 label of at most 56 characters.
+
+    The hash covers the run's uid: a run that is deleted and created under the same name never adopts the Jobs of its
+    predecessor, which the garbage collector may not have deleted yet.
+    """
+    text = canonical_json([run.metadata.uid, attempt_id.id, attempt_id.key, attempt_id.attempt])
+    start = run.metadata.name[:RUN_LENGTH].rstrip("-.").replace(".", "-")
+    return f"{start}-{attempt_id.id[:STEP_LENGTH]}-{sha256_hex(text)[:HASH_LENGTH]}"
 
 
-def labels(run: SelfAlignRun, which: AttemptId, *, stage: str) -> dict[str, str]:
-    """Of the Job and of its pods."""
+def labels(run: SelfAlignRun, attempt_id: AttemptId, *, stage: str) -> dict[str, str]:
+    """Returns the labels of a Job and of its pods.
+
+    Args:
+        run: the run.
+        attempt_id: the attempt.
+        stage: the step's stage, or PREFLIGHT, as the recommended label `app.kubernetes.io/component`.
+    """
     return {
         "app.kubernetes.io/name": "selfalign",
         "app.kubernetes.io/instance": run.metadata.name,
@@ -44,13 +67,13 @@ def labels(run: SelfAlignRun, which: AttemptId, *, stage: str) -> dict[str, str]
         "app.kubernetes.io/version": __version__,
         RUN: run.metadata.name,
         RUN_UID: run.metadata.uid or "",
-        STEP: which.id,
-        ATTEMPT: str(which.attempt),
+        STEP: attempt_id.id,
+        ATTEMPT: str(attempt_id.attempt),
     }
 
 
 def owner(run: SelfAlignRun) -> dict[str, object]:
-    """The owner reference that deletes a run's children with it, the operator up or down."""
+    """Returns the owner reference by which the garbage collector deletes a run's Jobs, with or without the operator."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,

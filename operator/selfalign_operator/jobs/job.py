@@ -1,7 +1,8 @@
-"""The Job of one attempt at a step or at preflight. Pure: equal input, equal Job.
+"""Builds the Job of one attempt at a step or at preflight. Pure: equal input, equal Job.
 
-A Job is created once and never edited. Crashes end it, and the plan starts the next attempt as a new Job; preemptions
-do not (exit code 75, or a pod that was disrupted): its pods are replaced, one at a time, and are counted by the plan.
+A Job is created once and never edited, because its pod template is immutable. A crash ends it (backoffLimit 0), and the
+plan starts the next attempt as a new Job, so that attempts share one retry policy with local processes. A preemption
+does not end it (exit code 75 or DisruptionTarget): the Job controller replaces the pod, and the plan counts it.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import GENERATION, KEY, AttemptId, job_name, labels, owner
 from selfalign_operator.jobs.overlay import overlay
-from selfalign_operator.jobs.pod import CONTAINER, PodContents, template
+from selfalign_operator.jobs.pod import CONTAINER, PodContents, pod_spec
 from selfalign_operator.jobs.resolved_placement import ResolvedPlacement, resolve_placement, without_devices
 from selfalign_operator.planning import store_location, tasks
 from selfalign_operator.planning.observation import PREFLIGHT
@@ -21,15 +22,24 @@ from selfalign_stages.contract.graph import KINDS, Kind
 from selfalign_stages.contract.model import Model
 
 QUEUE = "kueue.x-k8s.io/queue-name"
-
+"""Label by which Kueue assigns a Job to a LocalQueue."""
 GRACE_SECONDS: dict[Kind, int] = {"train": 300}
-"""Covers a checkpoint and its upload; every other kind loses a chunk at most."""
-SMALL = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+"""terminationGracePeriodSeconds of kinds that need more than DEFAULT_GRACE_SECONDS: training saves and uploads a
+checkpoint after SIGTERM."""
+DEFAULT_GRACE_SECONDS = 120
+"""Time to publish the piece in progress. What is not published when SIGKILL follows is repeated: one chunk at most."""
+PREFLIGHT_RESOURCES = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+"""Preflight reads metadata and a tokenizer, never weights."""
 
 
 @dataclass(frozen=True)
 class StageImages:
-    """Container images by what they hold: cpu, generate, train."""
+    """Container images of the stage pods, from the chart.
+
+    Attributes:
+        names: image references by name: "cpu", "generate" (with vLLM) and "train" (with PyTorch).
+        pull_policy: imagePullPolicy of all of them.
+    """
 
     names: Mapping[str, str]
     pull_policy: str = "IfNotPresent"
@@ -38,77 +48,114 @@ class StageImages:
 def preflight_job(
     run: SelfAlignRun, action: StartPreflight, *, images: StageImages, pack: str | None
 ) -> dict[str, Any]:
-    """One small pod that mounts whatever later pods mount, so that what is missing shows before any of them."""
+    """Builds the Job of preflight: one small pod that mounts every Secret, claim and ConfigMap that later pods mount.
+
+    A missing one then blocks this pod, and is reported before any GPU is allocated.
+
+    Args:
+        run: the run, with uid and namespace.
+        action: the planned start.
+        images: the stage images.
+        pack: name of the ConfigMap with the pack's snapshot; None if the pack is no ConfigMap.
+
+    Raises:
+        ValueError: the run names no artifact store.
+    """
     task = tasks.preflight(run, store_location.in_pods(run))
-    content = PodContents(arguments=(PREFLIGHT,), task=_json(task), pack=pack, base=True, push=True)
-    placed = ResolvedPlacement(image="cpu", resources=SMALL, template={}, devices=False)
-    which = AttemptId(PREFLIGHT, action.key, action.attempt)
-    return _job(run, which, PREFLIGHT, placed, content, images)
+    contents = PodContents(
+        arguments=(PREFLIGHT,),
+        task=_json(task),
+        pack=pack,
+        base=True,
+        push=True,
+        grace_seconds=DEFAULT_GRACE_SECONDS,
+    )
+    placement = ResolvedPlacement(image="cpu", resources=PREFLIGHT_RESOURCES, template={}, devices=False)
+    return _job(run, AttemptId(PREFLIGHT, action.key, action.attempt), PREFLIGHT, placement, contents, images)
 
 
 def step_job(run: SelfAlignRun, action: StartStep, *, images: StageImages, pack: str | None) -> dict[str, Any]:
-    """One attempt at a step."""
-    step, placed = action.step, resolve_placement(run, action.step)
-    task = tasks.step(run, action, store_location.in_pods(run)).model_copy(update={"workers": placed.workers})
-    content = PodContents(
+    """Builds the Job of one attempt at a step; it mounts only what the step reads.
+
+    Args:
+        run: the run, with uid and namespace.
+        action: the planned start.
+        images: the stage images.
+        pack: name of the ConfigMap with the pack's snapshot; None if the pack is no ConfigMap.
+
+    Raises:
+        ValueError: the run names no artifact store.
+    """
+    step, placement = action.step, resolve_placement(run, action.step)
+    task = tasks.step(run, action, store_location.in_pods(run)).model_copy(update={"workers": placement.workers})
+    contents = PodContents(
         arguments=(step.kind,),
         task=_json(task),
         pack=pack if KINDS[step.kind].pack else None,
         base=step.kind == "import",
         push=step.kind == "push",
-        grace_seconds=GRACE_SECONDS.get(step.kind, 120),
+        grace_seconds=GRACE_SECONDS.get(step.kind, DEFAULT_GRACE_SECONDS),
     )
-    return _job(run, AttemptId(step.id, action.key, action.attempt), step.stage, placed, content, images)
+    return _job(run, AttemptId(step.id, action.key, action.attempt), step.stage, placement, contents, images)
 
 
 def _job(
     run: SelfAlignRun,
-    which: AttemptId,
+    attempt_id: AttemptId,
     stage: str,
-    placed: ResolvedPlacement,
-    content: PodContents,
+    placement: ResolvedPlacement,
+    contents: PodContents,
     images: StageImages,
 ) -> dict[str, Any]:
-    marks = labels(run, which, stage=stage)
-    pod = {"spec": template(run, placed, content, image=images.names[placed.image], pull_policy=images.pull_policy)}
-    for over in (run.spec.pod_defaults.template or {}, placed.template):
-        pod = overlay(pod, over)
-    pod = overlay(pod if placed.devices else without_devices(pod), {"metadata": {"labels": marks}})
+    own_labels = labels(run, attempt_id, stage=stage)
+    image = images.names[placement.image]
+    template = {"spec": pod_spec(run, placement, contents, image=image, pull_policy=images.pull_policy)}
+    for patch in (run.spec.pod_defaults.template or {}, placement.template):
+        template = overlay(template, patch)
+    # After the user's templates: they must neither give a CPU step devices nor replace the labels that select its pods.
+    template = overlay(
+        template if placement.devices else without_devices(template), {"metadata": {"labels": own_labels}}
+    )
     queue = {QUEUE: run.spec.queue_name} if run.spec.queue_name else {}
-    suspended = {"suspend": True} if queue else {}  # Kueue lets it run; without Kueue it says that it waits for it
+    # Kueue's webhook would suspend the Job too. Suspended from the start, it also waits on a cluster without Kueue,
+    # and the run reports that, instead of running past its quota.
+    suspended = {"suspend": True} if queue else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": job_name(run, which),
+            "name": job_name(run, attempt_id),
             "namespace": run.metadata.namespace,
-            "labels": marks | queue,
-            "annotations": {KEY: which.key, GENERATION: str(run.metadata.generation)},
+            "labels": own_labels | queue,
+            "annotations": {KEY: attempt_id.key, GENERATION: str(run.metadata.generation)},
             "ownerReferences": [owner(run)],
         },
-        "spec": suspended | _completion(run, placed) | {"podFailurePolicy": _failure_policy(), "template": pod},
+        "spec": suspended | _completion(run, placement) | {"podFailurePolicy": _failure_policy(), "template": template},
     }
 
 
-def _completion(run: SelfAlignRun, placed: ResolvedPlacement) -> dict[str, Any]:
-    """Sharded steps are Indexed: the index is the worker's number, and one worker's crash does not end the others.
+def _completion(run: SelfAlignRun, placement: ResolvedPlacement) -> dict[str, Any]:
+    """Sharded steps are Indexed Jobs: the completion index is the worker's number, and workers fail independently.
 
-    A worker ends well only when the artifact is published (KEP-3998): then nothing is left for the others to do.
+    A worker exits with 0 only when the artifact is published, so one success completes the Job (successPolicy,
+    KEP-3998) and nothing is left for the others. Retries are counted per worker (backoffLimitPerIndex, KEP-3850).
     """
+    # A replacement starts once the old pod has ended and released its devices (KEP-3939). Beside podFailurePolicy it is
+    # the only value that batch/v1 allows.
     common: dict[str, Any] = {"podReplacementPolicy": "Failed"}
-    if placed.workers == 1:
+    if placement.workers == 1:
         return common | {"backoffLimit": 0}
     return common | {
         "completionMode": "Indexed",
-        "completions": placed.workers,
-        "parallelism": placed.workers,
+        "completions": placement.workers,
+        "parallelism": placement.workers,
         "backoffLimitPerIndex": run.spec.retries.per_stage,
         "successPolicy": {"rules": [{"succeededCount": 1}]},
     }
 
 
 def _failure_policy() -> dict[str, Any]:
-    """The exit-code table of contract.exits, as the Job controller carries it out with the operator up or down."""
+    """The exit codes of contract.exits as a podFailurePolicy (KEP-3329), applied even while the operator is down."""
 
     def on_codes(*codes: int) -> dict[str, Any]:
         return {"containerName": CONTAINER, "operator": "In", "values": list(codes)}

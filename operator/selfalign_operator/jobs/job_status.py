@@ -1,7 +1,9 @@
-"""Turns a run's Jobs and pods, as an API server gives them, into what the plan sees. Pure.
+"""Turns a run's Jobs and pods, as the API server returns them, into the planner's observation. Pure.
 
-The Job says whether an attempt runs and how it ended; its pods say why, and what they published: the termination
-message of a stage process is its result (contract.task.Result) or its failure.
+The Job decides whether an attempt runs and whether it failed: its controller has applied podFailurePolicy and
+successPolicy, which single pods cannot show. The pods supply exit code, failure message and result: a stage process
+writes a contract.task Result or Failure as its termination message. A pod may be gone before it is read; the plan then
+starts another attempt, which finds the published artifact and only reports it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,105 +16,136 @@ from selfalign_operator.api.resources import gpus
 from selfalign_operator.jobs.identity import ATTEMPT, GENERATION, KEY, STEP
 from selfalign_operator.jobs.pending_reason import pending_reason
 from selfalign_operator.jobs.pod import CONTAINER
-from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Fate, Pod
+from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Pod, PodOutcome
 from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
 from selfalign_stages.contract.task import Failure, PreflightResult, Progress, Result
 from selfalign_stages.contract.termination_message import decode, decode_preflight
 
 Object = Mapping[str, Any]
+"""A Kubernetes object, or a part of one, as the API server returns it in JSON."""
 
 OUT_OF_MEMORY = "OOMKilled"
-SPENT = "FailedIndexes"
-"""Why a Job ends whose workers were each tried again as often as backoffLimitPerIndex allows."""
+"""Reason of a container that the kernel killed for exceeding its memory limit."""
+FAILED_INDEXES = "FailedIndexes"
+"""Reason with which a Job fails whose workers were each retried as often as backoffLimitPerIndex allows."""
+LOG_CHARACTERS = 500
+"""How much of the end of a pod's log a failure message quotes."""
 
 
 def attempts(
     jobs: Iterable[Object], pods: Sequence[Object], *, progress: Mapping[str, Progress], now: datetime
 ) -> dict[str, tuple[Attempt, ...]]:
-    """Attempts by process id; `progress` is by pod name."""
-    found: dict[str, list[Attempt]] = {}
+    """Turns all Jobs of a run into attempts.
+
+    Args:
+        jobs: the run's Jobs.
+        pods: the run's pods, those of all Jobs together.
+        progress: newest progress by pod name, of the pods that answered.
+        now: the current time, for how long pods have been pending.
+
+    Returns:
+        Attempts by process id, oldest first.
+    """
+    by_process: dict[str, list[Attempt]] = {}
     for job in jobs:
-        name = job["metadata"]["name"]
-        mine = pods_of(name, pods)
-        id_ = job["metadata"]["labels"][STEP]
-        found.setdefault(id_, []).append(attempt(job, mine, progress=progress, now=now))
-    return {id_: tuple(sorted(tried, key=lambda one: one.number)) for id_, tried in found.items()}
+        metadata = job["metadata"]
+        job_attempt = attempt(job, pods_of(metadata["name"], pods), progress=progress, now=now)
+        by_process.setdefault(metadata["labels"][STEP], []).append(job_attempt)
+    return {id_: tuple(sorted(tried, key=lambda one: one.number)) for id_, tried in by_process.items()}
 
 
 def pods_of(job: str, pods: Sequence[Object]) -> list[Object]:
-    """The pods of a Job."""
+    """Returns the pods of the Job named `job`, by the label that the Job controller sets."""
     return [pod for pod in pods if pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-name") == job]
 
 
 def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progress], now: datetime) -> Attempt:
-    """One Job with its pods as one attempt."""
+    """Turns one Job and its pods into an attempt.
+
+    Args:
+        job: the Job.
+        pods: its pods.
+        progress: newest progress by pod name.
+        now: the current time, for how long pods have been pending.
+    """
     metadata, status = job["metadata"], job.get("status", {})
-    id_, labels, notes = metadata["labels"][STEP], metadata["labels"], metadata.get("annotations", {})
-    ended = _ended(status)
-    code, failure = (None, None) if ended is None else _ending(ended, pods)
-    result = _result(id_, pods) if code == ExitCode.PUBLISHED else None
-    running = code is None
+    labels, annotations = metadata["labels"], metadata.get("annotations", {})
+    end = _final_condition(status)
+    code, failure = (None, None) if end is None else _exit_code_and_failure(end, pods)
+    pod_names = [pod["metadata"]["name"] for pod in pods]
     return Attempt(
-        key=notes.get(KEY, ""),
+        key=annotations.get(KEY, ""),
         number=int(labels[ATTEMPT]),
-        started=time(status.get("startTime") or metadata["creationTimestamp"]),
-        finished=None if ended is None else time(status.get("completionTime") or ended["lastTransitionTime"]),
+        started=_time(status.get("startTime") or metadata["creationTimestamp"]),
+        # completionTime is set for complete Jobs alone (batch/v1).
+        finished=None if end is None else _time(status.get("completionTime") or end["lastTransitionTime"]),
         exit_code=code,
         stopping="deletionTimestamp" in metadata,
-        result=result,
+        result=_result(labels[STEP], pods) if code == ExitCode.PUBLISHED else None,
         failure=failure,
-        progress=_progress([progress[name] for pod in pods if (name := pod["metadata"]["name"]) in progress]),
+        progress=_combined_progress([progress[name] for name in pod_names if name in progress]),
         job=metadata["name"],
-        generation=int(notes[GENERATION]) if GENERATION in notes else None,
+        # A Job without the annotation, which a person may remove, counts for every generation.
+        generation=int(annotations[GENERATION]) if GENERATION in annotations else None,
         workers=job["spec"].get("completions") or 1,
         pods=tuple(map(_pod, pods)),
-        exhausted=ended is not None and ended.get("reason") == SPENT,
-        pending=pending_reason(job, pods, now=now) if running else None,
+        exhausted=end is not None and end.get("reason") == FAILED_INDEXES,
+        pending=pending_reason(job, pods, now=now) if code is None else None,
     )
 
 
-def time(text: str) -> datetime:
-    """A moment as Kubernetes writes it (RFC 3339)."""
+def _time(text: str) -> datetime:
+    """Parses a meta/v1 Time, which is RFC 3339."""
     return datetime.fromisoformat(text)
 
 
-def _ended(status: Object) -> Object | None:
-    """The condition that ends a Job. FailureTarget and SuccessCriteriaMet come before: pods still end then."""
+def _final_condition(status: Object) -> Object | None:
+    """The condition that ends a Job. FailureTarget and SuccessCriteriaMet precede it, while pods still terminate."""
     conditions = status.get("conditions") or ()
-    return next((c for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None)
+    final = (one for one in conditions if one["type"] in ("Complete", "Failed") and one["status"] == "True")
+    return next(final, None)
 
 
-def _ending(condition: Object, pods: Sequence[Object]) -> tuple[int, Failure | None]:
+def _exit_code_and_failure(condition: Object, pods: Sequence[Object]) -> tuple[int, Failure | None]:
+    """The exit code that stands for the whole Job, with the failure of that pod.
+
+    Args:
+        condition: the Job's final condition.
+        pods: its pods, of which a sharded step may have several failed ones.
+    """
     if condition["type"] == "Complete":
         return ExitCode.PUBLISHED, None
-    failed = [(state["exitCode"], pod, state) for pod in pods if (state := terminated(pod)) and state["exitCode"] != 0]
-    final = [entry for entry in failed if entry[0] in FINAL_CODES]
-    crashes = [entry for entry in failed if not _interrupted(entry[1])]
-    if not failed:
-        disrupted = any(map(_interrupted, pods))
-        told = Failure(
-            reason=condition.get("reason") or "JobFailed", message=condition.get("message") or "the Job failed"
-        )
-        return (ExitCode.INTERRUPTED, None) if disrupted else (1, told)
-    code, pod, state = max(final or crashes or failed, key=lambda entry: str(entry[2].get("finishedAt")))
-    return code, _failure(pod, state)
+    terminated = [(state, pod) for pod in pods if (state := _terminated_state(pod)) and state["exitCode"] != 0]
+    if not terminated:
+        if any(map(_preempted, pods)):
+            return ExitCode.INTERRUPTED, None
+        message = condition.get("message") or "the Job failed"
+        return 1, Failure(reason=condition.get("reason") or "JobFailed", message=message)
+    # A final exit code decides over crashes of other workers, a crash over preemptions; among equals, the last one.
+    final = [(state, pod) for state, pod in terminated if state["exitCode"] in FINAL_CODES]
+    crashed = [(state, pod) for state, pod in terminated if not _preempted(pod)]
+    state, pod = max(final or crashed or terminated, key=lambda entry: str(entry[0].get("finishedAt")))
+    return state["exitCode"], _failure(pod, state)
 
 
-def _failure(pod: Object, state: Object) -> Failure | None:
+def _failure(pod: Object, state: Object) -> Failure:
+    """The failure that the process wrote, else one derived from the container's state and the end of its log."""
+    message = state.get("message") or ""
     try:
-        return Failure.model_validate_json(state.get("message") or "")
+        return Failure.model_validate_json(message)
     except ValidationError:
         name, code = pod["metadata"]["name"], state["exitCode"]
         if state.get("reason") == OUT_OF_MEMORY:
             text = f"pod {name} was killed for lack of memory: raise resources.limits.memory of its stage"
             return Failure(reason=OUT_OF_MEMORY, message=text)
-        last = (state.get("message") or "").strip()[-500:]
+        # FallbackToLogsOnError: without a termination message the kubelet puts the end of the log in its place.
+        log = message.strip()[-LOG_CHARACTERS:]
         text = f"pod {name} ended with exit code {code}"
-        return Failure(reason="Crash", message=f"{text}: {last}" if last else f"{text}: see its log")
+        return Failure(reason="Crash", message=f"{text}: {log}" if log else f"{text}: read its log")
 
 
-def terminated(pod: Object) -> Object | None:
-    """The terminated state of the stage's container, once the pod has ended."""
+def _terminated_state(pod: Object) -> Object | None:
+    """The terminated state of the stage's container; None while it runs, and of a pod that never started one."""
     for container in pod.get("status", {}).get("containerStatuses") or ():
         if container["name"] == CONTAINER:
             state: Object | None = container.get("state", {}).get("terminated")
@@ -120,56 +153,65 @@ def terminated(pod: Object) -> Object | None:
     return None
 
 
-def _interrupted(pod: Object) -> bool:
-    """Whether the pod ended for a reason that is not its own: drained, preempted, evicted, or stopped by SIGTERM."""
+def _preempted(pod: Object) -> bool:
+    """Whether the pod ended for a cause outside the step: preemption, drain, eviction, or SIGTERM.
+
+    The condition DisruptionTarget is set before the pod ends; until it has ended, the pod counts as active.
+    """
     conditions = pod.get("status", {}).get("conditions") or ()
-    disrupted = any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
-    state = terminated(pod)
+    disrupted = any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
+    state = _terminated_state(pod)
     ended = state is not None or pod.get("status", {}).get("phase") == "Failed"
     return ended and (disrupted or (state is not None and state["exitCode"] == ExitCode.INTERRUPTED))
 
 
 def _result(id_: str, pods: Sequence[Object]) -> Result | PreflightResult | None:
-    """What a pod published; of several workers the one that did more than find the manifest."""
-    messages = [state.get("message") or "" for pod in pods if (state := terminated(pod)) and state["exitCode"] == 0]
+    """What a pod published; of several workers, the result of the one that made the artifact (a Miss)."""
+    succeeded = [state for pod in pods if (state := _terminated_state(pod)) and state["exitCode"] == 0]
+    messages = [(state.get("message") or "").encode() for state in succeeded]
     if id_ == PREFLIGHT:
-        return next((answer for text in messages if (answer := decode_preflight(text.encode()))), None)
+        return next((result for message in messages if (result := decode_preflight(message))), None)
     results = []
-    for text in messages:
+    for message in messages:
         try:
-            results.append(Result.model_validate_json(decode(text.encode())))
+            results.append(Result.model_validate_json(decode(message)))
         except ValueError:
+            # Not a result: the message was lost or damaged. Another worker may have written one.
             continue
     return min(results, key=lambda result: result.cache == "Hit", default=None)
 
 
-def _progress(told: Sequence[Progress]) -> Progress | None:
-    """Workers share the same records: the farthest knows best, and their rates add up."""
-    if not told:
+def _combined_progress(workers: Sequence[Progress]) -> Progress | None:
+    """Progress of a step from that of its workers.
+
+    Each worker counts the records that all of them have published, so the highest count is the newest; their rates are
+    their own and add up.
+    """
+    if not workers:
         return None
-    best = max(told, key=lambda one: one.done)
-    rate = sum(one.rate for one in told)
-    eta = (best.total - best.done) / rate if rate > 0 else None
-    return best.model_copy(update={"rate": rate, "eta": eta})
+    newest = max(workers, key=lambda progress: progress.done)
+    rate = sum(progress.rate for progress in workers)
+    eta = (newest.total - newest.done) / rate if rate > 0 else None
+    return newest.model_copy(update={"rate": rate, "eta": eta})
 
 
 def _pod(pod: Object) -> Pod:
-    """When it held its devices: from its start to the end of its container."""
-    limits = [c.get("resources", {}).get("limits", {}) for c in pod.get("spec", {}).get("containers", ())]
-    status, state = pod.get("status", {}), terminated(pod)
-    began, ended = status.get("startTime"), state.get("finishedAt") if state else None
+    limits = [one.get("resources", {}).get("limits", {}) for one in pod.get("spec", {}).get("containers", ())]
+    status, state = pod.get("status", {}), _terminated_state(pod)
+    started, finished = status.get("startTime"), state.get("finishedAt") if state else None
     return Pod(
-        created=time(pod["metadata"]["creationTimestamp"]),
-        began=time(began) if began else None,
-        ended=time(ended) if ended else None,
+        created=_time(pod["metadata"]["creationTimestamp"]),
+        started=_time(started) if started else None,
+        finished=_time(finished) if finished else None,
         devices=sum(map(gpus, limits)),
-        fate=_fate(pod, state),
+        outcome=_outcome(pod, state),
     )
 
 
-def _fate(pod: Object, state: Object | None) -> Fate:
-    if _interrupted(pod):
+def _outcome(pod: Object, state: Object | None) -> PodOutcome:
+    if _preempted(pod):
         return "preempted"
     if state is None:
-        return "crashed" if pod.get("status", {}).get("phase") == "Failed" else "alive"
-    return "crashed" if state["exitCode"] else "done"
+        # Evicted before its container started, or rejected by the kubelet.
+        return "crashed" if pod.get("status", {}).get("phase") == "Failed" else "active"
+    return "crashed" if state["exitCode"] else "succeeded"

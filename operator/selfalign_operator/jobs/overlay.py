@@ -1,7 +1,8 @@
-"""Lays a partial pod template over another as kubectl's strategic merge does. Pure.
+"""Applies a partial pod template to another one, as `kubectl patch --type=strategic` does. Pure.
 
-Maps are merged, lists of named things are merged by name, all other lists are replaced, null removes a field
-(community documentation of strategic merge patch; merge keys as in the core/v1 API's patchMergeKey tags).
+Maps are merged, lists of named items are merged by name, all other lists are replaced, and null removes a field. A JSON
+merge patch (RFC 7396) was rejected: it replaces whole lists, so that adding one environment variable would drop the
+stage's own. Merge keys are those of the patchMergeKey tags in core/v1; directives ($patch) are not supported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,34 +22,38 @@ MERGE_KEYS = {
     "schedulingGates": "name",
     "topologySpreadConstraints": "topologyKey",
 }
+"""Field that identifies an item, by the name of the list. Lists that are not named here, such as tolerations, have no
+merge key in core/v1 and are replaced."""
 
 
 def overlay(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `patch` over it; neither is changed."""
+    """Returns `base` with `patch` merged over it; neither is changed."""
     merged = dict(base)
     for name, value in patch.items():
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = _value(name, base.get(name), value)
+            merged[name] = _merge(name, base.get(name), value)
     return merged
 
 
-def _value(name: str, old: Any, new: Any) -> Any:
+def _merge(name: str, old: Any, new: Any) -> Any:
     if isinstance(new, Mapping):
         return overlay(old if isinstance(old, Mapping) else {}, new)
     key = MERGE_KEYS.get(name)
-    if key is None or not _keyed(old, key) or not _keyed(new, key):
+    # A malformed list replaces the old one: the API server then rejects the Job with the path of the field.
+    if key is None or not _items_have(key, old) or not _items_have(key, new):
         return new
-    return _by_key(old, new, key)
+    return _merge_by_key(old, new, key)
 
 
-def _keyed(value: Any, key: str) -> bool:
+def _items_have(key: str, value: Any) -> bool:
     return isinstance(value, Sequence) and all(isinstance(item, Mapping) and key in item for item in value)
 
 
-def _by_key(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Items of `old` in their order, each with its item of `new` over it, then the items that are only in `new`."""
+def _merge_by_key(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Old items in their order, each merged with its new item, then the items that are only in `new`."""
+    # Of two new items with one name the last wins, as in a JSON object.
     patches = {item[key]: item for item in new}
     merged = [overlay(item, patches.pop(item[key], {})) for item in old]
     return [*merged, *(dict(item) for item in patches.values())]

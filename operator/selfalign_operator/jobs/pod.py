@@ -1,4 +1,9 @@
-"""The pod of one attempt, before overlays: it passes Pod Security `restricted` with a read-only root. Pure."""
+"""Builds the pod of one attempt, before the user's templates are applied. Pure.
+
+It satisfies the Pod Security Standard `restricted` and has a read-only root file system, so that a run works in a
+namespace that enforces it without any template. The task travels in an environment variable: a ConfigMap per attempt
+would be a second object to create, own and clean up.
+"""
 
 import math
 from dataclasses import dataclass
@@ -11,52 +16,77 @@ from selfalign_operator.jobs.resolved_placement import ResolvedPlacement
 from selfalign_operator.planning.store_location import BASE_MODEL_FOLDER, base_claim, pack_folder
 
 CONTAINER = "stage"
+"""Name of the container; templates and podFailurePolicy refer to it."""
 PORT = 8080
+"""Port of /progress and /metrics in a stage pod."""
 DOCKER_FOLDER = "/etc/selfalign/docker"
+"""Value of DOCKER_CONFIG: the folder with the registry credentials, in config.json."""
 SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"
+"""Writable mount paths. The runtime's default /dev/shm has 64 MiB, too few for tensor parallelism in vLLM."""
 BASE_PREFIX = "BASE_MODEL_"
-"""Before the names in spec.baseModel.secretRef: its S3 credentials are not those of the store."""
+"""Prefix of the variables from spec.baseModel.secretRef: S3 keys of the base model's bucket must not replace those of
+the artifact store, which have the same names."""
 
 
 @dataclass(frozen=True)
 class PodContents:
-    """What the pod runs and what it may read: `base` and `pack` mount leaves, `push` the registry's credentials."""
+    """What a pod runs and what it may read.
+
+    Attributes:
+        arguments: of the stage program; its subcommand.
+        task: the task as JSON.
+        grace_seconds: terminationGracePeriodSeconds.
+        pack: name of the ConfigMap to mount as the principle pack; None mounts none.
+        base: whether to add the base model's credentials and mount its volume claim.
+        push: whether to mount the registry's credentials.
+    """
 
     arguments: tuple[str, ...]
     task: str
+    grace_seconds: int
     pack: str | None = None
     base: bool = False
     push: bool = False
-    grace_seconds: int = 120
 
 
-def template(
-    run: SelfAlignRun, placed: ResolvedPlacement, content: PodContents, *, image: str, pull_policy: str
+def pod_spec(
+    run: SelfAlignRun, placement: ResolvedPlacement, contents: PodContents, *, image: str, pull_policy: str
 ) -> dict[str, Any]:
-    """The pod template's spec."""
-    mounts, volumes = _volumes(run, content)
+    """Builds the PodSpec.
+
+    Args:
+        run: the run, for the Secrets and claims that it names.
+        placement: resources of the container.
+        contents: what the pod runs and mounts.
+        image: image reference of the container.
+        pull_policy: its imagePullPolicy.
+    """
+    mounts, volumes = _volumes(run, contents)
+    environment = _environment(contents) | _threads(placement)
     container = {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": pull_policy,
-        "args": [*content.arguments, "--host", "0.0.0.0", "--port", str(PORT), "--scratch", SCRATCH],
-        "env": [{"name": name, "value": value} for name, value in (_environment(content) | _threads(placed)).items()],
-        "envFrom": _credentials(run, content),
+        "args": [*contents.arguments, "--host", "0.0.0.0", "--port", str(PORT), "--scratch", SCRATCH],
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "envFrom": _credentials(run, contents),
         "ports": [{"name": "metrics", "containerPort": PORT}],
-        "resources": placed.resources,
+        "resources": placement.resources,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        # A process that was killed writes no termination message; the end of its log then explains more than nothing.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
     spec: dict[str, Any] = {
+        # Required by podFailurePolicy (batch/v1).
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": content.grace_seconds,
+        "terminationGracePeriodSeconds": contents.grace_seconds,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{name: value for name, value in container.items() if value not in ([], {})}],
         "volumes": volumes,
@@ -65,34 +95,37 @@ def template(
     return spec | ({"serviceAccountName": account} if account else {})
 
 
-def _environment(content: PodContents) -> dict[str, str]:
-    values = {"SELFALIGN_TASK": content.task, "HOME": TEMPORARY, "USER": "selfalign", "TMPDIR": TEMPORARY}
-    if content.push:
+def _environment(contents: PodContents) -> dict[str, str]:
+    # The pod may run under any uid: libraries that resolve home directory or user name would fail without an entry in
+    # /etc/passwd, and write nothing but to HOME and TMPDIR.
+    values = {"SELFALIGN_TASK": contents.task, "HOME": TEMPORARY, "USER": "selfalign", "TMPDIR": TEMPORARY}
+    if contents.push:
         values["DOCKER_CONFIG"] = DOCKER_FOLDER
     return values
 
 
-def _threads(placed: ResolvedPlacement) -> dict[str, str]:
-    """As many threads as the limit gives CPUs: torch would start one for each of the node's, to be throttled.
+def _threads(placement: ResolvedPlacement) -> dict[str, str]:
+    """As many OpenMP threads as the CPU limit: PyTorch starts one per CPU of the node, which the limit then throttles.
 
-    Beside a GPU vLLM and torchrun decide better, and do so if nothing is set.
+    Beside a GPU the variable stays unset, and vLLM and torchrun choose their own number.
     """
-    limits = placed.resources.get("limits", {})
+    limits = placement.resources.get("limits", {})
     if "cpu" not in limits or gpus(limits):
         return {}
     return {"OMP_NUM_THREADS": str(math.ceil(parse_quantity(limits["cpu"])))}
 
 
-def _credentials(run: SelfAlignRun, content: PodContents) -> list[dict[str, Any]]:
-    """Pods mount Secrets themselves, so that the operator needs no right to read any."""
+def _credentials(run: SelfAlignRun, contents: PodContents) -> list[dict[str, Any]]:
+    """Sources of environment variables. The kubelet resolves the Secrets: the operator needs no right to read any."""
     store = run.spec.artifacts.secret_ref if run.spec.artifacts else None
-    found: list[dict[str, Any]] = [{"secretRef": {"name": store.name}}] if store else []
-    if content.base and (source := run.spec.base_model.secret_ref):
-        found.append({"prefix": BASE_PREFIX, "secretRef": {"name": source.name}})
-    return found
+    sources: list[dict[str, Any]] = [{"secretRef": {"name": store.name}}] if store else []
+    if contents.base and (base := run.spec.base_model.secret_ref):
+        sources.append({"prefix": BASE_PREFIX, "secretRef": {"name": base.name}})
+    return sources
 
 
-def _volumes(run: SelfAlignRun, content: PodContents) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(run: SelfAlignRun, contents: PodContents) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Volume mounts and volumes of the pod, in the same order."""
     mounts: list[dict[str, Any]] = []
     volumes: list[dict[str, Any]] = []
 
@@ -103,11 +136,11 @@ def _volumes(run: SelfAlignRun, content: PodContents) -> tuple[list[dict[str, An
     add("scratch", SCRATCH, {"emptyDir": {}}, read_only=False)
     add("tmp", TEMPORARY, {"emptyDir": {}}, read_only=False)
     add("shm", SHARED_MEMORY, {"emptyDir": {"medium": "Memory"}}, read_only=False)
-    if content.pack:
-        add("pack", pack_folder(run), {"configMap": {"name": content.pack}})
-    if content.base and (claim := base_claim(run)):
+    if contents.pack:
+        add("pack", pack_folder(run), {"configMap": {"name": contents.pack}})
+    if contents.base and (claim := base_claim(run)):
         add("base-model", BASE_MODEL_FOLDER, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
-    if content.push and (secret := run.spec.image.push_secret_ref):
+    if contents.push and (secret := run.spec.image.push_secret_ref):
         items = [{"key": ".dockerconfigjson", "path": "config.json"}]
         add("docker", DOCKER_FOLDER, {"secret": {"secretName": secret.name, "items": items}})
     return mounts, volumes

@@ -1,4 +1,9 @@
-"""Where a step's pods go and what they ask for, from the run's stages. Pure."""
+"""Resolves which image, resources and template a step's pods get from the placement of its stage. Pure.
+
+A stage mixes steps that need a GPU with steps that do not, and users state resources per stage. The devices of a stage
+are therefore given to its GPU steps alone: a merge of rows that requested eight GPUs would wait for them and leave them
+idle. CPU and memory are shared by all steps of the stage.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +14,7 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_stages.contract.graph import KINDS, Kind, Step
 
 SHARDED: frozenset[Kind] = frozenset({"questions", "instructions", "answers", "verbose-answers"})
-"""Kinds whose chunks any number of workers share."""
+"""Kinds whose chunks are shared by any number of workers. All others run in one pod."""
 IMAGES: dict[Kind, str] = {
     "import": "cpu",
     "prompts": "cpu",
@@ -19,12 +24,20 @@ IMAGES: dict[Kind, str] = {
     "train": "train",
     "merge": "train",
 }
-"""The container image of a kind; all others generate."""
+"""Name of a kind's container image; kinds that are not listed use "generate", the image with vLLM."""
 
 
 @dataclass(frozen=True)
 class ResolvedPlacement:
-    """What one step's pods ask for; without `devices` they get none, even if the run's podDefaults ask for some."""
+    """What the pods of one step request.
+
+    Attributes:
+        image: name of the container image: "cpu", "generate" or "train".
+        resources: the container's resources, with quantities as strings.
+        template: partial pod template of the stage.
+        workers: number of pods that share the step's chunks.
+        devices: whether the pods may have devices. If not, devices in any template are removed.
+    """
 
     image: str
     resources: dict[str, dict[str, str]]
@@ -34,48 +47,52 @@ class ResolvedPlacement:
 
 
 def resolve_placement(run: SelfAlignRun, step: Step) -> ResolvedPlacement:
-    """The step's placement. A step of kind cpu has its stage's cpu and memory, never its devices."""
-    wanted = _stage(run, step)
-    resources = wanted.resources or Resources()
-    asked = {"requests": _sizes(resources.requests), "limits": _sizes(resources.limits)}
+    """Returns the placement of a step, from its stage's settings and its kind."""
+    placement = _stage_placement(run, step)
+    resources = placement.resources or Resources()
+    quantities = {"requests": _as_strings(resources.requests), "limits": _as_strings(resources.limits)}
     return ResolvedPlacement(
         image=IMAGES.get(step.kind, "generate"),
-        resources={part: sizes for part, sizes in asked.items() if sizes},
-        template=wanted.template or {},
-        workers=wanted.workers if step.kind in SHARDED else 1,
+        resources={part: sizes for part, sizes in quantities.items() if sizes},
+        template=placement.template or {},
+        workers=placement.workers if step.kind in SHARDED else 1,
         devices=KINDS[step.kind].needs == "gpu",
     )
 
 
-def _sizes(given: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(size) for name, size in given.items()}
+def without_devices(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a pod template whose containers request no device.
 
-
-def without_devices(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """A pod template whose containers ask for no device, whatever an overlay for all pods of the run says.
-
-    What is malformed is left to the API server, which says so.
+    Needed although `resolve_placement` knows the kind: spec.podDefaults.template may request devices for all pods of
+    the run. A malformed template is returned unchanged, and the API server rejects it with the path of the field.
     """
-    spec = pod.get("spec")
+    spec = template.get("spec")
     if not isinstance(spec, Mapping) or not isinstance(containers := spec.get("containers"), list):
-        return dict(pod)
-    return {**pod, "spec": {**spec, "containers": [_bare(container) for container in containers]}}
+        return dict(template)
+    return {**template, "spec": {**spec, "containers": [_container_without_devices(one) for one in containers]}}
 
 
-def _bare(container: Any) -> Any:
-    asked = container.get("resources") if isinstance(container, Mapping) else None
-    if not isinstance(asked, Mapping):
+def _as_strings(quantities: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(quantity) for name, quantity in quantities.items()}
+
+
+def _container_without_devices(container: Any) -> Any:
+    resources = container.get("resources") if isinstance(container, Mapping) else None
+    if not isinstance(resources, Mapping):
         return container
-    sizes = {part: of for part in ("requests", "limits") if isinstance(of := asked.get(part), Mapping)}
-    kept = {part: {name: size for name, size in of.items() if not is_device(name)} for part, of in sizes.items()}
-    return {**container, "resources": {**asked, **kept}}
+    parts = {part: of for part in ("requests", "limits") if isinstance(of := resources.get(part), Mapping)}
+    kept = {
+        part: {name: quantity for name, quantity in quantities.items() if not is_device(name)}
+        for part, quantities in parts.items()
+    }
+    return {**container, "resources": {**resources, **kept}}
 
 
-def _stage(run: SelfAlignRun, step: Step) -> Placement:
+def _stage_placement(run: SelfAlignRun, step: Step) -> Placement:
     stages = run.spec.stages
     if step.stage == "cloning":
         return stages.cloning.generation if step.kind == "verbose-answers" else stages.cloning.training
-    found: dict[str, Placement] = {
+    placements: dict[str, Placement] = {
         "import": Placement(),
         "redTeaming": stages.red_teaming,
         "selfAlign": stages.self_align,
@@ -83,4 +100,4 @@ def _stage(run: SelfAlignRun, step: Step) -> Placement:
         "evaluation": stages.evaluation,
         "packaging": stages.packaging,
     }
-    return found[step.stage]
+    return placements[step.stage]

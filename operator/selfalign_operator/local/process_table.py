@@ -1,4 +1,8 @@
-"""The attempts of one `selfalign run`: started, stopped, polled, and shown to the plan as an observation."""
+"""The attempts of one `selfalign run`: starts, stops and polls processes, and shows them to the planner.
+
+What Jobs and pods are on a cluster. In memory only: a new `selfalign run` starts with an empty table, and preflight
+finds finished steps in the artifact store. Nothing that the table forgets is lost.
+"""
 
 import os
 import shutil
@@ -22,91 +26,119 @@ from selfalign_stages.contract.task import Failure, PreflightResult, Result
 Message = TypeVar("Message", bound=Model)
 
 PROGRAM = (sys.executable, "-m", "selfalign_stages.main")
+"""The stage program, in the interpreter that runs the command: both come from one installation."""
 
 
 @dataclass
 class ProcessTable:
-    """`program` is what stands before a step's kind on its command line; tests give a stand-in."""
+    """Attempts by process id, which is "preflight" or a step id.
+
+    Attributes:
+        workdir: paths for task files, results, logs and scratch.
+        machine: how many processes may run in parallel, and their threads.
+        program: command line of the stage program before the kind of the step; tests use another program.
+    """
 
     workdir: Workdir
     machine: Machine
     program: Sequence[str] = PROGRAM
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
+    """All attempts, oldest first."""
     _processes: dict[str, StageProcess] = field(default_factory=dict)
+    """Running processes; each belongs to the newest attempt of its id."""
 
     def observed(self) -> Observed:
-        """What the plan sees."""
-        attempts = {id_: tuple(found) for id_, found in self._attempts.items()}
+        """Returns the planner's observation."""
+        attempts = {id_: tuple(attempts) for id_, attempts in self._attempts.items()}
         return Observed(attempts=attempts, slots=self.machine.slots)
 
-    def begin(self, id_: str, *, kind: Kind | None, key: str, number: int, task: Model, now: datetime) -> None:
-        """Starts an attempt; `kind` is None for preflight."""
+    def start(self, id_: str, *, kind: Kind | None, key: str, number: int, task: Model, now: datetime) -> None:
+        """Starts an attempt.
+
+        Args:
+            id_: process id.
+            kind: kind of the step, which is the stage program's command; None for preflight.
+            key: key of the artifact that the attempt will publish, or preflight's key.
+            number: number of the attempt; files of an earlier run with this number are overwritten.
+            task: content of the task file.
+            now: start time.
+
+        Raises:
+            OSError: the working folder is not writable, or the program cannot be executed.
+        """
         folder, scratch = self.workdir.messages(id_, number), self.workdir.scratch(id_)
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(scratch, ignore_errors=True)  # a killed attempt could not tidy up
+        shutil.rmtree(scratch, ignore_errors=True)  # left over if an attempt was killed together with its parent
         scratch.mkdir(parents=True, exist_ok=True)
-        (folder / "task.json").write_text(task.model_dump_json(by_alias=True, exclude_none=True, indent=1))
-        (folder / "result.json").unlink(missing_ok=True)
+        task_file, result_file = folder / "task.json", folder / "result.json"
+        task_file.write_text(task.model_dump_json(by_alias=True, exclude_none=True, indent=1))
+        result_file.unlink(missing_ok=True)  # an old result must never count for this attempt
         port = free_port()
-        files = ["--task", str(folder / "task.json"), "--result", str(folder / "result.json")]
+        files = ["--task", str(task_file), "--result", str(result_file)]
         arguments = [*self.program, kind or PREFLIGHT, *files, "--port", str(port), "--scratch", str(scratch)]
+        # unbuffered, so that the log is complete up to the moment of a crash
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.machine.threads(kind)), "PYTHONUNBUFFERED": "1"}
         log = self.workdir.log(id_, number)
         self._processes[id_] = start(arguments, log=log, environment=environment, port=port)
         self._attempts.setdefault(id_, []).append(Attempt(key=key, number=number, started=now))
 
     def stop(self, id_: str) -> None:
-        """Asks the running attempt to end."""
+        """Sends SIGTERM to a running attempt and marks it as stopping. Does nothing if none is running."""
         if id_ in self._processes:
             self._processes[id_].stop()
+            # the planner must not stop it twice, nor start another attempt before it has ended
             self._change(id_, stopping=True)
 
     def kill_all(self) -> None:
-        """Ends everything now."""
+        """Sends SIGKILL to every process. `reap` still has to record their ends."""
         for process in self._processes.values():
             process.kill()
 
     def reap(self, now: datetime) -> list[str]:
-        """Notes what has ended and returns its ids."""
+        """Records the results of processes that have ended, and returns their ids."""
         ended = [id_ for id_, process in self._processes.items() if process.exit_code() is not None]
         for id_ in ended:
             self._end(id_, now)
         return ended
 
     def poll(self) -> None:
-        """Asks everything that runs how far it is."""
+        """Records the progress of every running process that responds."""
         for id_, process in self._processes.items():
             progress = process.progress()
             if progress is not None:
                 self._change(id_, progress=progress)
 
     def last(self, id_: str) -> Attempt | None:
-        """The newest attempt, if there was one."""
-        found = self._attempts.get(id_)
-        return found[-1] if found else None
+        """Returns the newest attempt, None if there is none."""
+        attempts = self._attempts.get(id_)
+        return attempts[-1] if attempts else None
 
     @property
     def any_running(self) -> bool:
-        """Whether there is a process left."""
+        """Whether any process is running, or has ended and is not reaped yet."""
         return bool(self._processes)
 
     def _end(self, id_: str, now: datetime) -> None:
         process = self._processes.pop(id_)
-        process.kill()
-        code = process.exit_code()
+        exit_code = process.exit_code()
+        # a worker that outlived its parent would keep memory that the next step needs
+        process.kill()  # the rest of its group
         path = self.workdir.messages(id_, self._attempts[id_][-1].number) / "result.json"
-        shape: type[Result] | type[PreflightResult] = PreflightResult if id_ == PREFLIGHT else Result
-        result = _read(path, shape)
+        result_type: type[Result] | type[PreflightResult] = PreflightResult if id_ == PREFLIGHT else Result
+        # one file for both outcomes, which differ in their fields
+        result = _read(path, result_type)
         failure = _read(path, Failure) if result is None else None
-        self._change(id_, finished=now, exit_code=code, result=result, failure=failure)
+        self._change(id_, finished=now, exit_code=exit_code, result=result, failure=failure)
         shutil.rmtree(self.workdir.scratch(id_), ignore_errors=True)
 
     def _change(self, id_: str, **changes: object) -> None:
+        """Changes fields of the newest attempt."""
         self._attempts[id_][-1] = replace(self._attempts[id_][-1], **changes)  # type: ignore[arg-type]
 
 
-def _read(path: Path, shape: type[Message]) -> Message | None:
+def _read(path: Path, message_type: type[Message]) -> Message | None:
+    """Reads a message; None if there is no file or another message, as after a crash."""
     try:
-        return shape.model_validate_json(path.read_bytes())
+        return message_type.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None

@@ -1,4 +1,8 @@
-"""The loop of `selfalign run`: observe, plan, act, show; until the plan is over and every process has ended."""
+"""The loop of `selfalign run`: observe, plan, act, show, until the plan is finished and every process has ended.
+
+A polling loop in one thread instead of threads or asyncio: steps take minutes, a tick costs microseconds, and signals
+are handled between ticks, so that no handler runs in the middle of a decision.
+"""
 
 import signal
 import time
@@ -17,35 +21,50 @@ from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartP
 from selfalign_operator.planning.store_location import Locations
 from selfalign_operator.terminal.display import Display
 
-TICK_SECONDS, POLL_SECONDS = 0.05, 1.0
+TICK_SECONDS = 0.05
+"""Between two checks for ended processes: how long an ended step delays the next one at most."""
+POLL_SECONDS = 1.0
+"""Between two polls of progress: as often as a person reads it."""
 
 
 @dataclass
 class Interrupt:
-    """How often the user asked to stop: once is gently, twice is now."""
+    """Counts requests to stop: the first stops the steps with SIGTERM, the second kills them.
+
+    Attributes:
+        times: signals received so far.
+    """
 
     times: int = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handles SIGINT and SIGTERM."""
+        """Counts a signal. Does nothing else: a signal handler may interrupt any line of the program."""
         self.times += 1
 
 
 @contextmanager
 def interrupts() -> Iterator[Interrupt]:
-    """Counts SIGINT and SIGTERM while it is open."""
+    """Counts SIGINT and SIGTERM within the context, and restores the previous handlers afterwards."""
     interrupt = Interrupt()
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupt
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @dataclass
 class Runner:
-    """Carries a run to its end."""
+    """Carries out a run on this machine.
+
+    Attributes:
+        run: the run; its status is replaced after each plan.
+        locations: store and leaves as processes of this machine open them.
+        attempts: the processes.
+        display: shows each status.
+        interrupt: counts signals; see `interrupts`.
+    """
 
     run: SelfAlignRun
     locations: Locations
@@ -54,10 +73,15 @@ class Runner:
     interrupt: Interrupt
 
     def carry_out(self) -> RunStatus:
-        """The last status; whether it was interrupted stands in `interrupt`."""
+        """Runs until the plan is finished or the user has interrupted it, and no process is left.
+
+        Returns:
+            The last status. Whether the run was interrupted is in `interrupt`.
+        """
         try:
             return self._loop()
         finally:
+            # normally nothing is left; an exception in this process must not leave GPUs occupied
             self.attempts.kill_all()
 
     def _loop(self) -> RunStatus:
@@ -65,20 +89,23 @@ class Runner:
         current = self._plan(now)
         polled = time.monotonic()
         while self.attempts.any_running or not (current.finished or self.interrupt.times):
+            # a signal does not end the sleep early (PEP 475), so a tick also bounds the reaction to Ctrl-C
             time.sleep(TICK_SECONDS)
-            self._heed_interrupt()
+            self._handle_interrupt()
             now = datetime.now(UTC)
-            due = time.monotonic() - polled >= POLL_SECONDS
-            if due:
+            poll_is_due = time.monotonic() - polled >= POLL_SECONDS
+            if poll_is_due:
                 self.attempts.poll()
                 polled = time.monotonic()
-            woken = current.requeue_at is not None and now >= current.requeue_at
-            if self.attempts.reap(now) or due or woken:
+            backoff_is_over = current.requeue_at is not None and now >= current.requeue_at
+            if self.attempts.reap(now) or poll_is_due or backoff_is_over:
                 current = self._plan(now)
         return current.status
 
     def _plan(self, now: datetime) -> Plan:
+        """Plans, acts, and plans once more if anything was done: the status has to name what was started."""
         current = plan(self.run, self.attempts.observed(), now)
+        # after an interrupt nothing is started; the status still shows what ends
         if current.actions and not self.interrupt.times:
             for action in current.actions:
                 self._act(action, now)
@@ -89,25 +116,27 @@ class Runner:
 
     def _act(self, action: Action, now: datetime) -> None:
         if isinstance(action, RemoveAttempt):
-            return  # processes here leave nothing but logs
+            return  # an ended process leaves only its log, which users may still need
         if isinstance(action, StopAttempt):
             self.attempts.stop(action.id)
             return
         key, number = action.key, action.attempt
         if isinstance(action, StartPreflight):
-            task = tasks.preflight(self.run, self.locations)
-            self.attempts.begin(PREFLIGHT, kind=None, key=key, number=number, task=task, now=now)
+            preflight = tasks.preflight(self.run, self.locations)
+            self.attempts.start(PREFLIGHT, kind=None, key=key, number=number, task=preflight, now=now)
             return
-        told = tasks.step(self.run, action, self.locations)
-        self.attempts.begin(action.step.id, kind=action.step.kind, key=key, number=number, task=told, now=now)
+        step, task = action.step, tasks.step(self.run, action, self.locations)
+        self.attempts.start(step.id, kind=step.kind, key=key, number=number, task=task, now=now)
 
-    def _heed_interrupt(self) -> None:
+    def _handle_interrupt(self) -> None:
+        """Stops running steps after the first signal, kills them after the second."""
         if self.interrupt.times >= 2:
+            # safe at any moment: artifacts are published atomically, so a killed step leaves none behind
             self.attempts.kill_all()
             return
         running = self.attempts.observed().running() if self.interrupt.times else {}
-        left = [id_ for id_, attempt in running.items() if not attempt.stopping]
-        for id_ in left:
+        to_stop = [id_ for id_, attempt in running.items() if not attempt.stopping]
+        for id_ in to_stop:
             self.attempts.stop(id_)
-        if left:
-            self.display.say(f"stops {', '.join(left)}; once more ends them at once")
+        if to_stop:
+            self.display.print_line(f"stopping {', '.join(to_stop)}; press Ctrl-C once more to kill them")

@@ -1,1 +1,6 @@
-"""Reads a manifest file and tells everything that is wrong with it at once."""
+"""Manifests: from YAML to a checked SelfAlignRun, or to every problem at once.
+
+Text is parsed by `contract.strict_yaml`, limited by `document`, changed by `overrides`, validated by `loading` with
+messages from `error_messages`, and checked by the rules across fields (`cross_field`) and of the place where it runs
+(`environments`). All of it is pure.
+"""

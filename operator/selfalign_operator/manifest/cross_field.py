@@ -1,6 +1,11 @@
-"""Fields that are fine alone and impossible together. Pure; each check names the fields that it looks at."""
+"""Rules across fields: values that are valid alone and impossible together. Pure.
 
-import re
+Pydantic validators on the models could do this, but they run only once every field is valid and stop at the first
+error; a user with one typo would learn of the other problems one run at a time. Here each problem names all fields that
+it depends on, so the rules can be checked on a manifest with invalid fields, and those that depend on them are skipped.
+What the rules share with the CustomResourceDefinition is in `contract.rules`.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,33 +13,51 @@ from typing import Any
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.planning import graph
-from selfalign_stages.contract import gates
+from selfalign_stages.contract import gates, rules
 from selfalign_stages.contract.task import Problem
 
-LORA_ONLY = ("rank", "alpha", "dropout", "targets")
+LOCAL_STORE_FIELDS = {"uri", "addressing_style"}
+"""Fields of spec.artifacts that are accepted for a file:// store; addressing_style has no value that means unset."""
 
 
 @dataclass(frozen=True)
-class Clash:
-    """A problem, and every field that had a part in it."""
+class Conflict:
+    """A problem between fields.
+
+    Attributes:
+        problem: what is reported, at the field that most likely has to change.
+        fields: paths of all fields that the problem depends on, the reported one included.
+    """
 
     problem: Problem
     fields: tuple[str, ...]
 
 
-def problems(run: SelfAlignRun, *, unknown: set[str]) -> list[Problem]:
-    """All clashes in which no field is `unknown` (faulty by itself, and so replaced by a default)."""
-    return [clash.problem for clash in _all(run) if not any(_touches(field, unknown) for field in clash.fields)]
+def problems(run: SelfAlignRun, *, invalid: set[str]) -> list[Problem]:
+    """Returns the conflicts between valid fields.
+
+    Args:
+        run: the run. Fields that are invalid in the manifest have their defaults, or placeholders, in it.
+        invalid: paths of those fields; a conflict that depends on one of them, on a field within or around it, is left
+            out, because its value is not the user's.
+    """
+    return [
+        conflict.problem
+        for conflict in _conflicts(run)
+        if not any(_overlaps(field, other) for field in conflict.fields for other in invalid)
+    ]
 
 
-def _touches(field: str, unknown: set[str]) -> bool:
-    return any(f"{field}.".startswith(f"{one}.") or f"{one}.".startswith(f"{field}.") for one in unknown)
+def _overlaps(field: str, other: str) -> bool:
+    """Whether the paths are equal or one is within the other; with dots, so that `tag` is not within `ta`."""
+    return f"{field}.".startswith(f"{other}.") or f"{other}.".startswith(f"{field}.")
 
 
-def _all(run: SelfAlignRun) -> Iterator[Clash]:
+def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     stages = run.spec.stages
     yield from _base_model(run)
     yield from _training(stages.engraving, "spec.stages.engraving", run, cloning=False)
+    # a disabled stage may have any values: users switch it off without editing the rest
     if stages.cloning.enabled:
         yield from _training(stages.cloning.training, "spec.stages.cloning.training", run, cloning=True)
     yield from _suites(run)
@@ -43,90 +66,91 @@ def _all(run: SelfAlignRun) -> Iterator[Clash]:
     yield from _artifacts(run)
 
 
-def _clash(field: str, value: Any, message: str, *others: str) -> Clash:
-    return Clash(Problem(field=field, value=value, message=message), (field, *others))
+def _conflict(field: str, value: Any, message: str, *others: str) -> Conflict:
+    return Conflict(Problem(field=field, value=value, message=message), (field, *others))
 
 
-def _base_model(run: SelfAlignRun) -> Iterator[Clash]:
-    source, where = run.spec.base_model, "spec.baseModel.revision"
-    hub = source.uri.startswith("hf://")
-    if hub and not re.fullmatch(r"[0-9a-f]{40}", source.revision or ""):
-        text = (
-            "hf:// needs the 40 hexadecimal digits of a commit, because tags and branches move; "
-            "the repository's page lists its commits under Files and versions"
-        )
-        yield _clash(where, source.revision, text, "spec.baseModel.uri")
-    if not hub and source.revision is not None:
-        yield _clash(where, source.revision, "applies to hf:// alone: remove it", "spec.baseModel.uri")
+def _base_model(run: SelfAlignRun) -> Iterator[Conflict]:
+    base_model, field = run.spec.base_model, "spec.baseModel.revision"
+    from_hub = base_model.uri.startswith(rules.HUB_PREFIX)
+    if from_hub and not rules.is_commit(base_model.revision):
+        message = f"{rules.NEEDS_COMMIT}; the repository's page lists its commits under Files and versions"
+        yield _conflict(field, base_model.revision, message, "spec.baseModel.uri")
+    if not from_hub and base_model.revision is not None:
+        yield _conflict(field, base_model.revision, rules.REVISION_NEEDS_HUB, "spec.baseModel.uri")
 
 
-def _training(training: Training, where: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Clash]:
+def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Conflict]:
+    # resolved, because a preset may supply one side of a conflict and the manifest the other
     resolved = resolve(training, assistant_name=run.spec.assistant_name, cloning=cloning)
-    unit = resolved.micro_batch_size * training.nodes * training.gpus_per_node
-    if resolved.global_batch_size % unit:
-        near = max(unit, round(resolved.global_batch_size / unit) * unit)
-        text = (
-            f"not divisible by microBatchSize {resolved.micro_batch_size} x nodes {training.nodes} "
-            f"x gpusPerNode {training.gpus_per_node} = {unit}: write {near}, or another microBatchSize"
+    processes = training.nodes * training.gpus_per_node
+    unit = resolved.micro_batch_size * processes
+    if rules.batch_remainder(
+        resolved.global_batch_size, micro_batch_size=resolved.micro_batch_size, processes=processes
+    ):
+        nearest = max(unit, round(resolved.global_batch_size / unit) * unit)
+        message = (
+            f"{rules.BATCH_NOT_DIVISIBLE} ({resolved.micro_batch_size} x {training.nodes} x {training.gpus_per_node} "
+            f"= {unit}): write {nearest}, or another microBatchSize"
         )
-        others = [f"{where}.{name}" for name in ("microBatchSize", "nodes", "gpusPerNode", "preset")]
-        yield _clash(f"{where}.globalBatchSize", resolved.global_batch_size, text, *others)
+        others = [f"{path}.{name}" for name in ("microBatchSize", "nodes", "gpusPerNode", "preset")]
+        yield _conflict(f"{path}.globalBatchSize", resolved.global_batch_size, message, *others)
     if resolved.method == "full":
-        for name in LORA_ONLY:
+        for name in rules.LORA_FIELDS:
             if (value := getattr(training, name)) is not None:
-                text = "applies to method lora alone: remove it, or set method: lora"
-                yield _clash(f"{where}.{name}", value, text, f"{where}.method")
+                yield _conflict(f"{path}.{name}", value, rules.LORA_FIELDS_NEED_LORA, f"{path}.method")
 
 
-def _suites(run: SelfAlignRun) -> Iterator[Clash]:
-    seen: set[str] = set()
+def _suites(run: SelfAlignRun) -> Iterator[Conflict]:
+    # metrics and steps are named after suites, so two of one name would overwrite each other
+    names: set[str] = set()
     for index, suite in enumerate(run.spec.stages.evaluation.suites):
-        if suite.name in seen:
-            where = f"spec.stages.evaluation.suites[{index}].name"
-            yield _clash(where, suite.name, "two suites have this name: give each its own")
-        seen.add(suite.name)
+        if suite.name in names:
+            field = f"spec.stages.evaluation.suites[{index}].name"
+            yield _conflict(field, suite.name, "two suites have this name: rename one of them")
+        names.add(suite.name)
 
 
-def _gates(run: SelfAlignRun) -> Iterator[Clash]:
+def _gates(run: SelfAlignRun) -> Iterator[Conflict]:
     evaluation = run.spec.stages.evaluation
     formats = {suite.name: suite.format for suite in evaluation.suites}
     variants = tuple(graph.variant_models(run))
-    for index, text in enumerate(evaluation.gates):
-        where = f"spec.stages.evaluation.gates[{index}]"
+    for index, expression in enumerate(evaluation.gates):
+        field = f"spec.stages.evaluation.gates[{index}]"
         others = ("spec.stages.evaluation.suites", "spec.stages.cloning.enabled")
         try:
-            gate = gates.parse(text)
+            gate = gates.parse(expression)  # syntax first: names can only be checked in a valid expression
         except ValueError as error:
-            yield _clash(where, text, str(error))
+            yield _conflict(field, expression, str(error))
             continue
+        # a gate on a metric that no step computes would fail the run at its very end
         for message in gates.unknown(gate, suites=formats, variants=variants):
-            yield _clash(where, text, message, *others)
+            yield _conflict(field, expression, message, *others)
 
 
-def _image(run: SelfAlignRun) -> Iterator[Clash]:
-    image, where = run.spec.image, "spec.image"
+def _image(run: SelfAlignRun) -> Iterator[Conflict]:
+    image, path = run.spec.image, "spec.image"
     if image.variant == "cloned" and not run.spec.stages.cloning.enabled:
-        text = "cloning is disabled: set variant: engraved, or spec.stages.cloning.enabled: true"
-        yield _clash(f"{where}.variant", image.variant, text, "spec.stages.cloning.enabled")
+        message = rules.CLONED_NEEDS_CLONING
+        yield _conflict(f"{path}.variant", image.variant, message, "spec.stages.cloning.enabled")
     if "server" in image.formats and image.base is None:
-        text = "format server needs spec.image.base: the image with the server, such as vllm/vllm-openai at a digest"
-        yield _clash(f"{where}.formats", list(image.formats), text, f"{where}.base")
+        message = f"{rules.SERVER_NEEDS_BASE}, such as vllm/vllm-openai at a digest"
+        yield _conflict(f"{path}.formats", list(image.formats), message, f"{path}.base")
     if image.promote_to == image.tag:
-        text = "the same as spec.image.tag: a promoted image needs a tag of its own"
-        yield _clash(f"{where}.promoteTo", image.promote_to, text, f"{where}.tag")
+        yield _conflict(f"{path}.promoteTo", image.promote_to, rules.PROMOTE_TO_EQUALS_TAG, f"{path}.tag")
+    # only after the last slash: a registry may have a port
     if image.repository is not None and ":" in image.repository.rpartition("/")[2]:
-        text = "a repository has no tag: put it in spec.image.tag"
-        yield _clash(f"{where}.repository", image.repository, text)
+        message = "a repository has no tag: put it in spec.image.tag"
+        yield _conflict(f"{path}.repository", image.repository, message)
 
 
-def _artifacts(run: SelfAlignRun) -> Iterator[Clash]:
-    wanted, where = run.spec.artifacts, "spec.artifacts"
-    if wanted is None:
+def _artifacts(run: SelfAlignRun) -> Iterator[Conflict]:
+    artifacts, path = run.spec.artifacts, "spec.artifacts"
+    if artifacts is None:
         return
-    if wanted.sse_kms_key_id is not None and wanted.sse != "aws:kms":
-        text = "applies to sse aws:kms alone: set spec.artifacts.sse, or remove it"
-        yield _clash(f"{where}.sseKmsKeyId", wanted.sse_kms_key_id, text, f"{where}.sse")
-    for name in sorted(wanted.model_fields_set - {"uri", "addressing_style"}):
-        if wanted.uri.startswith("file://") and getattr(wanted, name) is not None:
-            alias = type(wanted).model_fields[name].alias or name
-            yield _clash(f"{where}.{alias}", None, "applies to s3:// alone: remove it", f"{where}.uri")
+    if artifacts.sse_kms_key_id is not None and artifacts.sse != rules.KMS_ENCRYPTION:
+        yield _conflict(f"{path}.sseKmsKeyId", artifacts.sse_kms_key_id, rules.KMS_KEY_NEEDS_KMS, f"{path}.sse")
+    for name in sorted(artifacts.model_fields_set - LOCAL_STORE_FIELDS):
+        if artifacts.uri.startswith("file://") and getattr(artifacts, name) is not None:
+            alias = type(artifacts).model_fields[name].alias or name
+            yield _conflict(f"{path}.{alias}", None, "applies to s3:// only: remove it", f"{path}.uri")

@@ -1,4 +1,4 @@
-"""Where a manifest is carried out matters: what a cluster refuses, and what one machine refuses or ignores. Pure.
+"""Rules of the place where a run is carried out: what a cluster rejects, what one machine rejects or ignores. Pure.
 
 One manifest serves a laptop and a cluster, so these rules cannot be part of the schema. Each environment checks its own
 before it starts anything.
@@ -12,95 +12,103 @@ from selfalign_operator.api.resources import gpus
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_stages.contract.task import Problem
 
-CREDENTIALS = "credentials come from the environment here"
+CREDENTIALS = "credentials come from the environment of the command"
+STAGES = (
+    "redTeaming",
+    "selfAlign",
+    "engraving",
+    "cloning.generation",
+    "cloning.training",
+    "evaluation",
+    "packaging",
+)
+"""Paths below spec.stages of everything that has pods of its own on a cluster."""
+CLUSTER_ONLY_OF_STAGES = {
+    "workers": "each step is one process on one machine",
+    "resources": "there are no pods on one machine",
+    "template": "there are no pods on one machine",
+    "nodes": "there is one machine; globalBatchSize is kept by accumulating gradients",
+    "gpusPerNode": "a step is one process; globalBatchSize is kept by accumulating gradients",
+}
 CLUSTER_ONLY: dict[str, str] = {
-    "spec.image.pushSecretRef": "credentials are those of docker login here",
+    "spec.image.pushSecretRef": "credentials are those of docker login",
     "spec.baseModel.secretRef": CREDENTIALS,
     "spec.artifacts.secretRef": CREDENTIALS,
-    "spec.podDefaults": "there are no pods",
-    "spec.queueName": "there is no queue",
-    "spec.ttlSecondsAfterFinished": "there are no Jobs",
-    "spec.onSpecChange": "a run here has one spec from start to end",
-    "spec.budget.gpuHours": "GPU time is not metered here; spec.budget.deadline is heeded",
-} | {
-    f"spec.stages.{stage}.{field}": reason
-    for stage in (
-        "redTeaming",
-        "selfAlign",
-        "engraving",
-        "cloning.generation",
-        "cloning.training",
-        "evaluation",
-        "packaging",
-    )
-    for field, reason in {
-        "workers": "each step is one process here",
-        "resources": "there are no pods",
-        "template": "there are no pods",
-        "nodes": "this machine is the only node; globalBatchSize is kept",
-        "gpusPerNode": "a step is one process here; globalBatchSize is kept",
-    }.items()
-}
+    "spec.podDefaults": "there are no pods on one machine",
+    "spec.queueName": "there is no Kueue on one machine",
+    "spec.ttlSecondsAfterFinished": "there are no Jobs on one machine",
+    "spec.onSpecChange": "the spec cannot change while `selfalign run` is running",
+    "spec.budget.gpuHours": "GPU time is not metered on one machine; spec.budget.deadline applies",
+} | {f"spec.stages.{stage}.{field}": reason for stage in STAGES for field, reason in CLUSTER_ONLY_OF_STAGES.items()}
+"""Fields without effect on one machine, and why. Noted, not rejected: artifacts are the same without them."""
 
 
 def problems_on_a_cluster(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[Problem]:
-    """Fields that a cluster cannot carry out.
+    """Yields the fields that a cluster cannot carry out.
 
     Args:
         run: the run.
-        pack_exists: whether the ConfigMap that spec.principles.configMapRef names exists.
+        pack_exists: whether the ConfigMap that spec.principles.configMapRef names exists. Only the operator can know.
     """
-    store, named = run.spec.artifacts, run.spec.principles.config_map_ref
+    store, pack = run.spec.artifacts, run.spec.principles.config_map_ref
     if store is None:
-        yield Problem(field="spec.artifacts", message="is missing: pods share artifacts through S3, give its uri")
+        message = "is missing: pods share artifacts through S3, set uri to s3://BUCKET/PREFIX"
+        yield Problem(field="spec.artifacts", message=message)
     elif not store.uri.startswith("s3://"):
-        text = "pods on several nodes cannot share a folder: use s3://BUCKET/PREFIX"
-        yield Problem(field="spec.artifacts.uri", value=store.uri, message=text)
+        message = "pods on several nodes cannot share a folder: use s3://BUCKET/PREFIX"
+        yield Problem(field="spec.artifacts.uri", value=store.uri, message=message)
     if run.spec.base_model.uri.startswith("file://"):
-        text = "a file:// model lies on one machine: use s3://, hf://, builtin:// or pvc://CLAIM/FOLDER"
-        yield Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=text)
+        message = "a file:// model is on one machine only: use s3://, hf://, builtin:// or pvc://CLAIM/FOLDER"
+        yield Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=message)
     if run.spec.principles.uri is not None:
-        text = "a file:// pack lies on one machine: put its files into a ConfigMap and name it in configMapRef"
-        yield Problem(field="spec.principles.uri", value=run.spec.principles.uri, message=text)
-    if named is not None and not pack_exists:
-        text = f"there is no ConfigMap {named.name} in namespace {run.metadata.namespace}: create it"
-        yield Problem(field="spec.principles.configMapRef.name", value=named.name, message=text)
-    trainings = {"engraving": run.spec.stages.engraving, "cloning.training": run.spec.stages.cloning.training}
-    for stage, training in trainings.items():
-        devices = gpus(training.resources.limits) if training.resources else 0
-        asked = {"nodes": training.nodes, "gpusPerNode": training.gpus_per_node, "GPUs in resources": devices}
-        if max(asked.values()) > 1:
-            listed = ", ".join(f"{name} {number}" for name, number in asked.items())
-            text = f"training is one process on one GPU in this release, not {listed}: write 1, or leave them out"
-            yield Problem(field=f"spec.stages.{stage}", value=asked, message=text)
+        message = "a file:// pack is on one machine only: put its files into a ConfigMap and name it in configMapRef"
+        yield Problem(field="spec.principles.uri", value=run.spec.principles.uri, message=message)
+    if pack is not None and not pack_exists:
+        message = f"there is no ConfigMap {pack.name} in namespace {run.metadata.namespace}: create it"
+        yield Problem(field="spec.principles.configMapRef.name", value=pack.name, message=message)
+    yield from _distributed_training(run)
     if run.spec.image.repository is None:
-        text = "is missing: a cluster pulls the image from a registry, give REGISTRY/PATH"
-        yield Problem(field="spec.image.repository", message=text)
+        message = "is missing: nodes pull the image from a registry, set it to REGISTRY/PATH"
+        yield Problem(field="spec.image.repository", message=message)
+
+
+def _distributed_training(run: SelfAlignRun) -> Iterator[Problem]:
+    """Trainings on more than one GPU. The fields exist for the paper's recipe; nothing implements them yet."""
+    stages = run.spec.stages
+    for stage, training in {"engraving": stages.engraving, "cloning.training": stages.cloning.training}.items():
+        # limits, not requests: Kubernetes requires both to be equal for devices
+        devices = gpus(training.resources.limits) if training.resources else 0
+        requested = {"nodes": training.nodes, "gpusPerNode": training.gpus_per_node, "GPUs in resources": devices}
+        if max(requested.values()) > 1:
+            listed = ", ".join(f"{name} {number}" for name, number in requested.items())
+            message = f"training is one process on one GPU in this release, not {listed}: set each to 1, or remove them"
+            yield Problem(field=f"spec.stages.{stage}", value=requested, message=message)
 
 
 def problems_on_one_machine(run: SelfAlignRun) -> list[Problem]:
-    """What has to be changed before this machine can do the run."""
-    found = []
+    """Returns the fields that must change before this machine can carry out the run."""
+    problems = []
     if run.spec.base_model.uri.startswith("pvc://"):
-        text = "a volume claim needs a cluster: on one machine write file://FOLDER"
-        found.append(Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=text))
-    if (reference := run.spec.principles.config_map_ref) is not None:
-        text = "a ConfigMap needs a cluster: on one machine write builtin: NAME or uri: file://FOLDER"
-        found.append(Problem(field="spec.principles.configMapRef", value=reference.name, message=text))
-    return found
+        message = "a PersistentVolumeClaim needs a cluster: on one machine use file://FOLDER"
+        problems.append(Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=message))
+    if (pack := run.spec.principles.config_map_ref) is not None:
+        message = "a ConfigMap needs a cluster: on one machine use builtin: NAME or uri: file://FOLDER"
+        problems.append(Problem(field="spec.principles.configMapRef", value=pack.name, message=message))
+    return problems
 
 
 def ignored_on_one_machine(run: SelfAlignRun) -> list[str]:
-    """One line for each field that was given and means nothing here."""
-    given = set(_given(run.spec, "spec"))
-    return [f"{path} does not apply: {why}" for path, why in CLUSTER_ONLY.items() if path in given]
+    """Returns one line, with the reason, for each field that is set and has no effect on one machine."""
+    explicit = set(_explicit_fields(run.spec, "spec"))
+    return [f"{path} does not apply: {reason}" for path, reason in CLUSTER_ONLY.items() if path in explicit]
 
 
-def _given(model: BaseModel, path: str) -> Iterator[str]:
-    """Paths of the fields that differ from their defaults."""
+def _explicit_fields(model: BaseModel, path: str) -> Iterator[str]:
+    """Paths of the fields that the manifest sets to something else than the default, at any depth."""
     for name, field in type(model).model_fields.items():
-        value, where = getattr(model, name), f"{path}.{field.alias or name}"
+        value, field_path = getattr(model, name), f"{path}.{field.alias or name}"
+        # a default that is written out changes nothing, so it deserves no note
         if name in model.model_fields_set and value != field.get_default():
-            yield where
+            yield field_path
             if isinstance(value, BaseModel):
-                yield from _given(value, where)
+                yield from _explicit_fields(value, field_path)

@@ -1,4 +1,8 @@
-"""Words pydantic's errors as problems: the field's path as it is written, the value, and what to write instead."""
+"""Words pydantic's errors for users: the path as it is written in the manifest, the value, and what to write instead.
+
+Pydantic's own messages name Python types and internal names of union members, and its locations contain parts that are
+not in the document. Users edit YAML, so locations are mapped back to the document and messages are reworded.
+"""
 
 import difflib
 import types
@@ -13,110 +17,148 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.manifest.document import join
 from selfalign_stages.contract.task import Problem
 
-Place = tuple[str | int, ...]
-LONGEST_VALUE = 200
+Location = tuple[str | int, ...]
+"""Keys and indices from the top of a document, as in pydantic's `loc`."""
+MAX_VALUE_CHARACTERS = 200
+"""Longer values are left out of a message: a user finds the field by its path."""
+SIMILARITY = 0.6
+"""Least similarity (difflib's ratio) of a did-you-mean suggestion; its own default, good for typos and wrong case."""
 
 
 def problem(error: ErrorDetails, document: Any) -> Problem:
-    """One error in our words."""
-    place = real_place(document, error["loc"])
-    missing = error["type"] == "missing"
-    return Problem(field=path(place), value=None if missing else shown(error["input"]), message=_message(error, place))
+    """Words one error.
+
+    Args:
+        error: an entry of `ValidationError.errors()`.
+        document: the document that was validated.
+    """
+    location = document_location(document, error["loc"])
+    value = None if error["type"] == "missing" else short_value(error["input"])
+    return Problem(field=field_path(location), value=value, message=_message(error, location))
 
 
 def innermost(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Without lists that are too short only because items in them are faulty."""
-    places = [error["loc"] for error in errors]
+    """Drops errors that follow from others: pydantic calls a list too short if all of its items are invalid."""
+    locations = [error["loc"] for error in errors]
     return [
         error
         for error in errors
         if error["type"] != "too_short"
-        or not any(place[: len(error["loc"])] == error["loc"] != place for place in places)
+        or not any(location[: len(error["loc"])] == error["loc"] != location for location in locations)
     ]
 
 
-def real_place(document: Any, place: Place) -> Place:
-    """`place` without what pydantic adds for members of unions; the last part may be missing from the document."""
-    here = document
-    for position, part in enumerate(place):
-        if isinstance(here, dict) and part not in here and position == len(place) - 1:
-            return place
+def document_location(document: Any, location: Location) -> Location:
+    """Maps a location of pydantic to the document.
+
+    Pydantic inserts the names of union members and validators, which the document does not contain; the location is cut
+    at the first of them.
+
+    Args:
+        document: the document that was validated.
+        location: `loc` of an error. Its last part may be missing from the document, as for a required field.
+    """
+    value = document
+    for position, part in enumerate(location):
+        if isinstance(value, dict) and part not in value and position == len(location) - 1:
+            return location
         try:
-            here = here[part]
+            value = value[part]
         except (KeyError, IndexError, TypeError):
-            return place[:position]
-    return place
+            return location[:position]
+    return location
 
 
-def path(place: Iterable[str | int]) -> str:
-    """Dotted, with indices in brackets."""
-    found = ""
-    for part in place:
-        found = join(found, part)
-    return found
+def field_path(location: Iterable[str | int]) -> str:
+    """Writes a location as a path: dots between keys, indices in brackets."""
+    path = ""
+    for part in location:
+        path = join(path, part)
+    return path
 
 
-def shown(value: Any) -> Any:
-    """The value, unless it is too long to be of help."""
-    return value if len(repr(value)) <= LONGEST_VALUE else None
+def short_value(value: Any) -> Any:
+    """Returns the value, or None if it is too long for a message."""
+    return value if len(repr(value)) <= MAX_VALUE_CHARACTERS else None
 
 
 def suggestion(wrong: str, known: Sequence[str]) -> str:
-    """A did-you-mean, or what there is."""
-    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
-    if not near:
-        lowered = {name.lower(): name for name in known}
-        match = difflib.get_close_matches(wrong.lower().replace("_", ""), list(lowered), n=1, cutoff=0.6)
-        near = [lowered[match[0]]] if match else []
-    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    """Suggests a field for an unknown one.
+
+    Args:
+        wrong: the unknown name.
+        known: the names that are allowed in its place.
+
+    Returns:
+        "did you mean X?" if one is similar, also across camelCase, snake_case and lower case; otherwise all names.
+    """
+    matches = difflib.get_close_matches(wrong, known, n=1, cutoff=SIMILARITY)
+    # second try without case and underscores, for spellings such as SEED or GPU_HOURS
+    if not matches:
+        by_lower_case = {name.lower(): name for name in known}
+        normalized = wrong.lower().replace("_", "")
+        matches = difflib.get_close_matches(normalized, list(by_lower_case), n=1, cutoff=SIMILARITY)
+        matches = [by_lower_case[match] for match in matches]
+    return f"did you mean {matches[0]}?" if matches else f"known fields: {', '.join(sorted(known))}"
 
 
-def _message(error: ErrorDetails, place: Place) -> str:
+def _message(error: ErrorDetails, location: Location) -> str:
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"unknown field: {suggestion(str(place[-1]), fields_at(place[:-1]))}"
+        return f"unknown field; {suggestion(str(location[-1]), fields_at(location[:-1]))}"
     if kind == "missing":
-        return f"required: add it (there is {_known_fields(value)})"
-    text = error["msg"]
-    for start in ("Input ", "Value ", "String ", "Tuple ", "Value error, "):
-        text = text.removeprefix(start)
-    text = text.replace(" after validation", "")
+        return f"required: add it ({_present_fields(value)})"
+    text = _without_type_words(error["msg"])
+    # the pattern itself, since a regular expression is more exact than any paraphrase and copies into tools
     if kind == "string_pattern_mismatch":
         return f"not of the form {error['ctx']['pattern']}" if "ctx" in error else text
     if kind == "literal_error" and isinstance(value, str):
+        # pydantic lists the allowed values as one text: 'a', 'b' or 'c'
         allowed = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        near = difflib.get_close_matches(value, allowed, n=1)
-        return f"{text}; did you mean {near[0]}?" if near else text
+        matches = difflib.get_close_matches(value, allowed, n=1)
+        return f"{text}; did you mean {matches[0]}?" if matches else text
     if kind in ("int_type", "float_type") and isinstance(value, str):
         return f"{text}: write it without quotes and units"
     return text
 
 
-def _known_fields(value: Any) -> str:
-    return "nothing here" if not isinstance(value, dict) or not value else f"only {', '.join(map(str, value))}"
+def _without_type_words(message: str) -> str:
+    """Strips pydantic's subject ("Input should be" becomes "should be"): the path before the message is the subject."""
+    for subject in ("Input ", "Value ", "String ", "Tuple ", "Value error, "):
+        message = message.removeprefix(subject)
+    return message.replace(" after validation", "")
 
 
-def fields_at(place: Place) -> list[str]:
-    """The fields, as written, of the mapping at a place in the manifest."""
+def _present_fields(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return "there are no fields here"
+    return f"fields here: {', '.join(map(str, value))}"
+
+
+def fields_at(location: Location) -> list[str]:
+    """Returns the names of the fields, as written in YAML, that are allowed at a location of the manifest."""
     model: Any = SelfAlignRun
-    for part in place:
-        model = _inner(model, part)
+    for part in location:
+        model = _field_model(model, part)
     return [field.alias or name for name, field in model.model_fields.items()] if _is_model(model) else []
 
 
-def _inner(model: Any, part: str | int) -> Any:
-    if _is_model(model):
-        found = [field for name, field in model.model_fields.items() if part in (field.alias, name)]
-        return _model_in(found[0].annotation) if found else None
-    return model
+def _field_model(model: Any, part: str | int) -> Any:
+    """The model of a model's field; for the index of a list, whose items' model is already known, the model itself."""
+    if not _is_model(model):
+        return model
+    for name, field in model.model_fields.items():
+        if part in (field.alias, name):
+            return _model_in(field.annotation)
+    return model if isinstance(part, int) else None
 
 
 def _model_in(annotation: Any) -> Any:
     """The model within an optional, a tuple or an annotated type."""
     if _is_model(annotation) or typing.get_origin(annotation) is None:
         return annotation
-    inner = [_model_in(part) for part in typing.get_args(annotation) if part not in (types.NoneType, Ellipsis)]
-    return next((part for part in inner if _is_model(part)), None)
+    arguments = (part for part in typing.get_args(annotation) if part not in (types.NoneType, Ellipsis))
+    return next((model for model in map(_model_in, arguments) if _is_model(model)), None)
 
 
 def _is_model(value: Any) -> bool:

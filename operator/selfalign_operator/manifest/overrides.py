@@ -1,4 +1,8 @@
-"""--set path=value: changes a parsed manifest before it is checked. Pure."""
+"""Overrides of the command line, `--set path=value`: change a parsed manifest before it is checked. Pure.
+
+Overrides act on the document and not on the model, so that a changed value is checked like a written one, with the same
+messages. The value is YAML: `7` is a number, `[a, b]` a list, `"7"` text.
+"""
 
 import re
 from typing import Any
@@ -7,15 +11,27 @@ from selfalign_stages.contract import strict_yaml
 from selfalign_stages.contract.task import Problem
 
 PART = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
+"""One part of a path: a key, or an index in brackets."""
 
 
 def apply(document: Any, override: str) -> Problem | None:
-    """Sets one value in place, creating mappings on the way; the value is read as YAML."""
+    """Sets one value.
+
+    Args:
+        document: the parsed manifest, changed in place. Missing mappings on the way are created; a list grows by one if
+            the index is its length.
+        override: PATH=VALUE, such as `spec.stages.evaluation.suites[0].name=hhh`. An empty value is empty text.
+
+    Returns:
+        What is wrong with the override, or None. A path that the manifest cannot have is not wrong here: validation
+        reports it as an unknown field.
+    """
     path, separator, text = override.partition("=")
     parts = _parts(path)
     if not separator or parts is None:
         return Problem(field="--set", value=override, message="write --set path=value, such as spec.seed=7")
     try:
+        # empty text is no YAML document, but `--set spec.image.license=` clearly means an empty string
         value = strict_yaml.parse(text or '""')
     except ValueError as error:
         return Problem(field=path, value=text, message=f"--set: {error}")
@@ -23,29 +39,32 @@ def apply(document: Any, override: str) -> Problem | None:
 
 
 def _parts(path: str) -> list[str | int] | None:
-    found = list(PART.finditer(path))
+    """Keys and indices of a path; None if it is empty or anything but dots remains between them."""
+    matches = list(PART.finditer(path))
     rest = PART.sub("", path).replace(".", "")
-    if not found or rest:
+    if not matches or rest:
         return None
-    return [int(match.group(2)) if match.group(2) is not None else match.group(1) for match in found]
+    return [int(match.group(2)) if match.group(2) is not None else match.group(1) for match in matches]
 
 
 def _put(document: Any, parts: list[str | int], value: Any, path: str) -> Problem | None:
-    here = document
+    container = document
     for position, part in enumerate(parts):
-        last = position == len(parts) - 1
+        is_last = position == len(parts) - 1
         if isinstance(part, int):
-            if not isinstance(here, list) or part > len(here) or (part == len(here) and not last):
+            # an index equal to the length appends, but nothing can be created below it
+            if not isinstance(container, list) or part > len(container) or (part == len(container) and not is_last):
                 return Problem(field=path, value=value, message=f"--set: there is no item [{part}]")
-            if last:
-                here[part : part + 1] = [value]
+            if is_last:
+                container[part : part + 1] = [value]
                 return None
-        elif not isinstance(here, dict):
-            return Problem(field=path, value=value, message=f"--set: {part!r} is looked for in what is not a mapping")
-        elif last:
-            here[part] = value
+        elif not isinstance(container, dict):
+            message = f"--set: {part!r} is below a value that is not a mapping: shorten the path"
+            return Problem(field=path, value=value, message=message)
+        elif is_last:
+            container[part] = value
             return None
-        elif here.get(part) is None:
-            here[part] = {}
-        here = here[part]
+        elif container.get(part) is None:  # absent, or written as `stages:` without a value
+            container[part] = {}
+        container = container[part]
     return None

@@ -1,4 +1,10 @@
-"""The steps of a run, before anything is known but its manifest. Pure; keys follow by contract.graph.keys."""
+"""The steps of a run and their inputs, as they follow from its manifest alone. Pure.
+
+The graph is fixed by the method (Self-Align paper, arXiv 2305.03047, section 3) and only its parameters vary, so it is
+written out here instead of being declared in a workflow language. A step names its inputs by step id; `keys` in
+contract.graph turns the graph into artifact keys once preflight has resolved the leaves. Placement, retries and budgets
+never enter parameters: changing them must not change a key.
+"""
 
 import math
 from collections.abc import Iterator
@@ -37,12 +43,12 @@ from selfalign_stages.contract.parameters import (
 )
 from selfalign_stages.contract.task import Leaf
 
-PACKS = tuple(dict.fromkeys(info.pack for info in KINDS.values() if info.pack))
-"""Leaves of the principle pack: the whole, and its parts by what reads them."""
+PACK_LEAVES = tuple(dict.fromkeys(info.pack for info in KINDS.values() if info.pack))
+"""Leaf names of the principle pack: the whole pack, and each part that a step kind reads."""
 
 
 def steps(run: SelfAlignRun) -> tuple[Step, ...]:
-    """All steps in topological order."""
+    """Returns all steps of a run in topological order."""
     return (
         Step(id="import", stage="import", kind="import", parameters=ImportParameters(), leaves=(BASE_MODEL,)),
         *_red_teaming(run),
@@ -56,36 +62,47 @@ def steps(run: SelfAlignRun) -> tuple[Step, ...]:
 
 
 def goals(run: SelfAlignRun) -> tuple[str, str]:
-    """The steps that a run is done with: its gates, and its image, pushed where it has a repository."""
+    """Returns the ids of the steps that complete a run: the gates, and the push, or the image without a repository."""
     return GATE_STEP, PUSH_STEP if run.spec.image.repository else IMAGE_STEP
 
 
 def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]:
-    """The inputs from outside the store by leaf name; a ConfigMap pack is given by the place where it is mounted."""
+    """Returns the inputs from outside the artifact store by leaf name, without digests.
+
+    Args:
+        run: the run.
+        pack_uri: file:// URI of the folder where a ConfigMap pack is mounted; unused for all other packs.
+
+    Raises:
+        ValueError: the pack is a ConfigMap and `pack_uri` is None.
+    """
     principles, source = run.spec.principles, run.spec.base_model
     pack = f"builtin://{principles.builtin}" if principles.builtin else principles.uri or pack_uri
     if pack is None:
-        raise ValueError("spec.principles.configMapRef needs a pack_uri: the place where the ConfigMap is mounted")
+        raise ValueError("spec.principles.configMapRef: pack_uri is missing, the URI where the ConfigMap is mounted")
     suites = {f"{SUITE_PREFIX}{suite.name}": Leaf(uri=suite.uri) for suite in run.spec.stages.evaluation.suites}
     return {
         BASE_MODEL: Leaf(uri=source.uri, revision=source.revision),
-        **{name: Leaf(uri=pack) for name in PACKS},
+        **{name: Leaf(uri=pack) for name in PACK_LEAVES},
         **suites,
     }
 
 
 def variant_models(run: SelfAlignRun) -> dict[Variant, str]:
-    """The step whose artifact is the model of each variant that the run evaluates."""
+    """Returns the evaluated variants, each with the id of the step that makes its model.
+
+    "base" and "prompted" share the imported model; the latter is evaluated under the principle prompt of section 3.2.
+    """
     models: dict[Variant, str] = {"base": "import", "prompted": "import", "engraved": "engraving-merge"}
     return models | ({"cloned": "cloning-merge"} if run.spec.stages.cloning.enabled else {})
 
 
 def longest_completion(run: SelfAlignRun) -> int:
-    """Most new tokens that follow the pack's prefix, for its token budget."""
+    """Returns the most new tokens that follow the pack's prompt; preflight checks both against the context window."""
     return max(run.spec.stages.self_align.max_tokens, run.spec.stages.evaluation.sampling.max_tokens)
 
 
-def _pack(kind: Kind) -> tuple[str, ...]:
+def _pack_leaves(kind: Kind) -> tuple[str, ...]:
     part = KINDS[kind].pack
     return (part,) if part else ()
 
@@ -95,55 +112,65 @@ def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
 
 
 def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
-    wanted = run.spec.stages.red_teaming
+    """Topic-guided questions and general instructions, merged into one set of prompts (paper section 3.1)."""
+    settings = run.spec.stages.red_teaming
     base = {BASE_MODEL: "import"}
-    merged = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
-    suites = _suite_leaves(run) if wanted.decontaminate else ()
-    yield _red_teaming_step("topics", _topics(wanted), inputs=base)
-    yield _red_teaming_step("questions", _questions(wanted), inputs=base | {"topics": "redteaming-topics"})
-    yield _red_teaming_step("instructions", _instructions(wanted), inputs=base)
-    yield _red_teaming_step("prompts", _prompts(wanted), inputs=merged, suites=suites)
+    sources = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
+    # Without decontamination the suites are no leaves: adding a suite then leaves the prompts' key unchanged.
+    suites = _suite_leaves(run) if settings.decontaminate else ()
+    yield _red_teaming_step("topics", _topics(settings), inputs=base)
+    yield _red_teaming_step("questions", _questions(settings), inputs=base | {"topics": "redteaming-topics"})
+    yield _red_teaming_step("instructions", _instructions(settings), inputs=base)
+    yield _red_teaming_step("prompts", _prompts(settings), inputs=sources, suites=suites)
 
 
-def _red_teaming_step(kind: Kind, settings: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
-    id_ = f"redteaming-{kind}"
+def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
     return Step(
-        id=id_, stage="redTeaming", kind=kind, parameters=settings, inputs=inputs, leaves=(*_pack(kind), *suites)
+        id=f"redteaming-{kind}",
+        stage="redTeaming",
+        kind=kind,
+        parameters=parameters,
+        inputs=inputs,
+        leaves=(*_pack_leaves(kind), *suites),
     )
 
 
-def _topics(wanted: RedTeaming) -> TopicsParameters:
+def _topics(settings: RedTeaming) -> TopicsParameters:
     return TopicsParameters(
-        topics_per_type=wanted.topics_per_type, rounds=wanted.rounds, sampling=_plain(wanted.sampling.topics)
+        topics_per_type=settings.topics_per_type, rounds=settings.rounds, sampling=_sampling(settings.sampling.topics)
     )
 
 
-def _questions(wanted: RedTeaming) -> QuestionsParameters:
+def _questions(settings: RedTeaming) -> QuestionsParameters:
     return QuestionsParameters(
-        questions_per_topic=wanted.questions_per_topic, sampling=_plain(wanted.sampling.questions)
+        questions_per_topic=settings.questions_per_topic, sampling=_sampling(settings.sampling.questions)
     )
 
 
-def _instructions(wanted: RedTeaming) -> InstructionsParameters:
+def _instructions(settings: RedTeaming) -> InstructionsParameters:
+    # The schema keeps topicGuidedShare below 1, but rounding may still leave nothing: self-instruct needs one task.
+    general_share = 1 - settings.topic_guided_share
     return InstructionsParameters(
-        instructions=max(1, math.ceil(wanted.prompts * (1 - wanted.topic_guided_share))),
-        rounds=wanted.rounds,
-        dedup_rouge_l=wanted.dedup_rouge_l,
-        sampling=_plain(wanted.sampling.instructions),
+        instructions=max(1, math.ceil(settings.prompts * general_share)),
+        rounds=settings.rounds,
+        dedup_rouge_l=settings.dedup_rouge_l,
+        sampling=_sampling(settings.sampling.instructions),
     )
 
 
-def _prompts(wanted: RedTeaming) -> PromptsParameters:
+def _prompts(settings: RedTeaming) -> PromptsParameters:
     return PromptsParameters(
-        prompts=wanted.prompts, dedup_rouge_l=wanted.dedup_rouge_l, decontaminate=wanted.decontaminate
+        prompts=settings.prompts, dedup_rouge_l=settings.dedup_rouge_l, decontaminate=settings.decontaminate
     )
 
 
-def _plain(sampling: Sampling) -> Sampling:
+def _sampling(sampling: Sampling) -> Sampling:
+    """Copies one of the API's subclasses, which differ in defaults alone, into the contract's type."""
     return Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
 
 
 def _generation(generation: Generation, assistant_name: str) -> dict[str, object]:
+    """Parameters that both kinds of answers have in common."""
     return {
         "assistant_name": assistant_name,
         "sampling": Sampling(
@@ -156,6 +183,7 @@ def _generation(generation: Generation, assistant_name: str) -> dict[str, object
 
 
 def _self_align(run: SelfAlignRun) -> Step:
+    """Principle-driven self-alignment (paper section 3.2)."""
     settings = _generation(run.spec.stages.self_align, run.spec.assistant_name)
     return Step(
         id="selfalign-answers",
@@ -163,11 +191,12 @@ def _self_align(run: SelfAlignRun) -> Step:
         kind="answers",
         parameters=AnswersParameters.model_validate(settings),
         inputs={BASE_MODEL: "import", "prompts": "redteaming-prompts"},
-        leaves=_pack("answers"),
+        leaves=_pack_leaves("answers"),
     )
 
 
 def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers: str) -> Iterator[Step]:
+    """Fine-tuning and merging. The base model is the student of both stages: cloning does not continue engraving."""
     name = run.spec.assistant_name
     yield Step(
         id=f"{stage}-train",
@@ -175,7 +204,7 @@ def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers:
         kind="train",
         parameters=resolve(training, assistant_name=name, cloning=stage == "cloning"),
         inputs={BASE_MODEL: "import", "answers": answers},
-        leaves=_pack("train"),
+        leaves=_pack_leaves("train"),
     )
     yield Step(
         id=f"{stage}-merge",
@@ -187,6 +216,7 @@ def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers:
 
 
 def _cloning(run: SelfAlignRun) -> Iterator[Step]:
+    """Verbose cloning: the engraved model answers at length, the base model is trained on it (paper section 3.4)."""
     cloning = run.spec.stages.cloning
     settings = _generation(cloning.generation, run.spec.assistant_name)
     yield Step(
@@ -195,13 +225,13 @@ def _cloning(run: SelfAlignRun) -> Iterator[Step]:
         kind="verbose-answers",
         parameters=VerboseAnswersParameters.model_validate(settings),
         inputs={"teacher": "engraving-merge", "prompts": "redteaming-prompts"},
-        leaves=_pack("verbose-answers"),
+        leaves=_pack_leaves("verbose-answers"),
     )
     yield from _tuning(run, cloning.training, stage="cloning", answers="cloning-answers")
 
 
 def _evaluation(run: SelfAlignRun) -> Iterator[Step]:
-    wanted = run.spec.stages.evaluation
+    settings = run.spec.stages.evaluation
     models = variant_models(run)
     yield from (_score(run, variant, model) for variant, model in models.items())
     yield Step(
@@ -209,27 +239,27 @@ def _evaluation(run: SelfAlignRun) -> Iterator[Step]:
         stage="evaluation",
         kind="gate",
         parameters=GateParameters(
-            gates=wanted.gates, bootstrap_samples=wanted.bootstrap_samples, confidence=wanted.confidence
+            gates=settings.gates, bootstrap_samples=settings.bootstrap_samples, confidence=settings.confidence
         ),
         inputs={variant: f"evaluation-score-{variant}" for variant in models},
     )
 
 
 def _score(run: SelfAlignRun, variant: Variant, model: str) -> Step:
-    wanted = run.spec.stages.evaluation
-    settings = ScoreParameters(
+    settings = run.spec.stages.evaluation
+    parameters = ScoreParameters(
         variant=variant,
         assistant_name=run.spec.assistant_name,
-        suites=tuple(SuiteParameters(name=suite.name, format=suite.format) for suite in wanted.suites),
-        sampling=_plain(wanted.sampling),
+        suites=tuple(SuiteParameters(name=suite.name, format=suite.format) for suite in settings.suites),
+        sampling=_sampling(settings.sampling),
     )
     return Step(
         id=f"evaluation-score-{variant}",
         stage="evaluation",
         kind="score",
-        parameters=settings,
+        parameters=parameters,
         inputs={"model": model},
-        leaves=(*_pack("score"), *_suite_leaves(run)),
+        leaves=(*_pack_leaves("score"), *_suite_leaves(run)),
     )
 
 
@@ -242,13 +272,15 @@ def _image(run: SelfAlignRun) -> Step:
         kind="image",
         parameters=ImageParameters(
             assistant_name=run.spec.assistant_name,
+            # An image needs a reference even if nothing pushes it: as in local container storage, localhost/NAME.
             repository=image.repository or f"localhost/{run.metadata.name}",
             tag=image.tag,
             variant=variant,
             model_license=image.license,
         ),
+        # The model card quotes the evaluation report and the source of the base model.
         inputs={"model": variant_models(run)[variant], "gate": GATE_STEP, BASE_MODEL: "import"},
-        leaves=_pack("image"),
+        leaves=_pack_leaves("image"),
     )
 
 

@@ -1,4 +1,9 @@
-"""What is known about a run from outside its manifest: attempts at its processes, preflight's answer, room left."""
+"""What is known about a run from outside its manifest and status: attempts at its processes, and free slots.
+
+The local runner builds an observation from its child processes, the operator from Jobs and pods. The planner reads
+nothing else, which is why this module imports neither a Kubernetes client nor `subprocess`. A "process" here is
+preflight or a step, identified by PREFLIGHT or by the step's id.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,27 +15,51 @@ from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Pr
 PREFLIGHT = "preflight"
 """Id of the process that resolves leaves; every other process id is a step's."""
 
-
-Fate = Literal["alive", "done", "crashed", "preempted"]
+PodOutcome = Literal["active", "succeeded", "crashed", "preempted"]
+"""How a pod ended. "active" is pending or running, as in a Job's status; "preempted" is every end that the step did not
+cause: preemption, drain, eviction, or exit code 75 after SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod of a Job: from when to when it held how many devices, and how it ended if it did."""
+    """One pod of a Job, reduced to what usage and preemptions are counted from.
+
+    Attributes:
+        created: creation time.
+        started: when the kubelet accepted the pod, from which on its devices are allocated; None before.
+        finished: when the stage's container ended; None while it runs.
+        devices: extended resources (GPUs) in the limits of its containers.
+        outcome: how it ended.
+    """
 
     created: datetime
-    began: datetime | None = None
-    ended: datetime | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
     devices: int = 0
-    fate: Fate = "alive"
+    outcome: PodOutcome = "active"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One process for one key, or one Job with all of its pods. It runs while `exit_code` is None.
+    """One local process for one key, or one Job with all of its pods.
 
-    `generation` is the run's when it was started, `held` tells why it cannot begin, `workers` are the pods that a Job
-    runs side by side, `exhausted` says that it has spent the step's retries itself.
+    Attributes:
+        key: the artifact's key; for preflight, the preflight key (run_state.preflight_key).
+        number: counts the attempts at this process from 1. A number is never used twice, because it is part of the
+            Job's name.
+        started: start of the process or the Job.
+        finished: its end; None while it runs.
+        exit_code: the process's exit code (contract.exits), negative for a signal; None while it runs.
+        stopping: a stop was requested (SIGTERM, or deletion of the Job) and the end is pending.
+        result: what it published; None if it failed, runs, or ended without a readable result.
+        failure: its own explanation of a failure, if it left one.
+        progress: newest progress of a running attempt.
+        job: name of its Job; None for a local process.
+        generation: the run's metadata.generation at its start; None if unknown, as for local processes.
+        workers: pods that its Job runs in parallel.
+        pods: the Job's pods that still exist. Evicted and deleted pods are missing.
+        exhausted: the Job has spent the step's retries itself (backoffLimitPerIndex).
+        pending: why a running attempt does not make progress: unschedulable, image pull, quota. None if it does.
     """
 
     key: str
@@ -51,16 +80,21 @@ class Attempt:
 
     @property
     def running(self) -> bool:
-        """Whether it may still publish something."""
+        """Whether it may still publish a result; true for pending and stopping attempts."""
         return self.exit_code is None
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One look at the world. `slots` is how many processes there is room for, None where a cluster queues them.
+    """Everything observed about one run at one moment.
 
-    `pack` is the digest of a pack that the operator can see itself: of the ConfigMap, whose content may change.
-    `problems` are those that it found without a process, `blocked` is why something that was planned could not be done.
+    Attributes:
+        attempts: attempts by process id, in any order.
+        slots: how many processes may run in parallel; None on a cluster, where the scheduler queues pods.
+        pack: digest of the principle pack if the operator reads it itself, which is a ConfigMap whose content may
+            change under the same name. None for packs that only preflight reads.
+        problems: problems that the operator detects without a process, such as a missing ConfigMap.
+        blocked: the API server's refusal of a planned Job, if it refused one.
     """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
@@ -69,12 +103,13 @@ class Observed:
     problems: tuple[Problem, ...] = ()
     blocked: Failure | None = None
 
-    def of(self, id_: str) -> tuple[Attempt, ...]:
-        """Attempts at a process, oldest first."""
+    def attempts_of(self, id_: str) -> tuple[Attempt, ...]:
+        """Returns the attempts at one process, oldest first."""
         return tuple(sorted(self.attempts.get(id_, ()), key=lambda attempt: attempt.number))
 
     def running(self) -> dict[str, Attempt]:
-        """The attempt that runs, by process id."""
+        """Returns the running attempt by process id. The plan never starts a second one beside it."""
+        # Sorted, because the order of a plan's actions must not depend on the order in which Jobs are listed.
         return {
             id_: attempt for id_, attempts in sorted(self.attempts.items()) for attempt in attempts if attempt.running
         }

@@ -1,7 +1,8 @@
-"""plan(run, observed, now): what to do next and what the status says. Called by the local runner and the operator.
+"""plan(run, observed, now): what to do next, and what the status reports. Called by the local runner and the operator.
 
-Pure and level-triggered: planning again on the same observation gives the same, and a world in which the actions
-were carried out needs none of them again.
+Pure and level-triggered: planning twice on one observation gives one plan, and once its actions are carried out the
+next plan contains none of them. A crash between two actions therefore needs no recovery, and no queue of pending
+actions has to be stored.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,12 @@ from selfalign_stages.contract.task import Problem
 
 @dataclass(frozen=True)
 class StartPreflight:
-    """Resolve the leaves, find every problem and every finished step."""
+    """Start preflight, which resolves the leaves, reports every problem and finds finished steps.
+
+    Attributes:
+        key: the preflight key that its result will be valid for.
+        attempt: number of the attempt.
+    """
 
     key: str
     attempt: int
@@ -28,7 +34,15 @@ class StartPreflight:
 
 @dataclass(frozen=True)
 class StartStep:
-    """Start one attempt at a step whose inputs exist; `leaves` are digests by leaf name."""
+    """Start one attempt at a step whose inputs exist.
+
+    Attributes:
+        step: the step.
+        key: key of the artifact that it will publish.
+        attempt: number of the attempt.
+        inputs: artifacts by input name.
+        leaves: digests by leaf name; the process refuses a leaf whose digest differs.
+    """
 
     step: Step
     key: str
@@ -39,7 +53,7 @@ class StartStep:
 
 @dataclass(frozen=True)
 class StopAttempt:
-    """Ask a running process to end; what it published stays."""
+    """Stop a running attempt at process `id` with SIGTERM. What it has published stays."""
 
     id: str
     attempt: int
@@ -47,7 +61,7 @@ class StopAttempt:
 
 @dataclass(frozen=True)
 class RemoveAttempt:
-    """Forget a process that ended; its result stays in the status."""
+    """Delete an ended attempt at process `id`, which is a Job on a cluster. Its result stays in the status."""
 
     id: str
     attempt: int
@@ -55,12 +69,20 @@ class RemoveAttempt:
 
 Action = StartPreflight | StartStep | StopAttempt | RemoveAttempt
 PREFLIGHT_RETRY = timedelta(minutes=5)
-"""Between two preflights of a run that was refused."""
+"""Between two preflights of a refused run. Frequent enough for a person who creates the missing Secret or bucket, rare
+enough that a run which stays broken costs one small pod every five minutes."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`wake` is when to plan again although nothing has happened; `over` says that nothing more will be started."""
+    """The result of planning.
+
+    Attributes:
+        actions: what to do now, stops before starts.
+        status: the status to write; it describes the observation, not the actions.
+        requeue_at: when to plan again even if nothing changes until then; None if no moment is known.
+        finished: nothing more will be started until the run is edited or preflight is repeated at `requeue_at`.
+    """
 
     actions: tuple[Action, ...]
     status: RunStatus
@@ -69,70 +91,105 @@ class Plan:
 
 
 def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
-    """The plan for a run; `run.status` is the status before: times, and results whose processes are gone."""
-    view = derive(run, observed, now)
-    due = _asked_again(run, view)
-    if settled(run, view) and not (due is not None and now >= due):
-        expiry = _expiry(run)
-        removes = _removes(observed) if expiry is not None and now >= expiry else ()
-        stops = _stops(run, view, observed, halted=True)
-        wake = min((moment for moment in (expiry, due) if moment is not None and moment > now), default=None)
-        return Plan((*stops, *removes), run.status, wake, True)
-    started = _began(run, observed, now)
-    verdict = run_phase.judge(run, view, started=started, now=now)
-    stops = _stops(run, view, observed, halted=verdict.halted)
-    begins = _starts(run, view, observed) if not verdict.halted else _asks(run, view, observed) if due else ()
-    told = status.build(run, view, verdict, started=started, now=now)
-    waits = [step.verdict.wait_until for step in view.steps.values()]
-    waits += [view.preflight.wait_until, run_phase.deadline(run, started)]
-    wake = min((moment for moment in waits if moment is not None and moment > now), default=None)
-    return Plan((*stops, *begins), told, None if verdict.halted else wake, verdict.halted)
+    """Plans the next actions for a run.
+
+    Args:
+        run: the manifest with the previous status, which supplies start times and the results of removed Jobs.
+        observed: attempts, free slots and problems.
+        now: the current time.
+    """
+    state = derive(run, observed, now)
+    preflight_due = _preflight_due(run, state)
+    if _settled(run, state) and (preflight_due is None or now < preflight_due):
+        return _plan_settled(run, state, observed, now, preflight_due=preflight_due)
+    started = _start_time(run, observed, now)
+    phase = run_phase.derive(run, state, started=started, now=now)
+    stops = _stops(run, state, observed, halted=phase.halted)
+    if not phase.halted:
+        starts = _starts(run, state, observed)
+    else:
+        starts = _repeat_preflight(run, state, observed) if preflight_due is not None else ()
+    retries_at = [step.verdict.wait_until for step in state.steps.values()]
+    requeue_at = _next_moment(now, *retries_at, state.preflight.wait_until, run_phase.deadline(run, started))
+    return Plan(
+        actions=(*stops, *starts),
+        status=status.build(run, state, phase, started=started, now=now),
+        requeue_at=None if phase.halted else requeue_at,
+        finished=phase.halted,
+    )
 
 
-def settled(run: SelfAlignRun, view: RunState) -> bool:
-    """Whether this generation has ended: nothing but an edit, or another answer of preflight, begins anything again."""
-    told = run.status
-    asked = told.preflight is not None and told.preflight.key == view.preflight_key
-    ended = told.completion_time is not None and told.observed_generation == run.metadata.generation
-    return ended and asked and not _answered_otherwise(told, view)
+def _plan_settled(
+    run: SelfAlignRun, state: RunState, observed: Observed, now: datetime, *, preflight_due: datetime | None
+) -> Plan:
+    """Plans for a generation that has ended: its status no longer changes, its Jobs are removed after the TTL."""
+    expiry = _expiry(run)
+    removals = _removals(observed) if expiry is not None and now >= expiry else ()
+    stops = _stops(run, state, observed, halted=True)
+    return Plan(
+        actions=(*stops, *removals),
+        status=run.status,
+        requeue_at=_next_moment(now, expiry, preflight_due),
+        finished=True,
+    )
 
 
-def _answered_otherwise(told: RunStatus, view: RunState) -> bool:
-    """Whether preflight says something else by now than the status that refused the run."""
-    if view.answer is None:
+def _next_moment(now: datetime, *moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)
+
+
+def _settled(run: SelfAlignRun, state: RunState) -> bool:
+    """Whether this generation has ended, so that only an edit or a different preflight result restarts the run."""
+    recorded = run.status
+    preflight_current = recorded.preflight is not None and recorded.preflight.key == state.preflight_key
+    ended = recorded.completion_time is not None and recorded.observed_generation == run.metadata.generation
+    return ended and preflight_current and not _preflight_result_changed(recorded, state)
+
+
+def _preflight_result_changed(recorded: RunStatus, state: RunState) -> bool:
+    """Whether a repeated preflight came to another result than the one that refused the run."""
+    if state.preflight_result is None:
         return False
-    if view.answer.problems:
-        return _written(truncation.problems(view.answer.problems)) != _written(told.problems)
-    accepted = told.condition("Accepted")
+    problems = state.preflight_result.problems
+    if problems:
+        return _serialised(truncation.problems(problems)) != _serialised(recorded.problems)
+    accepted = recorded.condition("Accepted")
     return accepted is not None and accepted.status == "False"
 
 
-def _written(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
-    """As a status has them: a tuple comes back from an API server as a list."""
+def _serialised(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
+    """Problems as JSON values. `Problem.value` may be a tuple, which the API server returns as a list."""
     return [problem.to_dict() for problem in problems]
 
 
-def _asked_again(run: SelfAlignRun, view: RunState) -> datetime | None:
-    """When preflight is due again of a run that was refused, or whose preflight failed; None for all others.
+def _preflight_due(run: SelfAlignRun, state: RunState) -> datetime | None:
+    """When to repeat the preflight of a run that it refused, or in which it failed; None for all other runs.
 
-    A bucket or a Secret may be there by then, or a service that was down.
+    The missing bucket or Secret may have been created, or the unavailable service may have recovered, without any
+    event that the operator watches.
     """
-    ended, accepted = run.status.completion_time, run.status.condition("Accepted")
-    refused = accepted is not None and accepted.status == "False" and not run.spec.suspend
-    return ended + PREFLIGHT_RETRY if refused and ended is not None and settled(run, view) else None
+    ended = run.status.completion_time
+    return ended + PREFLIGHT_RETRY if ended is not None and _refused(run) and _settled(run, state) else None
 
 
-def _asks(run: SelfAlignRun, view: RunState, observed: Observed) -> tuple[Action, ...]:
-    """Asks preflight again; what it said before is kept until it answers."""
+def _refused(run: SelfAlignRun) -> bool:
+    """Whether the recorded status refuses the run, and the run is not suspended."""
+    accepted = run.status.condition("Accepted")
+    return accepted is not None and accepted.status == "False" and not run.spec.suspend
+
+
+def _repeat_preflight(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Action, ...]:
+    """Repeats preflight in place of its old Job. The recorded result stays in the status until the new one exists."""
+    # Problems that the operator detects itself would refuse the run whatever the process reports.
     if observed.problems or PREFLIGHT in observed.running():
         return ()
-    told = run.status.preflight
-    old = (RemoveAttempt(PREFLIGHT, attempt.number) for attempt in observed.of(PREFLIGHT) if attempt.job is not None)
-    return (*old, StartPreflight(view.preflight_key, _next_attempt(observed, PREFLIGHT, told.attempt if told else 0)))
+    attempts = observed.attempts_of(PREFLIGHT)
+    removals = (RemoveAttempt(PREFLIGHT, attempt.number) for attempt in attempts if attempt.job is not None)
+    return (*removals, _start_preflight(run, state, observed))
 
 
-def _began(run: SelfAlignRun, observed: Observed, now: datetime) -> datetime:
-    """When this run began: an edit after its end begins it anew."""
+def _start_time(run: SelfAlignRun, observed: Observed, now: datetime) -> datetime:
+    """When this run began; an edit after its end restarts the clock, and with it the deadline."""
     if run.status.completion_time is not None:
         return now
     starts = [attempt.started for attempts in observed.attempts.values() for attempt in attempts]
@@ -140,12 +197,12 @@ def _began(run: SelfAlignRun, observed: Observed, now: datetime) -> datetime:
 
 
 def _expiry(run: SelfAlignRun) -> datetime | None:
-    """When the processes of a run that has ended are no longer kept for people to look at."""
-    ended, seconds = run.status.completion_time, run.spec.ttl_seconds_after_finished
-    return ended + timedelta(seconds=seconds) if ended is not None and seconds is not None else None
+    """When spec.ttlSecondsAfterFinished is over; None while the run has not ended, or without a TTL."""
+    ended, ttl_seconds = run.status.completion_time, run.spec.ttl_seconds_after_finished
+    return ended + timedelta(seconds=ttl_seconds) if ended is not None and ttl_seconds is not None else None
 
 
-def _removes(observed: Observed) -> tuple[RemoveAttempt, ...]:
+def _removals(observed: Observed) -> tuple[RemoveAttempt, ...]:
     return tuple(
         RemoveAttempt(id_, attempt.number)
         for id_, attempts in sorted(observed.attempts.items())
@@ -154,54 +211,64 @@ def _removes(observed: Observed) -> tuple[RemoveAttempt, ...]:
     )
 
 
-def _stops(run: SelfAlignRun, view: RunState, observed: Observed, *, halted: bool) -> tuple[StopAttempt, ...]:
-    wanted = {PREFLIGHT: view.preflight_key} | {
-        id_: step.key for id_, step in view.steps.items() if step.needed and step.key is not None
+def _stops(run: SelfAlignRun, state: RunState, observed: Observed, *, halted: bool) -> tuple[StopAttempt, ...]:
+    """Stops what is halted, works for a key that is no longer needed, or is outdated by spec.onSpecChange."""
+    current_keys = {PREFLIGHT: state.preflight_key} | {
+        id_: step.key for id_, step in state.steps.items() if step.needed and step.key is not None
     }
     return tuple(
         StopAttempt(id_, attempt.number)
         for id_, attempt in observed.running().items()
         if not attempt.stopping
-        and ((halted and not _asking(run, id_)) or wanted.get(id_) != attempt.key or _outdated(run, attempt))
+        and (
+            (halted and not _is_repeated_preflight(run, id_))
+            or current_keys.get(id_) != attempt.key
+            or _outdated(run, attempt)
+        )
     )
 
 
-def _asking(run: SelfAlignRun, id_: str) -> bool:
-    """Whether it is the preflight of a run that was refused before, asked again."""
-    accepted = run.status.condition("Accepted")
-    return id_ == PREFLIGHT and accepted is not None and accepted.status == "False" and not run.spec.suspend
+def _is_repeated_preflight(run: SelfAlignRun, id_: str) -> bool:
+    """Whether it is the repeated preflight of a refused run, the only process that a halted run may have."""
+    return id_ == PREFLIGHT and _refused(run)
 
 
 def _outdated(run: SelfAlignRun, attempt: Attempt) -> bool:
-    """Whether an edit is to stop even what still fits."""
+    """Whether onSpecChange: Restart stops an attempt of an earlier generation although its key is still needed."""
     return run.spec.on_spec_change == "Restart" and attempt.generation not in (None, run.metadata.generation)
 
 
-def _starts(run: SelfAlignRun, view: RunState, observed: Observed) -> tuple[Action, ...]:
+def _starts(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Action, ...]:
     running = observed.running()
-    if view.answer is None:
-        if PREFLIGHT in running or view.preflight.state not in ("new", "retry"):
+    if state.preflight_result is None:
+        if PREFLIGHT in running or state.preflight.state not in ("new", "retry"):
             return ()
-        told = run.status.preflight
-        return (StartPreflight(view.preflight_key, _next_attempt(observed, PREFLIGHT, told.attempt if told else 0)),)
-    ready = [step for id_, step in view.steps.items() if id_ not in running and view.startable(step)]
-    room = len(ready) if observed.slots is None else max(observed.slots - len(running), 0)
-    return tuple(_start(run, view, observed, step.step) for step in ready[:room])
+        return (_start_preflight(run, state, observed),)
+    # A running attempt for an old key blocks its step: two processes of one step would share a scratch folder.
+    ready = [step for id_, step in state.steps.items() if id_ not in running and state.startable(step)]
+    free_slots = len(ready) if observed.slots is None else max(observed.slots - len(running), 0)
+    return tuple(_start_step(run, state, observed, step.step) for step in ready[:free_slots])
 
 
-def _start(run: SelfAlignRun, view: RunState, observed: Observed, step: Step) -> StartStep:
-    sources = {name: view.steps[source] for name, source in step.inputs.items()}
-    key, told = view.steps[step.id].key, run.status.steps.get(step.id)
-    assert key is not None and view.answer is not None, "only steps with a key are startable"
+def _start_preflight(run: SelfAlignRun, state: RunState, observed: Observed) -> StartPreflight:
+    recorded = run.status.preflight
+    number = _next_attempt(observed, PREFLIGHT, recorded.attempt if recorded else 0)
+    return StartPreflight(state.preflight_key, number)
+
+
+def _start_step(run: SelfAlignRun, state: RunState, observed: Observed, step: Step) -> StartStep:
+    sources = {name: state.steps[source] for name, source in step.inputs.items()}
+    key, recorded = state.steps[step.id].key, run.status.steps.get(step.id)
+    assert key is not None and state.preflight_result is not None, "only steps with a key are startable"
     return StartStep(
         step=step,
         key=key,
-        attempt=_next_attempt(observed, step.id, told.attempt if told else 0),
+        attempt=_next_attempt(observed, step.id, recorded.attempt if recorded else 0),
         inputs={name: ArtifactRef(kind=source.step.kind, key=source.key or "") for name, source in sources.items()},
-        leaves={name: view.answer.leaves[name] for name in step.leaves},
+        leaves={name: state.preflight_result.leaves[name] for name in step.leaves},
     )
 
 
-def _next_attempt(observed: Observed, id_: str, told: int) -> int:
-    """One more than was ever seen: a Job that is gone lives on in the status, and its name is not used again."""
-    return max([told, *(attempt.number for attempt in observed.of(id_))]) + 1
+def _next_attempt(observed: Observed, id_: str, recorded: int) -> int:
+    """One more than every observed or recorded number: a Job that was deleted by hand must not lend its name."""
+    return max([recorded, *(attempt.number for attempt in observed.attempts_of(id_))]) + 1

@@ -1,4 +1,9 @@
-"""What a run's status remembers, so that a step is done once even when the Job that did it is gone. Pure."""
+"""Reads back from a run's status what was already done. Pure.
+
+Jobs are removed: by spec.ttlSecondsAfterFinished, by a person, or by a repeated preflight. Results that existed in
+Jobs alone would be lost with them, and every step would run a second time. The status is therefore read as a record
+beside the observed attempts.
+"""
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus, StepStatus
@@ -7,20 +12,29 @@ from selfalign_stages.contract.task import PreflightResult, Result
 
 
 def preflight_result(run: SelfAlignRun, key: str) -> PreflightResult | None:
-    """Preflight's answer for a key, if the status holds one; a refusal holds for its own generation alone."""
-    status, asked = run.status, run.status.preflight
-    if asked is None or asked.key != key:
+    """Returns the preflight result that the status records for a preflight key.
+
+    Args:
+        run: the run, with its status.
+        key: the current preflight key (run_state.preflight_key).
+
+    Returns:
+        Leaf digests with warnings, or problems. None if the status records another key, or a refusal of an earlier
+        generation: an edit repeats preflight, because what was missing may exist by then.
+    """
+    status, preflight = run.status, run.status.preflight
+    if preflight is None or preflight.key != key:
         return None
     if status.problems:
-        same = status.observed_generation == run.metadata.generation
-        return PreflightResult(leaves=asked.leaves, problems=status.problems) if same else None
-    return PreflightResult(leaves=asked.leaves, warnings=status.warnings) if asked.leaves else None
+        same_generation = status.observed_generation == run.metadata.generation
+        return PreflightResult(leaves=preflight.leaves, problems=status.problems) if same_generation else None
+    return PreflightResult(leaves=preflight.leaves, warnings=status.warnings) if preflight.leaves else None
 
 
 def step_results(status: RunStatus) -> dict[str, Result]:
-    """Results of the steps that succeeded, by step id."""
-    done = (step for step in status.steps.values() if step.state == "Succeeded")
-    return {step.name: found for step in done if (found := _result(status, step)) is not None}
+    """Returns the recorded results of succeeded steps by step id, for whatever key the status records."""
+    succeeded = (step for step in status.steps.values() if step.state == "Succeeded")
+    return {step.name: result for step in succeeded if (result := _result(status, step)) is not None}
 
 
 def _result(status: RunStatus, step: StepStatus) -> Result | None:
@@ -38,10 +52,10 @@ def _result(status: RunStatus, step: StepStatus) -> Result | None:
 
 
 def _metrics(status: RunStatus, step: StepStatus) -> dict[str, float | int | str | bool]:
-    """Those that the plan and the status need again."""
+    """Restores the metrics that the status keeps outside `stages`; all other metrics stay in the store."""
     if step.kind == "gate" and status.evaluation is not None:
-        told = status.evaluation
-        return {"passed": told.passed, "failedGates": told.failed_gates, **told.metrics}
+        evaluation = status.evaluation
+        return {"passed": evaluation.passed, "failedGates": evaluation.failed_gates, **evaluation.metrics}
     if step.kind in ("image", "push") and status.image is not None:
         image = status.image
         return {"image": image.reference, "digest": image.digest, "size": image.size or 0}

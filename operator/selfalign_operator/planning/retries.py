@@ -1,4 +1,9 @@
-"""Judges the attempts at one process by their exit codes: done, running, to be tried (again), or failed for good."""
+"""Judges the attempts at one process by their exit codes: done, running, to be retried, or failed for good.
+
+The rules are those of contract.exits: 42 to 44 are final, 75 (SIGTERM) is retried at once and counted against
+spec.retries.preemptions, everything else is a crash, retried with exponential backoff and counted against
+spec.retries.perStage. Pure: a retry is a moment in the future, so nothing is lost when the operator restarts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +20,24 @@ FINAL_REASONS = {
     ExitCode.ACCESS_DENIED: "AccessDenied",
     ExitCode.DOES_NOT_FIT: "DoesNotFit",
 }
-HARMLESS = (ExitCode.PUBLISHED, ExitCode.INTERRUPTED)
+"""Condition reason of a final exit code, for a process that left no failure of its own."""
+NOT_CRASHES = (ExitCode.PUBLISHED, ExitCode.INTERRUPTED)
 CRASH_DELAY, UNAVAILABLE_DELAY, LONGEST_DELAY = 1.0, 10.0, 300.0
-"""Seconds before the first retry, doubled for each further one."""
+"""Backoff in seconds: before the first retry of a crash, before the first retry of an unavailable service (which needs
+longer to recover than a process to restart), and the upper bound of both. Each further retry doubles the delay."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to make of a process. `wait_until` is set while a retry is held back, `setback` from a crash until the end
-    of the next attempt.
+    """What the attempts at one process amount to.
+
+    Attributes:
+        state: "new" without attempts; "waiting" until `wait_until`; "retry" when the next attempt may start now;
+            "done" and "failed" are final for this key and generation.
+        last: the newest attempt, None if there is none.
+        wait_until: end of the backoff, set in state "waiting" only.
+        failure: why the process failed for good, set in state "failed" only.
+        retry_cause: why the process is retried, set from a crash until the end of the next attempt.
     """
 
     state: Literal["new", "running", "waiting", "retry", "done", "failed"]
@@ -34,56 +48,73 @@ class Verdict:
 
 
 def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops: int = 0) -> Verdict:
-    """The verdict on the attempts for one key, oldest first; `stops` of them all were not the step's own."""
+    """Judges the attempts at one process.
+
+    Args:
+        attempts: the attempts for its current key, oldest first.
+        retries: spec.retries.
+        now: the current time, compared with the end of the backoff.
+        stops: how often the process was preempted or evicted so far, over all of its attempts (usage.preemptions).
+    """
     if not attempts:
         return Verdict("new")
     last = attempts[-1]
     if last.running:
-        return _after_preemption(stops, last, retries) or Verdict(
-            "running", last, retry_cause=_retry_cause(attempts[:-1])
-        )
+        cause = _retry_cause(attempts[:-1])
+        return _too_many_preemptions(stops, last, retries) or Verdict("running", last, retry_cause=cause)
     if last.exit_code == ExitCode.PUBLISHED and last.result is not None:
         return Verdict("done", last)
     if last.exit_code in FINAL_CODES:
         return Verdict("failed", last, failure=explain(last))
     if last.exit_code == ExitCode.INTERRUPTED:
-        return _after_preemption(stops, last, retries) or Verdict("retry", last)
+        return _too_many_preemptions(stops, last, retries) or Verdict("retry", last)
     return _after_crash(attempts, last, retries, now)
 
 
 def explain(attempt: Attempt) -> Failure:
-    """Why an attempt ended, in its own words where it left any."""
+    """Returns why an attempt failed: its own failure message if it left one, else one derived from the exit code."""
     if attempt.failure is not None:
         return attempt.failure
     code = attempt.exit_code if attempt.exit_code is not None else 0
     if code in FINAL_CODES:
-        return Failure(reason=FINAL_REASONS[ExitCode(code)], message=f"exit code {code} without a message: see its log")
+        reason = FINAL_REASONS[ExitCode(code)]
+        return Failure(reason=reason, message=f"exit code {code} without a failure message: read its log")
     if code == ExitCode.PUBLISHED:
-        return Failure(reason="NoResult", message="ended well but left no result: see its log")
+        return Failure(reason="NoResult", message="exit code 0 without a result: read its log")
     if code < 0:
-        return Failure(reason="Killed", message=f"killed by signal {-code} (9 is often a lack of memory): see its log")
-    return Failure(reason="Crash", message=f"exit code {code} without a message: see its log")
+        return Failure(
+            reason="Killed", message=f"killed by signal {-code} (9 usually means out of memory): read its log"
+        )
+    return Failure(reason="Crash", message=f"exit code {code} without a failure message: read its log")
 
 
-def _after_preemption(stops: int, last: Attempt, retries: Retries) -> Verdict | None:
+def _too_many_preemptions(stops: int, last: Attempt, retries: Retries) -> Verdict | None:
     if stops <= retries.preemptions:
         return None
-    message = f"stopped {stops} times, spec.retries.preemptions allows {retries.preemptions}: raise it to go on"
+    message = f"interrupted {stops} times, spec.retries.preemptions allows {retries.preemptions}: raise it to continue"
     return Verdict("failed", last, failure=Failure(reason="TooManyPreemptions", message=message))
 
 
 def _after_crash(attempts: Sequence[Attempt], last: Attempt, retries: Retries, now: datetime) -> Verdict:
-    crashes = sum(attempt.exit_code not in HARMLESS or attempt.result is None for attempt in attempts)
+    crashes = sum(map(_is_crash, attempts))
+    # An Indexed Job retries each worker itself (backoffLimitPerIndex); retrying the Job would multiply both limits.
     if crashes > retries.per_stage or last.exhausted:
         return Verdict("failed", last, failure=explain(last))
-    first = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
-    delay = min(first * 2 ** (crashes - 1), LONGEST_DELAY)
-    ready = (last.finished or last.started) + timedelta(seconds=delay)
-    if ready <= now:
+    first_delay = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
+    delay = min(first_delay * 2 ** (crashes - 1), LONGEST_DELAY)
+    retry_at = (last.finished or last.started) + timedelta(seconds=delay)
+    if retry_at <= now:
         return Verdict("retry", last, retry_cause=explain(last))
-    return Verdict("waiting", last, wait_until=ready, retry_cause=explain(last))
+    return Verdict("waiting", last, wait_until=retry_at, retry_cause=explain(last))
 
 
-def _retry_cause(before: Sequence[Attempt]) -> Failure | None:
-    crashed = [attempt for attempt in before if attempt.exit_code not in (None, *HARMLESS)]
+def _is_crash(attempt: Attempt) -> bool:
+    """Whether an attempt counts against spec.retries.perStage. An interruption never does."""
+    if attempt.exit_code == ExitCode.PUBLISHED:
+        return attempt.result is None
+    return attempt.exit_code not in NOT_CRASHES
+
+
+def _retry_cause(earlier: Sequence[Attempt]) -> Failure | None:
+    crashed = [attempt for attempt in earlier if attempt.exit_code not in (None, *NOT_CRASHES)]
     return explain(crashed[-1]) if crashed else None

@@ -1,5 +1,10 @@
-"""Where a run stands as a whole: preparing, working, suspended, failed or ready, with a reason a person can act on."""
+"""Derives where a run stands as a whole, with a reason and a message that name the remedy. Pure.
 
+Several things can be true at once: a step crashed while the deadline passed and the run was suspended. `derive` reports
+the most final one, so that the conditions do not alternate between reasons from one reconciliation to the next.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -7,135 +12,160 @@ from typing import Literal
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.values import seconds
 from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.planning.retries import Verdict
 from selfalign_operator.planning.run_state import RunState
 from selfalign_stages.contract.graph import GATE_STEP, PUSH_STEP
 
-Truth = Literal["True", "False", "Unknown"]
-"""Of a condition."""
+ConditionStatus = Literal["True", "False", "Unknown"]
+"""Values of a condition's `status` field (meta/v1 ConditionStatus)."""
 
 
 @dataclass(frozen=True)
 class RunPhase:
-    """`state` decides the conditions; in all but the first two nothing may run. `accepted` is preflight's answer."""
+    """Where a run stands.
+
+    Attributes:
+        state: decides the conditions. Processes run in "preparing" and "working" only; "refused" is preflight's or the
+            schema's refusal of the spec, "failed" is any other final failure of this generation.
+        reason: CamelCase reason of the conditions.
+        message: what happened and what to do about it.
+        accepted: status of the condition Accepted, which is preflight's result.
+    """
 
     state: Literal["preparing", "working", "suspended", "refused", "failed", "ready"]
     reason: str
     message: str = ""
-    accepted: Truth = "Unknown"
+    accepted: ConditionStatus = "Unknown"
 
     @property
     def halted(self) -> bool:
-        """Whether what runs is to be stopped."""
+        """Whether running processes are to be stopped and none started."""
         return self.state not in ("preparing", "working")
 
 
-def judge(run: SelfAlignRun, view: RunState, *, started: datetime, now: datetime) -> RunPhase:
-    """The first thing that holds, most final first."""
-    first = (
-        _ready(view)
-        or _refused(view)
-        or _failed(view)
-        or _gates(view)
+def derive(run: SelfAlignRun, state: RunState, *, started: datetime, now: datetime) -> RunPhase:
+    """Derives the phase of a run.
+
+    Args:
+        run: the run, for spec.suspend and spec.budget.
+        state: the state of its steps.
+        started: when this run began, from which its deadline counts.
+        now: the current time.
+    """
+    # Most final first: a complete run stays ready even if it is suspended or its deadline passes afterwards.
+    phase = (
+        _ready(state)
+        or _refused(state)
+        or _step_failed(state)
+        or _gate_failed(state)
         or _suspended(run)
-        or _overdue(run, started, now)
-        or _overspent(run, view)
-        or _held(view)
-        or _set_back(view)
-        or _going(view)
+        or _deadline_exceeded(run, started, now)
+        or _gpu_budget_exceeded(run, state)
+        or _pending(state)
+        or _retrying(state)
+        or _in_progress(state)
     )
-    return replace(first, accepted=_accepted(view))
-
-
-def _accepted(view: RunState) -> Truth:
-    if view.preflight.failure is not None or (view.answer is not None and view.answer.problems):
-        return "False"
-    return "True" if view.answer is not None else "Unknown"
+    return replace(phase, accepted=_accepted(state))
 
 
 def deadline(run: SelfAlignRun, started: datetime) -> datetime | None:
-    """When the run has to be done."""
+    """Returns when the run must be complete; None without spec.budget.deadline."""
     limit = run.spec.budget.deadline
     return started + timedelta(seconds=seconds(limit)) if limit else None
 
 
-def _ready(view: RunState) -> RunPhase | None:
-    if not view.complete:
+def _accepted(state: RunState) -> ConditionStatus:
+    result = state.preflight_result
+    if state.preflight.failure is not None or (result is not None and result.problems):
+        return "False"
+    return "True" if result is not None else "Unknown"
+
+
+def _ready(state: RunState) -> RunPhase | None:
+    if not state.complete:
         return None
-    if PUSH_STEP in view.steps:
-        return RunPhase("ready", "ImagePushed", "all gates passed and the registry has the image")
-    return RunPhase("ready", "ImagePacked", "all gates passed and the image is packed")
+    if PUSH_STEP in state.steps:
+        return RunPhase("ready", "ImagePushed", "all gates passed, the image is in the registry")
+    return RunPhase("ready", "ImagePacked", "all gates passed, the image is packed in the artifact store")
 
 
-def _refused(view: RunState) -> RunPhase | None:
-    if view.preflight.failure is not None:
-        failure = view.preflight.failure
+def _refused(state: RunState) -> RunPhase | None:
+    if state.preflight.failure is not None:
+        failure = state.preflight.failure
         return RunPhase("failed", failure.reason, f"preflight: {failure.message}")
-    if view.answer is None or not view.answer.problems:
+    if state.preflight_result is None or not state.preflight_result.problems:
         return None
-    return RunPhase("refused", "PreflightFailed", "\n".join(problem.line for problem in view.answer.problems))
+    lines = (problem.line for problem in state.preflight_result.problems)
+    return RunPhase("refused", "PreflightFailed", "\n".join(lines))
 
 
-def _failed(view: RunState) -> RunPhase | None:
-    for id_, step in view.steps.items():
+def _step_failed(state: RunState) -> RunPhase | None:
+    for id_, step in state.steps.items():
         if step.needed and step.verdict.failure is not None:
             return RunPhase("failed", step.verdict.failure.reason, f"{id_}: {step.verdict.failure.message}")
     return None
 
 
-def _gates(view: RunState) -> RunPhase | None:
-    gate = view.steps[GATE_STEP].result
+def _gate_failed(state: RunState) -> RunPhase | None:
+    gate = state.steps[GATE_STEP].result
     if gate is None or gate.metrics.get("passed") is True:
         return None
     failed = gate.metrics.get("failedGates", "")
-    return RunPhase("failed", "GateFailed", f"evaluation-gate: not passed: {failed}; nothing was packaged")
+    text = f"{GATE_STEP}: gates not passed: {failed}. No image was built; the measured values are in status.evaluation"
+    return RunPhase("failed", "GateFailed", text)
 
 
 def _suspended(run: SelfAlignRun) -> RunPhase | None:
     return RunPhase("suspended", "Suspended", "spec.suspend is true") if run.spec.suspend else None
 
 
-def _overdue(run: SelfAlignRun, started: datetime, now: datetime) -> RunPhase | None:
+def _deadline_exceeded(run: SelfAlignRun, started: datetime, now: datetime) -> RunPhase | None:
     limit = deadline(run, started)
     if limit is None or now < limit:
         return None
-    text = f"not done within spec.budget.deadline ({run.spec.budget.deadline}); raise it to go on from what exists"
+    allowed = f"spec.budget.deadline ({run.spec.budget.deadline})"
+    text = f"not complete within {allowed}: raise it to continue from the published artifacts"
     return RunPhase("failed", "DeadlineExceeded", text)
 
 
-def _overspent(run: SelfAlignRun, view: RunState) -> RunPhase | None:
-    limit, used = run.spec.budget.gpu_hours, view.usage.gpu_seconds / 3600 if view.usage else 0
+def _gpu_budget_exceeded(run: SelfAlignRun, state: RunState) -> RunPhase | None:
+    limit, used = run.spec.budget.gpu_hours, state.usage.gpu_seconds / 3600 if state.usage else 0
     if limit is None or used < limit:
         return None
-    text = f"{used:.2f} GPU hours were used, spec.budget.gpuHours allows {limit:g}; raise it to go on from what exists"
+    text = (
+        f"{used:.2f} GPU hours used, spec.budget.gpuHours allows {limit:g}: "
+        "raise it to continue from the published artifacts"
+    )
     return RunPhase("failed", "GpuBudgetExceeded", text)
 
 
-def _held(view: RunState) -> RunPhase | None:
-    """What keeps a process from starting, or a started one from running: no room, no image, no quota."""
-    if view.blocked is not None:
-        return RunPhase(_going(view).state, view.blocked.reason, view.blocked.message)
-    verdicts = {PREFLIGHT: view.preflight} | {id_: step.verdict for id_, step in view.steps.items()}
-    for id_, verdict in verdicts.items():
+def _pending(state: RunState) -> RunPhase | None:
+    """What keeps a Job from being created, or a created one from running: admission, quota, scheduling, image pull."""
+    if state.blocked is not None:
+        return RunPhase(_in_progress(state).state, state.blocked.reason, state.blocked.message)
+    for id_, verdict in _verdicts(state, only_needed=False).items():
         last = verdict.last
         if last is not None and last.running and last.pending is not None:
-            state = _going(view).state
-            return RunPhase(state, last.pending.reason, f"{id_}: {last.pending.message}")
+            return RunPhase(_in_progress(state).state, last.pending.reason, f"{id_}: {last.pending.message}")
     return None
 
 
-def _set_back(view: RunState) -> RunPhase | None:
-    """Why a process is tried again, until the next attempt ends."""
-    verdicts = {PREFLIGHT: view.preflight} | {id_: step.verdict for id_, step in view.steps.items() if step.needed}
-    for id_, verdict in verdicts.items():
+def _retrying(state: RunState) -> RunPhase | None:
+    """Why a process is retried, reported until the next attempt ends."""
+    for id_, verdict in _verdicts(state, only_needed=True).items():
         if verdict.retry_cause is not None:
-            return RunPhase(
-                _going(view).state, "Retrying", f"{id_} is tried again after: {verdict.retry_cause.message}"
-            )
+            text = f"{id_}: retrying after: {verdict.retry_cause.message}"
+            return RunPhase(_in_progress(state).state, "Retrying", text)
     return None
 
 
-def _going(view: RunState) -> RunPhase:
-    if view.answer is None:
-        return RunPhase("preparing", "Preflight", "resolves inputs and looks for finished steps")
-    stage = next((step.step.stage for step in view.steps.values() if step.needed and not step.done), "packaging")
+def _verdicts(state: RunState, *, only_needed: bool) -> Mapping[str, Verdict]:
+    steps = {id_: step.verdict for id_, step in state.steps.items() if step.needed or not only_needed}
+    return {PREFLIGHT: state.preflight} | steps
+
+
+def _in_progress(state: RunState) -> RunPhase:
+    if state.preflight_result is None:
+        return RunPhase("preparing", "Preflight", "resolving inputs and searching the store for finished steps")
+    stage = next((step.step.stage for step in state.steps.values() if step.needed and not step.done), "packaging")
     return RunPhase("working", stage[0].upper() + stage[1:])

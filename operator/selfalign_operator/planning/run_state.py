@@ -1,6 +1,11 @@
-"""The state of every step of a run, derived from its manifest and one observation."""
+"""Derives the state of a run and of each of its steps from manifest, status and one observation. Pure.
 
-from collections.abc import Iterable, Mapping
+A step's state is derived in full at every reconciliation instead of being advanced from event to event: events are lost
+when the operator restarts, and a derived state cannot contradict the Jobs that exist. Three sources show that a step is
+done, in this order: an observed attempt, preflight's search of the store, and the status.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,12 +16,22 @@ from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.retries import Verdict, judge
 from selfalign_stages.contract.graph import GATE_STEP, Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
-from selfalign_stages.contract.task import Failure, PreflightResult, Result
+from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
 
 
 @dataclass(frozen=True)
 class StepState:
-    """One step: `result` once its artifact is known to exist, `needed` while something waits for it."""
+    """One step of a run.
+
+    Attributes:
+        step: the step, from the graph.
+        key: key of its artifact; None until preflight has accepted the run, since keys include leaf digests.
+        verdict: what its attempts for this key amount to.
+        result: its result once the artifact is known to exist.
+        needed: whether an unfinished goal depends on it. A step that is neither needed nor done is skipped.
+        gpu_seconds: device seconds of all its pods so far, over all attempts and keys.
+        preempted: its preemptions for this key and generation, None if there were none.
+    """
 
     step: Step
     key: str | None
@@ -34,11 +49,22 @@ class StepState:
 
 @dataclass(frozen=True)
 class RunState:
-    """A run as the plan sees it. `preflight_key` names the answers that preflight has to give."""
+    """A whole run.
+
+    Attributes:
+        preflight_key: digest of everything that preflight's result depends on.
+        preflight: what the attempts at preflight for this key amount to.
+        preflight_result: the newest result for this key, joined with the problems that the operator detected itself;
+            None while there is none. Problems refuse the run.
+        steps: state by step id, in topological order.
+        goals: ids of the steps that complete the run.
+        usage: device seconds of the run so far.
+        blocked: the API server's refusal of a planned Job.
+    """
 
     preflight_key: str
     preflight: Verdict
-    answer: PreflightResult | None
+    preflight_result: PreflightResult | None
     steps: dict[str, StepState]
     goals: tuple[str, ...]
     usage: Usage | None = None
@@ -46,7 +72,7 @@ class RunState:
 
     @property
     def gate_passed(self) -> bool:
-        """Whether the gates were checked and passed."""
+        """Whether the gates were evaluated and all passed."""
         gate = self.steps[GATE_STEP].result
         return gate is not None and gate.metrics.get("passed") is True
 
@@ -55,63 +81,72 @@ class RunState:
         """Whether every goal is reached."""
         return self.gate_passed and all(self.steps[goal].done for goal in self.goals)
 
-    def startable(self, view: StepState) -> bool:
-        """Whether a step is wanted, has all its inputs and no attempt that counts against it."""
-        if not view.needed or view.verdict.state not in ("new", "retry"):
+    def startable(self, step: StepState) -> bool:
+        """Returns whether a step is needed, has all its inputs, and is new or due for a retry."""
+        if not step.needed or step.verdict.state not in ("new", "retry"):
             return False
-        if view.step.kind in ("image", "push") and not self.gate_passed:
+        # The image step reads the gate's artifact, which exists for failed gates too: the report is published anyway.
+        if step.step.kind in ("image", "push") and not self.gate_passed:
             return False
-        return all(self.steps[source].done for source in view.step.inputs.values())
+        return all(self.steps[source].done for source in step.step.inputs.values())
 
 
 def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
-    """Joins manifest and observation."""
+    """Derives the state of a run.
+
+    Args:
+        run: the manifest, with the status of the previous reconciliation.
+        observed: attempts and free slots.
+        now: the current time; decides whether a backoff is over, and until when usage is counted.
+    """
     steps = graph.steps(run)
     key = preflight_key(run, steps, pack=observed.pack)
-    preflight = judge(_for_key(run, observed, PREFLIGHT, key), retries=run.spec.retries, now=now)
-    answer = preflight.last.result if preflight.state == "done" and preflight.last is not None else None
-    fresh = answer if isinstance(answer, PreflightResult) else recorded.preflight_result(run, key)
-    if observed.problems:
-        others = tuple(one for one in (fresh.problems if fresh else ()) if one not in observed.problems)
-        fresh = PreflightResult(leaves=fresh.leaves if fresh else {}, problems=(*observed.problems, *others))
-    accepted = fresh is not None and not fresh.problems
-    found = keys(steps, leaves=fresh.leaves, seed=run.spec.seed) if fresh is not None and accepted else {}
-    told, tried = run.status.steps, {step.id: _for_key(run, observed, step.id, found.get(step.id)) for step in steps}
-    preempted = {id_: usage.preemptions(_told(run, id_, found.get(id_)), of) for id_, of in tried.items()}
-    verdicts = {
-        id_: judge(of, retries=run.spec.retries, now=now, stops=stops.total if (stops := preempted[id_]) else 0)
-        for id_, of in tried.items()
+    preflight = judge(_attempts_for_key(run, observed, PREFLIGHT, key), retries=run.spec.retries, now=now)
+    preflight_result = _preflight_result(run, key, preflight, observed.problems)
+    step_keys = _step_keys(run, steps, preflight_result)
+    attempts = {step.id: _attempts_for_key(run, observed, step.id, step_keys.get(step.id)) for step in steps}
+    preempted = {
+        id_: usage.preemptions(_recorded_preemptions(run, id_, step_keys.get(id_)), tried)
+        for id_, tried in attempts.items()
     }
-    moment, recorded_usage = (
-        now.replace(microsecond=0),
-        run.status.usage,
-    )  # as a status is written: nothing is counted twice
-    added = usage.device_seconds(observed, since=recorded_usage.counted_until if recorded_usage else None, until=moment)
-    known = (fresh.hits if fresh is not None else {}), recorded.step_results(run.status)
-    results = {step.id: _result(known, step.id, found.get(step.id), verdicts[step.id]) for step in steps}
+    verdicts = _verdicts(run, attempts, preempted, now)
+    results = _results(run, step_keys, preflight_result, verdicts)
     goals = graph.goals(run)
-    needed = _needed(steps, results, goals) if accepted else set()
-    views = {
+    needed = _needed_steps(steps, results, goals) if _accepted(preflight_result) else set()
+    device_seconds, total_usage = _usage(run, observed, now)
+    step_states = {
         step.id: StepState(
-            step,
-            found.get(step.id),
-            verdicts[step.id],
-            results[step.id],
-            step.id in needed,
-            gpu_seconds=_spent(told.get(step.id)) + added.get(step.id, 0),
+            step=step,
+            key=step_keys.get(step.id),
+            verdict=verdicts[step.id],
+            result=results[step.id],
+            needed=step.id in needed,
+            gpu_seconds=_recorded_gpu_seconds(run.status.steps.get(step.id)) + device_seconds.get(step.id, 0),
             preempted=preempted[step.id],
         )
         for step in steps
     }
     return RunState(
-        key, preflight, fresh, views, goals, usage.accumulate(recorded_usage, added, until=moment), observed.blocked
+        preflight_key=key,
+        preflight=preflight,
+        preflight_result=preflight_result,
+        steps=step_states,
+        goals=goals,
+        usage=total_usage,
+        blocked=observed.blocked,
     )
 
 
 def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | None = None) -> str:
-    """Digest of all that preflight's answer depends on within the manifest, and of the pack where that is seen."""
+    """Computes the digest of everything that preflight's result depends on.
+
+    Args:
+        run: the run, whose sources, store, suites and seed preflight reads.
+        steps: the run's steps with their resolved parameters.
+        pack: digest of a ConfigMap pack. Its content changes under the same name, and preflight must then be repeated.
+    """
     spec = run.spec
-    asked = {
+    checked = {
         "baseModel": spec.base_model.to_dict(),
         "principles": spec.principles.to_dict(),
         "artifacts": spec.artifacts.to_dict() if spec.artifacts else None,
@@ -119,49 +154,108 @@ def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | Non
         "steps": [[step.id, step.resolved()] for step in steps],
         "seed": spec.seed,
     } | ({"pack": pack} if pack else {})
-    return sha256_hex(canonical_json(asked))
+    return sha256_hex(canonical_json(checked))
 
 
-def _for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str | None) -> tuple[Attempt, ...]:
-    """Attempts that count: an edit of the spec forgives what failed or was refused before it."""
+def _preflight_result(
+    run: SelfAlignRun, key: str, preflight: Verdict, operator_problems: tuple[Problem, ...]
+) -> PreflightResult | None:
+    """Prefers the observed result to the recorded one, and puts the operator's own problems before preflight's."""
+    published = preflight.last.result if preflight.state == "done" and preflight.last is not None else None
+    result = published if isinstance(published, PreflightResult) else recorded.preflight_result(run, key)
+    if not operator_problems:
+        return result
+    leaves, problems = (result.leaves, result.problems) if result is not None else ({}, ())
+    # The recorded problems include the operator's of the previous reconciliation: each is listed once.
+    others = tuple(problem for problem in problems if problem not in operator_problems)
+    return PreflightResult(leaves=leaves, problems=(*operator_problems, *others))
+
+
+def _accepted(preflight_result: PreflightResult | None) -> bool:
+    return preflight_result is not None and not preflight_result.problems
+
+
+def _step_keys(run: SelfAlignRun, steps: Sequence[Step], preflight_result: PreflightResult | None) -> dict[str, str]:
+    """Keys by step id; empty until preflight has accepted the run, because leaf digests are unknown before."""
+    if preflight_result is None or not _accepted(preflight_result):
+        return {}
+    return keys(steps, leaves=preflight_result.leaves, seed=run.spec.seed)
+
+
+def _attempts_for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str | None) -> tuple[Attempt, ...]:
+    """Attempts that count for a key. Those that failed, or refused the run, in an earlier generation do not."""
     generation = run.metadata.generation
     return tuple(
         attempt
-        for attempt in observed.of(id_)
-        if attempt.key == key and (attempt.running or _stands(attempt) or attempt.generation in (None, generation))
+        for attempt in observed.attempts_of(id_)
+        if attempt.key == key
+        and (attempt.running or _outlives_edits(attempt) or attempt.generation in (None, generation))
     )
 
 
-def _told(run: SelfAlignRun, id_: str, key: str | None) -> Preemptions | None:
-    """Stops so far, which an edit forgives like every failure."""
+def _outlives_edits(attempt: Attempt) -> bool:
+    """Whether the result is valid in later generations too: an artifact is, a refusal by preflight is not."""
+    result = attempt.result
+    return result is not None and not (isinstance(result, PreflightResult) and result.problems)
+
+
+def _recorded_preemptions(run: SelfAlignRun, id_: str, key: str | None) -> Preemptions | None:
+    """Preemptions counted so far. An edit resets them, as it forgives every failure."""
     step = run.status.steps.get(id_)
     if step is None or step.key != key or run.status.observed_generation != run.metadata.generation:
         return None
     return step.preempted
 
 
-def _spent(step: StepStatus | None) -> float:
-    return step.gpu_seconds or 0 if step is not None else 0
+def _verdicts(
+    run: SelfAlignRun,
+    attempts: Mapping[str, Sequence[Attempt]],
+    preempted: Mapping[str, Preemptions | None],
+    now: datetime,
+) -> dict[str, Verdict]:
+    stops = {id_: count.total if count is not None else 0 for id_, count in preempted.items()}
+    return {id_: judge(tried, retries=run.spec.retries, now=now, stops=stops[id_]) for id_, tried in attempts.items()}
 
 
-def _stands(attempt: Attempt) -> bool:
-    """Whether what it found holds for later generations as well."""
-    found = attempt.result
-    return found is not None and not (isinstance(found, PreflightResult) and found.problems)
+def _results(
+    run: SelfAlignRun,
+    step_keys: Mapping[str, str],
+    preflight_result: PreflightResult | None,
+    verdicts: Mapping[str, Verdict],
+) -> dict[str, Result | None]:
+    """Result by step id: of the observed attempt, else the store's (a hit of preflight), else the recorded one."""
+    hits = preflight_result.hits if preflight_result is not None else {}
+    recorded_results = recorded.step_results(run.status)
+    results: dict[str, Result | None] = {}
+    for id_, verdict in verdicts.items():
+        published = verdict.last.result if verdict.state == "done" and verdict.last is not None else None
+        if id_ in step_keys and isinstance(published, Result):
+            results[id_] = published
+            continue
+        known = (hits.get(id_), recorded_results.get(id_))
+        matching = (result for result in known if result is not None and result.key == step_keys.get(id_))
+        results[id_] = next(matching, None)
+    return results
 
 
-def _result(known: Iterable[Mapping[str, Result]], id_: str, key: str | None, verdict: Verdict) -> Result | None:
-    if key is None:
-        return None
-    if verdict.state == "done" and verdict.last is not None and isinstance(verdict.last.result, Result):
-        return verdict.last.result
-    hits = (found[id_] for found in known if id_ in found)
-    return next((hit for hit in hits if hit.key == key), None)
-
-
-def _needed(steps: tuple[Step, ...], results: Mapping[str, Result | None], goals: tuple[str, ...]) -> set[str]:
+def _needed_steps(steps: Sequence[Step], results: Mapping[str, Result | None], goals: Sequence[str]) -> set[str]:
+    """Ids of the steps that unfinished goals depend on, computed backwards: what precedes a hit is not needed."""
     needed = {goal for goal in goals if results[goal] is None}
     for step in reversed(steps):
         if step.id in needed:
             needed |= {source for source in step.inputs.values() if results[source] is None}
     return needed
+
+
+def _usage(run: SelfAlignRun, observed: Observed, now: datetime) -> tuple[dict[str, float], Usage | None]:
+    """Device seconds since the recorded usage by process id, and the run's total including them."""
+    before = run.status.usage
+    # Whole seconds, as the status serialises them: a fraction would be counted in both of two adjacent intervals.
+    until = now.replace(microsecond=0)
+    since = before.counted_until if before is not None else None
+    device_seconds = usage.device_seconds(observed, since=since, until=until)
+    return device_seconds, usage.accumulate(before, device_seconds, until=until)
+
+
+def _recorded_gpu_seconds(step: StepStatus | None) -> float:
+    return step.gpu_seconds or 0 if step is not None else 0

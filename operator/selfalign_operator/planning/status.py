@@ -1,4 +1,8 @@
-"""Builds a run's status from what the plan sees. Pure: times come from the observation or from the status before."""
+"""Builds the status of a run from its derived state. Pure.
+
+All times come from the observation or from the previous status, never from a clock: an unchanged observation gives an
+equal status, which the operator then does not write. Two clocks would make every reconciliation a write.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,8 +27,10 @@ from selfalign_stages.contract.graph import GATE_STEP, Kind, StageName
 from selfalign_stages.contract.manifest import Counts
 
 HISTORY = 5
+"""Earlier generations listed in status.history, at a few hundred bytes each: targets of a rollback."""
 SHORT_DIGEST = 12
-ABOUT: dict[StageName, Kind] = {
+"""Hexadecimal characters of a digest in tables, as in the output of container tools."""
+REPRESENTATIVE_KIND: dict[StageName, Kind] = {
     "import": "import",
     "redTeaming": "prompts",
     "selfAlign": "answers",
@@ -33,208 +39,225 @@ ABOUT: dict[StageName, Kind] = {
     "evaluation": "gate",
     "packaging": "image",
 }
-"""The step kind whose key and counts stand for a stage."""
+"""Kind of the step whose key and row counts its stage reports: the one that makes the stage's product."""
 
 
-def build(run: SelfAlignRun, view: RunState, outcome: RunPhase, *, started: datetime, now: datetime) -> RunStatus:
-    """The whole status; equal input gives an equal status."""
-    before = run.status.steps
-    steps = [_step(step, before.get(id_)) for id_, step in view.steps.items()]
-    stages = _stages(view, steps)
-    over = outcome.state in ("ready", "refused", "failed")
+def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datetime, now: datetime) -> RunStatus:
+    """Builds the whole status.
+
+    Args:
+        run: the run, with the previous status: transition times, and steps whose Jobs are gone, are taken from it.
+        state: the derived state of its steps.
+        phase: where the run stands.
+        started: when the run began.
+        now: completion time of a run that ends with this status, and transition time of changed conditions.
+    """
+    previous_steps = run.status.steps
+    steps = [_step(step, previous_steps.get(id_)) for id_, step in state.steps.items()]
+    stages = _stages(state, steps)
+    # A suspended run has not ended: its clock continues, and resuming is no new start.
+    ended = phase.state in ("ready", "refused", "failed")
+    preflight_result = state.preflight_result
     return RunStatus(
         observed_generation=run.metadata.generation,
-        phase=_phase(outcome, stages),
-        stage=_current(stages) if outcome.state == "working" else None,
-        progress=_percent(view),
+        phase=_phase(phase, stages),
+        stage=_current_stage(stages) if phase.state == "working" else None,
+        progress=_percent(state),
         start_time=started,
-        completion_time=now if over else None,
-        conditions=conditions.build(run.metadata.generation, run.status, outcome, now),
-        preflight=_preflight(run, view),
-        problems=truncation.problems(view.answer.problems) if view.answer else (),
-        warnings=truncation.warnings(view.answer.warnings) if view.answer else (),
+        completion_time=now if ended else None,
+        conditions=conditions.build(run.metadata.generation, run.status, phase, now),
+        preflight=_preflight(run, state),
+        problems=truncation.problems(preflight_result.problems) if preflight_result else (),
+        warnings=truncation.warnings(preflight_result.warnings) if preflight_result else (),
         stages=stages,
-        evaluation=_evaluation(view),
-        image=_image(view),
-        gpu_hours=round(view.usage.gpu_seconds / 3600, 2) if view.usage else None,
-        usage=view.usage,
+        evaluation=_evaluation(state),
+        image=_image(state),
+        gpu_hours=round(state.usage.gpu_seconds / 3600, 2) if state.usage else None,
+        usage=state.usage,
         history=_history(run),
     )
 
 
-def _preflight(run: SelfAlignRun, view: RunState) -> PreflightStatus:
-    last, before = view.preflight.last, run.status.preflight
-    kept = before if before is not None and before.key == view.preflight_key else None
+def _preflight(run: SelfAlignRun, state: RunState) -> PreflightStatus:
+    last, previous = state.preflight.last, run.status.preflight
+    same_key = previous if previous is not None and previous.key == state.preflight_key else None
     return PreflightStatus(
-        key=view.preflight_key,
-        attempt=last.number if last is not None else before.attempt if before is not None else 0,
-        job_name=last.job if last is not None else kept.job_name if kept is not None else None,
-        leaves=view.answer.leaves if view.answer is not None else {},
+        key=state.preflight_key,
+        # The number survives a change of the key: the names of earlier Jobs are not used a second time.
+        attempt=last.number if last is not None else previous.attempt if previous is not None else 0,
+        job_name=last.job if last is not None else same_key.job_name if same_key is not None else None,
+        leaves=state.preflight_result.leaves if state.preflight_result is not None else {},
     )
 
 
 def _history(run: SelfAlignRun) -> tuple[PastGeneration, ...]:
-    """What the status before says of its own generation moves here when another one begins."""
-    told = run.status
-    if not told.ready or told.image is None or told.completion_time is None:
-        return told.history
-    if told.observed_generation == run.metadata.generation:
-        return told.history
+    """Moves a generation that ended Ready into the history once another generation is observed."""
+    previous = run.status
+    if not previous.ready or previous.image is None or previous.completion_time is None:
+        return previous.history
+    if previous.observed_generation == run.metadata.generation:
+        return previous.history
     past = PastGeneration(
-        generation=told.observed_generation,
-        image=told.image.reference,
-        digest=told.image.digest,
-        completion_time=told.completion_time,
+        generation=previous.observed_generation,
+        image=previous.image.reference,
+        digest=previous.image.digest,
+        completion_time=previous.completion_time,
     )
-    return (past, *told.history)[:HISTORY]
+    return (past, *previous.history)[:HISTORY]
 
 
-def _phase(outcome: RunPhase, stages: Sequence[StageStatus]) -> str:
-    if outcome.state == "working":
-        stage = _current(stages) or "packaging"
+def _phase(phase: RunPhase, stages: Sequence[StageStatus]) -> str:
+    if phase.state == "working":
+        stage = _current_stage(stages) or "packaging"
         return stage[0].upper() + stage[1:]
     fixed = {"preparing": "Preflight", "suspended": "Suspended", "ready": "Ready"}
-    return fixed.get(outcome.state, "Failed")
+    return fixed.get(phase.state, "Failed")
 
 
-def _current(stages: Sequence[StageStatus]) -> StageName | None:
+def _current_stage(stages: Sequence[StageStatus]) -> StageName | None:
     return next((stage.name for stage in stages if stage.state not in ("Succeeded", "Skipped")), None)
 
 
-def _percent(view: RunState) -> str | None:
-    if view.answer is None or view.answer.problems:
+def _percent(state: RunState) -> str | None:
+    """Finished share of the steps, each with equal weight; a running step counts by its own progress."""
+    if state.preflight_result is None or state.preflight_result.problems:
         return None
-    counted = [step for step in view.steps.values() if step.done or step.needed]
-    return f"{100 * sum(map(_part_done, counted)) // max(len(counted), 1):.0f}%"
+    counted = [step for step in state.steps.values() if step.done or step.needed]
+    return f"{100 * sum(map(_finished_share, counted)) // max(len(counted), 1):.0f}%"
 
 
-def _part_done(step: StepState) -> float:
-    told = _progress(step)
-    if step.done or told is None:
+def _finished_share(step: StepState) -> float:
+    progress = _progress(step)
+    if step.done or progress is None:
         return float(step.done)
-    return min(told.done / told.total, 1) if told.total > 0 else 0
+    return min(progress.done / progress.total, 1) if progress.total > 0 else 0
 
 
-def _step(view: StepState, before: StepStatus | None) -> StepStatus:
-    last, result = view.verdict.last, view.result
-    if last is None and result is not None and before is not None and before.key == view.key:
-        return before.model_copy(update={"state": "Succeeded", "cache": result.cache, "digest": result.digest})
-    counts = _counts(view)
+def _step(step: StepState, previous: StepStatus | None) -> StepStatus:
+    last, result = step.verdict.last, step.result
+    # Without a Job nothing new is known of a finished step: its recorded times and counts stay.
+    if last is None and result is not None and previous is not None and previous.key == step.key:
+        return previous.model_copy(update={"state": "Succeeded", "cache": result.cache, "digest": result.digest})
+    counts = _counts(step)
     return StepStatus(
-        name=view.step.id,
-        kind=view.step.kind,
-        key=view.key,
-        state=_state(view),
+        name=step.step.id,
+        kind=step.step.kind,
+        key=step.key,
+        state=_state(step),
         cache=result.cache if result is not None else None,
-        attempt=last.number if last is not None else before.attempt if before is not None else 0,
+        attempt=last.number if last is not None else previous.attempt if previous is not None else 0,
         rows=counts.rows if counts is not None else None,
         kept=counts.kept if counts is not None else None,
         rejected=truncation.rejected(counts.rejected) if counts is not None else {},
         start_time=last.started if last is not None else None,
         completion_time=last.finished if last is not None else None,
-        seconds=_seconds(view),
-        progress=_progress(view),
+        seconds=_seconds(step),
+        progress=_progress(step),
         digest=result.digest if result is not None else None,
         job_name=last.job if last is not None else None,
-        gpu_seconds=view.gpu_seconds or None,
-        preempted=_preempted(view),
-        message=_message(view),
+        gpu_seconds=step.gpu_seconds or None,
+        preempted=_preempted(step),
+        message=_message(step),
     )
 
 
-def _message(view: StepState) -> str | None:
-    """Why it failed, or why it cannot begin."""
-    last = view.verdict.last
-    told = view.verdict.failure or (last.pending if last is not None and last.running else None)
-    return truncation.text(told.message, truncation.HINT_BYTES) if told is not None else None
+def _message(step: StepState) -> str | None:
+    """Why the step failed, or why its running attempt is pending."""
+    last = step.verdict.last
+    failure = step.verdict.failure or (last.pending if last is not None and last.running else None)
+    return truncation.text(failure.message, truncation.HINT_BYTES) if failure is not None else None
 
 
-def _preempted(view: StepState) -> Preemptions | None:
-    """Kept while the step may yet be stopped, and where it was."""
-    found = view.preempted
-    return found if found is not None and (found.total or (found.pods and not view.done)) else None
+def _preempted(step: StepState) -> Preemptions | None:
+    """Preemptions, if there were any; of an unfinished step also the pod count, which later counts are derived from."""
+    count = step.preempted
+    return count if count is not None and (count.total or (count.pods and not step.done)) else None
 
 
-def _counts(view: StepState) -> Counts | None:
-    """What the artifact counts, or what a failure says it counted; None where nothing is counted in rows."""
-    failure = view.verdict.failure
-    counts = view.result.counts if view.result is not None else failure.counts if failure is not None else None
+def _counts(step: StepState) -> Counts | None:
+    """Row counts of the artifact or of the failure; None for steps that do not process rows."""
+    failure = step.verdict.failure
+    counts = step.result.counts if step.result is not None else failure.counts if failure is not None else None
     return counts if counts is not None and (counts.rows or counts.rejected) else None
 
 
-def _seconds(view: StepState) -> float | None:
-    """Wall time of the attempt that published the artifact, ours if it was, else as its manifest tells."""
-    last = view.verdict.last
-    if view.result is None:
+def _seconds(step: StepState) -> float | None:
+    """Wall time of the attempt that published the artifact; of a hit, as the artifact's manifest records it."""
+    last = step.verdict.last
+    if step.result is None:
         return None
-    if last is None or last.finished is None or view.verdict.state != "done":
-        return view.result.seconds
+    if last is None or last.finished is None or step.verdict.state != "done":
+        return step.result.seconds
     return round((last.finished - last.started).total_seconds(), 1)
 
 
-def _state(view: StepState) -> State:
-    if view.done:
+def _state(step: StepState) -> State:
+    if step.done:
         return "Succeeded"
-    if view.key is not None and not view.needed:
+    if step.key is not None and not step.needed:
         return "Skipped"
     states: dict[str, State] = {"running": "Running", "waiting": "Waiting", "retry": "Waiting", "failed": "Failed"}
-    return states.get(view.verdict.state, "Pending")
+    return states.get(step.verdict.state, "Pending")
 
 
-def _progress(view: StepState) -> StepProgress | None:
-    last = view.verdict.last
+def _progress(step: StepState) -> StepProgress | None:
+    last = step.verdict.last
     if last is None or not last.running or last.progress is None:
         return None
-    told = last.progress
-    return StepProgress(done=told.done, total=told.total, unit=told.unit, rate=told.rate, eta=told.eta)
+    progress = last.progress
+    return StepProgress(
+        done=progress.done, total=progress.total, unit=progress.unit, rate=progress.rate, eta=progress.eta
+    )
 
 
-def _stages(view: RunState, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:
-    names = dict.fromkeys(step.step.stage for step in view.steps.values())
-    of_stage = {name: tuple(step for step in steps if view.steps[step.name].step.stage == name) for name in names}
-    return tuple(_stage(name, members) for name, members in of_stage.items())
+def _stages(state: RunState, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:
+    names = dict.fromkeys(step.step.stage for step in state.steps.values())
+    by_stage = {name: tuple(step for step in steps if state.steps[step.name].step.stage == name) for name in names}
+    return tuple(_stage(name, members) for name, members in by_stage.items())
 
 
 def _stage(name: StageName, steps: tuple[StepStatus, ...]) -> StageStatus:
-    about = next(step for step in steps if step.kind == ABOUT[name])
+    representative = next(step for step in steps if step.kind == REPRESENTATIVE_KIND[name])
+    # A skipped step was neither run nor searched in the store: it decides neither hit nor miss.
     caches = {step.cache for step in steps if step.state != "Skipped"}
     done = all(step.state in ("Succeeded", "Skipped") for step in steps)
     starts = [step.start_time for step in steps if step.start_time is not None]
     ends = [step.completion_time for step in steps if step.completion_time is not None]
     return StageStatus(
         name=name,
-        state=_sum_up([step.state for step in steps]),
-        key=about.key,
+        state=_stage_state([step.state for step in steps]),
+        key=representative.key,
         cache=("Hit" if caches <= {"Hit"} else "Miss") if done else None,
-        rows=about.rows,
-        kept=about.kept,
-        rejected=about.rejected,
+        rows=representative.rows,
+        kept=representative.kept,
+        rejected=representative.rejected,
         start_time=min(starts, default=None),
         completion_time=max(ends, default=None) if done else None,
-        seconds=_spent(steps) if done else None,
+        seconds=_stage_seconds(steps) if done else None,
         steps=steps,
     )
 
 
-def _spent(steps: Sequence[StepStatus]) -> float:
-    """Wall time in which any step worked; for hits, what the steps took when they were made."""
-    spans = sorted(
+def _stage_seconds(steps: Sequence[StepStatus]) -> float:
+    """Wall time during which at least one step ran; for hits, the sum of the seconds that their artifacts record."""
+    intervals = sorted(
         (step.start_time, step.completion_time)
         for step in steps
         if step.start_time is not None and step.completion_time is not None
     )
-    if not spans:
+    if not intervals:
         return round(sum(step.seconds or 0 for step in steps), 1)
-    total, until = timedelta(), spans[0][0]
-    for start, end in spans:
-        total += max(end - max(start, until), timedelta())
-        until = max(until, end)
+    # Length of the union of the intervals, which are sorted by their start.
+    total, covered_until = timedelta(), intervals[0][0]
+    for start, end in intervals:
+        total += max(end - max(start, covered_until), timedelta())
+        covered_until = max(covered_until, end)
     return round(total.total_seconds(), 1)
 
 
-def _sum_up(states: Sequence[State]) -> State:
-    urgent: tuple[State, ...] = ("Failed", "Running", "Waiting")
-    for state in urgent:
+def _stage_state(states: Sequence[State]) -> State:
+    most_urgent_first: tuple[State, ...] = ("Failed", "Running", "Waiting")
+    for state in most_urgent_first:
         if state in states:
             return state
     if all(state == "Skipped" for state in states):
@@ -242,33 +265,35 @@ def _sum_up(states: Sequence[State]) -> State:
     return "Succeeded" if all(state in ("Succeeded", "Skipped") for state in states) else "Pending"
 
 
-def _evaluation(view: RunState) -> EvaluationStatus | None:
-    gate = view.steps[GATE_STEP].result
+def _evaluation(state: RunState) -> EvaluationStatus | None:
+    gate = state.steps[GATE_STEP].result
     if gate is None:
         return None
-    numbers = {name: float(value) for name, value in gate.metrics.items() if "." in name and not isinstance(value, str)}
+    # Only VARIANT.SUITE.METRIC names contain a dot; `passed` and `failedGates` are fields of their own.
+    values = {name: float(value) for name, value in gate.metrics.items() if "." in name and not isinstance(value, str)}
     failed = gate.metrics.get("failedGates", "")
     return EvaluationStatus(
         passed=gate.metrics.get("passed") is True,
         failed_gates=truncation.text(str(failed), truncation.HINT_BYTES),
-        metrics=truncation.metrics(numbers),
+        metrics=truncation.metrics(values),
     )
 
 
-def _name(reference: str) -> str:
-    """The last part of a repository: without registry, path, tag and digest."""
-    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
-def _image(view: RunState) -> ImageStatus | None:
-    result = view.steps[view.goals[-1]].result
-    if result is None or not view.gate_passed:
+def _image(state: RunState) -> ImageStatus | None:
+    """The image of the last goal: pushed if the run names a repository, else packed."""
+    result = state.steps[state.goals[-1]].result
+    if result is None or not state.gate_passed:
         return None
     size = result.metrics.get("size")
     reference, digest = str(result.metrics.get("image", "")), str(result.metrics.get("digest", ""))
     return ImageStatus(
         reference=reference,
         digest=digest,
-        short=f"{_name(reference)}@{digest[: len('sha256:') + SHORT_DIGEST]}",
+        short=f"{_image_name(reference)}@{digest[: len('sha256:') + SHORT_DIGEST]}",
         size=int(size) if isinstance(size, int | float) else None,
     )
+
+
+def _image_name(reference: str) -> str:
+    """Last path component of a reference, without registry, tag and digest."""
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]

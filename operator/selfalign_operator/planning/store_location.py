@@ -1,8 +1,8 @@
-"""Where the artifact store and the leaf inputs of a run are, as its stage processes address them. Pure.
+"""Addresses of a run's artifact store and leaf inputs, as its stage processes open them. Pure.
 
-The same manifest is read in two places. A pod finds a ConfigMap or a volume claim at the path where it is mounted; on
-one machine, `file://` paths are relative to the manifest's folder. Both are resolved here, so that tasks hold addresses
-that their process can open as they stand.
+One manifest is read in two environments. A pod mounts a ConfigMap or a volume claim at a fixed path; on one machine,
+`file://` paths are relative to the manifest's folder. Both are resolved here and put into the task as absolute
+addresses, so that no stage has to know where it runs, and keys never contain a path.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ CONFIG_MAPS_FOLDER, BASE_MODEL_FOLDER = "/etc/selfalign/configmap", "/mnt/base-m
 class Locations:
     """The artifact store and the leaves of a run.
 
-    Args:
+    Attributes:
         store: the artifact store.
         leaves: the inputs from outside the store, by leaf name.
     """
@@ -33,19 +33,19 @@ class Locations:
 
 
 def in_pods(run: SelfAlignRun) -> Locations:
-    """Locations as the pods of a run address them.
+    """Returns the locations as the pods of a run address them.
 
     Raises:
         ValueError: the run names no store. On a cluster there is no default: pods share no disk.
     """
     if run.spec.artifacts is None:
-        raise ValueError("spec.artifacts is missing: pods share artifacts through S3, give its uri")
+        raise ValueError("spec.artifacts is missing: pods share artifacts through S3, set spec.artifacts.uri")
     leaves = graph.leaves(run, pack_uri=f"{FILE}{pack_folder(run)}")
-    return Locations(store=_store(run), leaves=leaves | {BASE_MODEL: _mounted_base(run, leaves[BASE_MODEL])})
+    return Locations(store=_store(run), leaves=leaves | {BASE_MODEL: _mounted_base_model(run, leaves[BASE_MODEL])})
 
 
 def on_this_machine(run: SelfAlignRun, folder: Path, *, default_uri: str) -> Locations:
-    """Locations as processes on this machine address them.
+    """Returns the locations as processes on this machine address them.
 
     Args:
         run: the run.
@@ -65,20 +65,23 @@ def on_this_machine(run: SelfAlignRun, folder: Path, *, default_uri: str) -> Loc
 
 
 def absolute(uri: str, folder: Path) -> str:
-    """`uri` with an absolute path if it is file://, percent-encoded; any other URI unchanged."""
+    """Makes the path of a file:// URI absolute, relative to `folder`; returns any other URI unchanged.
+
+    The path is percent-decoded, `~` is expanded, and the result is percent-encoded (RFC 8089).
+    """
     if not uri.startswith(FILE):
         return uri
     return (folder / Path(unquote(uri.removeprefix(FILE))).expanduser()).resolve().as_uri()
 
 
 def pack_folder(run: SelfAlignRun) -> str:
-    """Folder where pods find the principle pack of a ConfigMap; named after it, since errors quote the path."""
+    """Returns where pods mount a ConfigMap pack; the path ends with its name, because error messages quote the path."""
     config_map = run.spec.principles.config_map_ref
     return f"{CONFIG_MAPS_FOLDER}/{config_map.name}" if config_map else CONFIG_MAPS_FOLDER
 
 
 def base_claim(run: SelfAlignRun) -> str | None:
-    """Name of the PersistentVolumeClaim that holds a pvc:// base model; None for any other base model."""
+    """Returns the PersistentVolumeClaim of a base model at pvc://CLAIM/PATH; None for any other base model."""
     scheme, _, rest = run.spec.base_model.uri.partition("://")
     return rest.partition("/")[0] if scheme == "pvc" else None
 
@@ -97,8 +100,8 @@ def _store(run: SelfAlignRun) -> StoreLocation:
     )
 
 
-def _mounted_base(run: SelfAlignRun, leaf: Leaf) -> Leaf:
+def _mounted_base_model(run: SelfAlignRun, leaf: Leaf) -> Leaf:
     if base_claim(run) is None:
         return leaf
-    inner = run.spec.base_model.uri.partition("://")[2].partition("/")[2]
-    return leaf.model_copy(update={"uri": f"{FILE}{BASE_MODEL_FOLDER}/{inner}".rstrip("/")})
+    path_in_volume = run.spec.base_model.uri.partition("://")[2].partition("/")[2]
+    return leaf.model_copy(update={"uri": f"{FILE}{BASE_MODEL_FOLDER}/{path_in_volume}".rstrip("/")})

@@ -1,4 +1,8 @@
-"""Turns the plan's actions into task files. Pure."""
+"""Turns the plan's actions into the task files of stage processes. Pure.
+
+The same task goes into a file on one machine and into an environment variable of a Job on a cluster, so both run a step
+with equal parameters; they differ in the store and leaf addresses alone.
+"""
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.planning import graph
@@ -8,7 +12,7 @@ from selfalign_stages.contract.task import PreflightTask, Task
 
 
 def preflight(run: SelfAlignRun, locations: Locations) -> PreflightTask:
-    """What preflight is asked."""
+    """Builds the task of preflight: every leaf to resolve, and every step to search the store for."""
     return PreflightTask(
         store=locations.store,
         seed=run.spec.seed,
@@ -20,7 +24,13 @@ def preflight(run: SelfAlignRun, locations: Locations) -> PreflightTask:
 
 
 def step(run: SelfAlignRun, action: StartStep, locations: Locations) -> Task:
-    """What a step's process is told."""
+    """Builds the task of one attempt at a step.
+
+    Args:
+        run: the run, for its seed.
+        action: the planned start, with the key, the input artifacts and the leaf digests.
+        locations: the store and the leaves, as the process will address them.
+    """
     return Task(
         id=action.step.id,
         kind=action.step.kind,

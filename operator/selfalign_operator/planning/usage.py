@@ -1,7 +1,8 @@
-"""What has to be counted although its pods go: GPU time, and stops that were not the step's own. Pure.
+"""Counts what must survive its pods: device seconds, and preemptions of each step. Pure.
 
-A pod that is evicted, drained or deleted is gone before long, and its Job with it when a step is stopped. So the status
-keeps sums, and each look adds what happened since the status was written: a look that is repeated adds the same.
+An evicted, drained or deleted pod disappears from the API, and its Job with it when a step is stopped, so neither can
+be counted from what exists. The status keeps sums, and each reconciliation adds what happened since the status was
+written. A reconciliation whose status write failed is repeated from the old sums and adds the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,49 +14,83 @@ from selfalign_stages.contract.exits import ExitCode
 
 
 def device_seconds(observed: Observed, *, since: datetime | None, until: datetime) -> dict[str, float]:
-    """Seconds times devices by process id, of all pods, between two moments."""
+    """Adds up seconds times devices of all pods within an interval.
+
+    Args:
+        observed: attempts with their pods, those at steps included that the run no longer has.
+        since: start of the interval; None counts from each pod's start.
+        until: end of the interval, also for pods that still run.
+
+    Returns:
+        Device seconds by process id.
+    """
     return {
-        id_: sum(_held(pod, since=since, until=until) for attempt in attempts for pod in attempt.pods)
+        id_: sum(_device_seconds(pod, since=since, until=until) for attempt in attempts for pod in attempt.pods)
         for id_, attempts in observed.attempts.items()
     }
 
 
-def accumulate(told: Usage | None, seconds: Mapping[str, float], *, until: datetime) -> Usage | None:
-    """The run's sum so far; the same as before where nothing was added, None while nothing ever was."""
+def accumulate(recorded: Usage | None, seconds: Mapping[str, float], *, until: datetime) -> Usage | None:
+    """Adds an interval to the run's recorded usage.
+
+    Args:
+        recorded: usage in the status before; None if nothing was ever counted.
+        seconds: device seconds by process id since `recorded.counted_until`.
+        until: end of the interval.
+
+    Returns:
+        The new total, or `recorded` itself if nothing was added: moving `counted_until` alone would write a status of
+        an idle run at every reconciliation.
+    """
     total = sum(seconds.values())
     if not total:
-        return told
-    return Usage(gpu_seconds=(told.gpu_seconds if told else 0) + total, counted_until=until)
+        return recorded
+    return Usage(gpu_seconds=(recorded.gpu_seconds if recorded else 0) + total, counted_until=until)
 
 
-def preemptions(told: Preemptions | None, attempts: Sequence[Attempt]) -> Preemptions | None:
-    """Stops of the attempts for one key; `told` is what the status says of that key and of this generation."""
+def preemptions(recorded: Preemptions | None, attempts: Sequence[Attempt]) -> Preemptions | None:
+    """Counts the preemptions of one step.
+
+    The Job controller replaces preempted pods within the same Job (podFailurePolicy: Ignore), and some disappear
+    between two reconciliations. Their replacements reveal them: every pod of a Job beyond its workers and the crashed
+    ones replaces a preempted pod.
+
+    Args:
+        recorded: the count in the status for the step's current key and generation; None if there is none.
+        attempts: attempts at the step for that key, oldest first.
+
+    Returns:
+        The new count. It never decreases, although the pods it was counted from are deleted.
+    """
     if not attempts:
-        return told
-    last, before = attempts[-1], sum(map(_stops, attempts[:-1]))
-    if told is None or told.attempt != last.number:
-        told = Preemptions(attempt=last.number, earlier=max(told.total if told else 0, before))
-    newest = told.newest_pod
-    fresh = [pod for pod in last.pods if newest is None or pod.created > newest]
-    pods = told.pods + len(fresh)
-    crashed = sum(pod.fate == "crashed" for pod in last.pods)
+        return recorded
+    last = attempts[-1]
+    if recorded is None or recorded.attempt != last.number:
+        visible_earlier = sum(map(_visible_preemptions, attempts[:-1]))
+        earlier = max(recorded.total if recorded else 0, visible_earlier)
+        recorded = Preemptions(attempt=last.number, earlier=earlier)
+    newest = recorded.newest_pod
+    new_pods = [pod for pod in last.pods if newest is None or pod.created > newest]
+    pods = recorded.pods + len(new_pods)
+    crashed = sum(pod.outcome == "crashed" for pod in last.pods)
+    replaced = pods - last.workers - crashed
     return Preemptions(
         attempt=last.number,
-        earlier=told.earlier,
+        earlier=recorded.earlier,
         pods=pods,
-        newest_pod=max((pod.created for pod in fresh), default=newest),
-        total=max(told.total, told.earlier + max(_stops(last), pods - last.workers - crashed)),
+        newest_pod=max((pod.created for pod in new_pods), default=newest),
+        total=max(recorded.total, recorded.earlier + max(_visible_preemptions(last), replaced)),
     )
 
 
-def _stops(attempt: Attempt) -> int:
-    """Stops that can still be seen; a process outside a cluster has no pods, and its exit code tells."""
-    seen = sum(pod.fate == "preempted" for pod in attempt.pods)
-    return max(seen, int(attempt.exit_code == ExitCode.INTERRUPTED))
+def _visible_preemptions(attempt: Attempt) -> int:
+    """Preemptions whose pods still exist. A local process has no pods; its exit code 75 counts as one."""
+    preempted_pods = sum(pod.outcome == "preempted" for pod in attempt.pods)
+    return max(preempted_pods, int(attempt.exit_code == ExitCode.INTERRUPTED))
 
 
-def _held(pod: Pod, *, since: datetime | None, until: datetime) -> float:
-    if pod.began is None:
+def _device_seconds(pod: Pod, *, since: datetime | None, until: datetime) -> float:
+    if pod.started is None:
         return 0
-    begin = pod.began if since is None else max(pod.began, since)
-    return pod.devices * max(((pod.ended or until) - begin).total_seconds(), 0)
+    begin = pod.started if since is None else max(pod.started, since)
+    return pod.devices * max(((pod.finished or until) - begin).total_seconds(), 0)

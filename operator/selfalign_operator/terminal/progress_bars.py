@@ -1,4 +1,7 @@
-"""Progress on a terminal: one line for each stage, a bar for each step that runs, redrawn with every status."""
+"""Progress on a terminal: one line for each stage, a bar for each active step, redrawn with every status.
+
+Nothing of it stays after the run: the tables of `report` replace it, and a scrollback full of stale bars helps nobody.
+"""
 
 from types import TracebackType
 from typing import Self
@@ -19,16 +22,18 @@ MARKS = {
     "Pending": "[dim]·[/]",
     "Skipped": "[dim]-[/]",
 }
+"""Mark of a stage by state; the shapes differ, not only the colours."""
 BAR_WIDTH = 28
+"""Columns of a bar; leaves room for the longest step name and the progress text on a terminal of 100 columns."""
 
 
 class Bars:
-    """Draws on the terminal between enter and exit; nothing is left of it afterwards."""
+    """Display for a terminal, to be used as a context manager: it owns the lower part of the screen in between."""
 
     def __init__(self, console: Console) -> None:
-        # no thread of its own: processes are forked from this one
+        # auto_refresh would start a thread, and a process that forks must not have another one holding locks
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._warned: set[str] = set()
+        self._printed_warnings: set[str] = set()
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -39,53 +44,46 @@ class Bars:
     ) -> None:
         self._live.stop()
 
-    def say(self, line: str) -> None:
-        """Prints a line above the bars."""
+    def print_line(self, line: str) -> None:
+        """Prints a line above the bars. Without markup: a message may contain brackets."""
         self._live.console.print(line, markup=False, highlight=False)
 
     def show(self, status: RunStatus) -> None:
-        """Draws a status anew."""
+        """Redraws the bars, and prints each new warning once."""
         for warning in status.warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
-                self.say(f"warning: {warning}")
+            if warning not in self._printed_warnings:
+                self._printed_warnings.add(warning)
+                self.print_line(f"warning: {warning}")
         self._live.update(draw(status), refresh=True)
 
 
 def draw(status: RunStatus) -> Table:
-    """The whole picture."""
+    """Renders a status: the phase, every stage, and below each stage its running, waiting and failed steps."""
     grid = Table.grid(padding=(0, 1))
     grid.add_row("", f"[bold]{status.phase}[/] {status.progress or ''}")
     for stage in status.stages:
-        grid.add_row(MARKS[stage.state], stage.name, "", _summary(stage))
+        grid.add_row(MARKS[stage.state], stage.name, "", _stage_text(stage))
         for step in stage.steps:
+            # finished and pending steps would be most of the rows; the stage sums them up
             if step.state in ("Running", "Waiting", "Failed"):
-                grid.add_row("", f"  {step.name}", _bar(step), _detail(step))
+                grid.add_row("", f"  {step.name}", _bar(step), _step_text(step))
     return grid
 
 
-def _summary(stage: StageStatus) -> str:
-    if stage.state != "Succeeded":
-        return ""
-    if stage.cache == "Hit":
-        return "[dim]in the store already[/]"
-    kept = f", {numbers.amount(stage.kept or 0)} of {numbers.amount(stage.rows)} rows kept" if stage.rows else ""
-    return f"[dim]{numbers.duration(stage.seconds)}{kept}[/]"
+def _stage_text(stage: StageStatus) -> str:
+    return f"[dim]{numbers.outcome(stage)}[/]" if stage.state == "Succeeded" else ""
 
 
 def _bar(step: StepStatus) -> ProgressBar:
-    told = step.progress
-    if told is None or told.total <= 0:
+    progress = step.progress
+    if progress is None or progress.total <= 0:  # not known yet: an empty bar
         return ProgressBar(total=1, completed=0, width=BAR_WIDTH)
-    return ProgressBar(total=told.total, completed=told.done, width=BAR_WIDTH)
+    return ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH)
 
 
-def _detail(step: StepStatus) -> str:
-    told = step.progress
+def _step_text(step: StepStatus) -> str:
     if step.state != "Running":
         return step.state.lower()
-    if told is None or told.total <= 0:
-        return "starts"
-    rate = f", {numbers.amount(told.rate)}/s" if told.rate else ""
-    eta = f", {numbers.duration(told.eta)} left" if told.eta is not None else ""
-    return f"{numbers.amount(told.done)}/{numbers.amount(told.total)} {told.unit}{rate}{eta}"
+    if step.progress is None or step.progress.total <= 0:
+        return "starting"
+    return numbers.progress(step.progress)

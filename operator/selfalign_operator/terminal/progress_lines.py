@@ -1,4 +1,8 @@
-"""Plain lines for logs and pipes: one when a step starts, one when it ends, one now and then between."""
+"""Progress as plain lines for logs and pipes: one line when a step starts, one when it ends, a few in between.
+
+A log must stay readable and small, so a line is written when something has changed, and progress alone at most every
+QUIET_SECONDS per step.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,72 +12,68 @@ from selfalign_operator.api.status import RunStatus, StepStatus
 from selfalign_operator.terminal import numbers
 
 QUIET_SECONDS = 15.0
+"""Least time between two progress lines of a step: four per minute show that it is alive."""
 
 
 @dataclass
 class Lines:
-    """Writes what has changed since the last status."""
+    """Display that writes the difference between one status and the next.
+
+    Attributes:
+        write: writes one line, without a newline.
+        clock: monotonic seconds.
+    """
 
     write: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    _said: dict[str, str] = field(default_factory=dict)
-    _spoke: dict[str, float] = field(default_factory=dict)
+    _written_once: set[str] = field(default_factory=set)
+    _states: dict[str, str] = field(default_factory=dict)
+    """State and attempt of each step in its newest line."""
+    _written_at: dict[str, float] = field(default_factory=dict)
+    """Clock time of each step's newest line."""
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Writes a line."""
         self.write(line)
 
     def show(self, status: RunStatus) -> None:
-        """Writes what is new."""
+        """Writes a line for everything that has changed since the last call."""
         if status.phase == "Preflight":
-            self._once("resolves inputs and looks for finished steps")
+            self._write_once("preflight: resolving inputs and looking up finished steps in the store")
         for warning in status.warnings:
-            self._once(f"warning: {warning}")
+            self._write_once(f"warning: {warning}")
         for stage in status.stages:
             for step in stage.steps:
-                self._step(step)
+                self._show_step(step)
 
-    def _once(self, line: str) -> None:
-        if line not in self._said:
-            self._said[line] = line
+    def _write_once(self, line: str) -> None:
+        if line not in self._written_once:
+            self._written_once.add(line)
             self.write(line)
 
-    def _step(self, step: StepStatus) -> None:
-        before, now = self._said.get(step.name, "Pending"), f"{step.state}-{step.attempt}"
+    def _show_step(self, step: StepStatus) -> None:
+        # nothing has happened to these yet, and every run starts with all of its steps pending
         if step.state in ("Pending", "Skipped"):
             return
-        if before != now:
-            self._said[step.name] = now
-            self._spoke[step.name] = self.clock()
+        state = f"{step.state}-{step.attempt}"
+        if self._states.get(step.name) != state or self._progress_is_due(step):
+            self._states[step.name] = state
+            self._written_at[step.name] = self.clock()
             self.write(f"{step.name}: {describe(step)}")
-        elif (
-            step.progress is not None and step.progress.total and self.clock() - self._spoke[step.name] >= QUIET_SECONDS
-        ):
-            self._spoke[step.name] = self.clock()
-            self.write(f"{step.name}: {describe(step)}")
+
+    def _progress_is_due(self, step: StepStatus) -> bool:
+        has_progress = step.progress is not None and step.progress.total > 0
+        return has_progress and self.clock() - self._written_at[step.name] >= QUIET_SECONDS
 
 
 def describe(step: StepStatus) -> str:
-    """A step in a few words."""
+    """Describes the state of a step in one line, without its name."""
     if step.state == "Running":
-        return _progress(step) if step.progress is not None else f"started{_again(step)}"
+        if step.progress is not None:
+            return numbers.progress(step.progress)
+        return f"started (attempt {step.attempt})" if step.attempt > 1 else "started"
     if step.state == "Waiting":
-        return f"attempt {step.attempt} ended early, is tried again"
+        return f"attempt {step.attempt} failed, retrying"
     if step.state == "Failed":
         return f"failed: {step.message or 'see its log'}"
-    if step.cache == "Hit":
-        return "in the store already"
-    kept = f", {numbers.amount(step.kept or 0)} of {numbers.amount(step.rows)} rows kept" if step.rows else ""
-    return f"done in {numbers.duration(step.seconds)}{kept}"
-
-
-def _again(step: StepStatus) -> str:
-    return f" (attempt {step.attempt})" if step.attempt > 1 else ""
-
-
-def _progress(step: StepStatus) -> str:
-    told = step.progress
-    assert told is not None
-    text = f"{numbers.amount(told.done)} of {numbers.amount(told.total)} {told.unit}"
-    text += f", {numbers.amount(told.rate)}/s" if told.rate else ""
-    return text + (f", {numbers.duration(told.eta)} left" if told.eta is not None else "")
+    return numbers.outcome(step) if step.cache == "Hit" else f"done in {numbers.outcome(step)}"

@@ -1,4 +1,9 @@
-"""Step verbose-answers: the engraved teacher answers all prompts at length under the verbose prompt (section 3.4)."""
+"""Step verbose-answers: the engraved model answers all prompts at length, under the verbose prompt (paper section 3.4).
+
+This is context distillation: the teacher answers under a system prompt that asks for depth, the student is trained on
+the same answers without it. The prompt must therefore not leak into the answers, and the pack's verbose name heads
+the teacher's turns only.
+"""
 
 from selfalign_stages import chat
 from selfalign_stages.answering import conversation
@@ -6,40 +11,52 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
-from selfalign_stages.pack import parts, rendering
-from selfalign_stages.pack.leaks import Leaks
+from selfalign_stages.engine.open_engine import EngineLoader, open_engine
+from selfalign_stages.pack import parts
+from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.text.answer_filters import loops
+from selfalign_stages.text.answer_filters import ends_in_loop
 
 
-def run(context: StepContext) -> Manifest:
-    """Answers the prompts of red-teaming, those whose short answer was rejected included (as the reference does)."""
+def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
+    """Answers all prompts of red-teaming with the engraved model; see `conversation.answer_all` for errors.
+
+    The prompts include those whose short answer was rejected, as in the paper's code: the engraved model may answer
+    them well.
+    """
     settings = VerboseAnswersParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     name = settings.assistant_name
     system = pack.fill(pack.frames.verbose.strip(), assistant_name=name)
     teacher = pack.fill(pack.frames.verbose_name.strip(), assistant_name=name)
-    leaks = Leaks.of(pack, assistant_name=name)
+    leaks = LeakFilter.of(pack, assistant_name=name)
     return conversation.answer_all(
         context,
         model="teacher",
+        load=load,
         settings=settings,
-        stop=rendering.stop_strings(),
+        field="stages.cloning.generation",
         prompt=lambda prompt: chat.question(prompt.text, assistant_name=teacher, system=system),
         judge=lambda prompt, completion: judge(prompt, completion, leaks=leaks),
     )
 
 
-def judge(prompt: Prompt, completion: Completion, *, leaks: Leaks) -> Answer:
-    """The row of a completion, with the reason why it is rejected if it is."""
+def judge(prompt: Prompt, completion: Completion, *, leaks: LeakFilter) -> Answer:
+    """Turns a completion into a row, with the reject reason if any.
+
+    Args:
+        prompt: the query.
+        completion: what the teacher wrote.
+        leaks: the pack's leak filter, verbose prompt included.
+    """
     answer = completion.text.strip()
     reason: str | None
     if completion.finish_reason != "stop":
-        reason = conversation.CUT[completion.finish_reason]
+        reason = conversation.UNFINISHED[completion.finish_reason]
     elif not answer:
         reason = "empty"
     else:
-        reason = "loop" if loops(answer) else leaks.reason(answer, query=prompt.text)
+        reason = "loop" if ends_in_loop(answer) else leaks.reason(answer, query=prompt.text)
     return Answer(
         id=prompt.id,
         prompt=prompt,

@@ -1,4 +1,17 @@
-"""Generation in chunks of consecutive records: each committed once, by whichever worker gets there first."""
+"""Generation in chunks of consecutive records, each published exactly once by whichever worker finishes it first.
+
+Exactly-once follows from conditional puts alone, without locks, leases or a coordinator:
+
+1. Record n belongs to chunk n // size, whatever the number of workers, so the records of a chunk are fixed.
+2. A chunk is one object under a name that its index determines. Publishing is a put that creates the object only if the
+   name is free (If-None-Match in S3, a hard link in a folder). Two workers may compute the same chunk, for instance
+   after a restart; the first put succeeds, the second changes nothing.
+3. The manifest is written once all chunks exist, from the stored bytes, never from what a worker has in memory.
+
+A worker that dies loses at most the chunks it had not yet published; a rerun computes those alone. The rejected
+alternative, appending to one file per worker and merging at the end, leaves torn last lines and depends on the number
+of workers.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +26,15 @@ Row = TypeVar("Row", bound=Model)
 
 
 class Chunks(Generic[Row]):
-    """`total` records in parts of `size`; rows must carry an `id`."""
+    """The chunks of one step's artifact.
+
+    Args:
+        context: the step and this worker's number among its workers.
+        model: type of the rows, which must have a field `id`.
+        total: number of records of the step.
+        size: records per chunk; the last chunk has what remains.
+        stem: first part of the chunks' file names. Steps with several rounds use one stem per round.
+    """
 
     def __init__(self, context: StepContext, model: type[Row], *, total: int, size: int, stem: str = "part") -> None:
         self._context, self._model = context, model
@@ -22,16 +43,21 @@ class Chunks(Generic[Row]):
         self.count = -(-total // size)
 
     def records(self, index: int) -> range:
-        """Positions of the chunk's records."""
+        """Positions of a chunk's records among all records of the step."""
         return range(index * self._size, min((index + 1) * self._size, self._total))
 
     def present(self) -> set[int]:
-        """Chunks that are committed."""
+        """Indexes of the chunks that are published."""
         names = {info.name for info in self._context.store.list(f"{self._ref.prefix}/{self._stem}-")}
         return {index for index in range(self.count) if self._name(index) in names}
 
     def missing(self) -> Iterator[int]:
-        """Chunks to do: this worker's own first, then whatever others have not done by then."""
+        """Yields the chunks that this worker should compute, until all are published or have been yielded.
+
+        First come the worker's own chunks (index modulo workers), then those that other workers have not published by
+        then. A chunk may thus be computed twice at the end of a step, which costs less than waiting for a worker that
+        may be dead; `commit` discards the second copy.
+        """
         task = self._context.task
         own = [index for index in range(self.count) if index % task.workers == task.worker]
         taken = self.present()
@@ -39,22 +65,43 @@ class Chunks(Generic[Row]):
             if index not in taken:
                 taken.add(index)
                 yield index
+        # The store is listed before every further chunk, and workers start at different ones, so that few meet.
         while left := sorted(set(range(self.count)) - self.present() - taken):
-            taken.add(left[task.worker % len(left)])
-            yield left[task.worker % len(left)]
+            index = left[task.worker % len(left)]
+            taken.add(index)
+            yield index
 
     def commit(self, index: int, rows: Sequence[Row]) -> None:
-        """Publishes a chunk; if another worker was first, its rows stand."""
+        """Publishes a chunk. If another worker published it before, `rows` are discarded.
+
+        Args:
+            index: number of the chunk.
+            rows: one row per record of the chunk, in order, rejected ones included.
+        """
         assert len(rows) == len(self.records(index)), "a chunk holds every one of its records"
         self._context.store.put(self._name(index), writing.encode_rows(rows))
 
     def finish(self, *, metrics: Mapping[str, float | int | str | bool] | None = None) -> Manifest:
-        """Reads all parts back, checks that every record is there exactly once, and publishes the manifest."""
+        """Publishes the manifest over all chunks. Every worker may call it; all get the same manifest.
+
+        Args:
+            metrics: results of the step, for the run's status.
+
+        Raises:
+            FileNotFoundError: a chunk is not published yet.
+        """
         entries, counts = self.tally()
         return writing.publish(self._context, entries=entries, counts=counts, metrics=metrics)
 
     def tally(self) -> tuple[list[FileEntry], Counts]:
-        """Entries of all parts and the counts over their rows."""
+        """Reads all chunks back and checks that every record is there exactly once.
+
+        Returns:
+            File entries of the chunks, in order, and the counts over all rows, the most frequent reject reason first.
+
+        Raises:
+            FileNotFoundError: a chunk is not published yet.
+        """
         entries, reasons, ids = [], Counter[str | None](), Counter[str]()
         for index in range(self.count):
             data = self._read(index)
@@ -69,7 +116,7 @@ class Chunks(Generic[Row]):
         return entries, Counts(rows=self._total, kept=kept, rejected=rejected)
 
     def rows(self) -> Iterator[Row]:
-        """All records in order, once every chunk is present."""
+        """Yields all rows in record order; every chunk must be published."""
         for index in range(self.count):
             yield from reading.decode_rows(self._read(index), self._model)
 

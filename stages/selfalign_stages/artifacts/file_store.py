@@ -1,4 +1,9 @@
-"""file:// stores: create-once by hard link, so that a kill at any moment leaves no torn object to be seen."""
+"""file:// stores: objects are files below a folder, which may be a shared volume.
+
+An object is written to a temporary file beside its target, flushed to disk and then linked to its name. link(2) fails
+if the name exists, on local file systems and on NFS, so it is the conditional put of a folder; a rename would silently
+replace an object of another worker, and writing in place would show readers half a file after a kill.
+"""
 
 import os
 import shutil
@@ -11,10 +16,15 @@ from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.step.store import ObjectInfo
 
 TEMPORARY = ".tmp-"
+"""Prefix of files that are being written. A killed process may leave some behind; listings skip them."""
 
 
 class FileStore:
-    """Objects as files below `root`."""
+    """Objects as files.
+
+    Args:
+        root: folder of the store, created if missing. All processes of a run must see the same file system.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -34,36 +44,45 @@ class FileStore:
 
     def replace(self, name: str, data: bytes) -> None:
         """See Store."""
-        temporary = self._written(name, lambda path: path.write_bytes(data))
+        temporary = self._write_temporary(name, lambda path: path.write_bytes(data))
         os.replace(temporary, self._path(name))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See Store."""
+        # A prefix such as "a/part-" is text, not a folder: its files are somewhere below "a".
         folder = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
-        found = []
-        for parent, _, names in os.walk(folder):
-            for file in names:
+        entries = []
+        for parent, _, files in os.walk(folder):
+            for file in files:
                 path = Path(parent, file)
                 name = path.relative_to(self.root).as_posix()
                 if name.startswith(prefix) and not file.startswith(TEMPORARY):
-                    found.append(ObjectInfo(name=name, size=path.stat().st_size))
-        yield from sorted(found, key=lambda info: info.name)
+                    entries.append(ObjectInfo(name=name, size=path.stat().st_size))
+        yield from sorted(entries, key=lambda info: info.name)
 
     def delete(self, name: str) -> None:
         """See Store."""
         self._path(name).unlink(missing_ok=True)
 
     def probe(self) -> None:
-        """Raises what a real write would raise."""
+        """Writes and deletes one object.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
         self.replace(f"{TEMPORARY}probe", b"probe")
         self.delete(f"{TEMPORARY}probe")
 
     def _path(self, name: str) -> Path:
+        # Names come from manifests too, which anyone with write access to the store can edit.
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise BadInput(f"object name {name!r}: leaves the store's root {self.root}", reason="PathEscapes")
+            raise BadInput(
+                f"object name {name!r}: leaves the store's root {self.root}; use a path below it", reason="PathEscapes"
+            )
         return self.root / name
 
-    def _written(self, name: str, write: Callable[[Path], object]) -> Path:
+    def _write_temporary(self, name: str, write: Callable[[Path], object]) -> Path:
+        """Writes and flushes a temporary file in the folder of `name`, on the same file system as the target."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
@@ -74,9 +93,9 @@ class FileStore:
 
     def _create(self, name: str, write: Callable[[Path], object]) -> bool:
         path = self._path(name)
-        if path.exists():
+        if path.exists():  # saves writing a large file for nothing; link(2) below decides
             return False
-        temporary = self._written(name, write)
+        temporary = self._write_temporary(name, write)
         try:
             os.link(temporary, path)
         except FileExistsError:

@@ -1,4 +1,7 @@
-"""Opens the store that a location names; boto3 is imported only for s3://."""
+"""Opens the store at a location.
+
+boto3 is imported only for s3://. Its import takes about half a second, which a step on a file:// store need not pay.
+"""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,7 +12,7 @@ from selfalign_stages.step.store import Store
 
 
 def open_store(location: StoreLocation) -> Store:
-    """The store; a missing folder of a file store is created."""
+    """Opens a store. Creates the folder of a file:// store if it is missing, but never a bucket."""
     if location.uri.startswith("s3://"):
         from selfalign_stages.artifacts.s3_store import S3Store
 

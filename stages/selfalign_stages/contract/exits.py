@@ -1,13 +1,17 @@
 """Exit codes of stage processes and the errors that carry them.
 
     StageError
-    ├── BadInput      42  configuration or data is wrong: do not retry
-    ├── AccessDenied  43  store, hub or registry refuses us: do not retry
-    ├── DoesNotFit    44  memory, context or disk is too small: do not retry, says what would fit
-    ├── Interrupted   75  SIGTERM: resumable, retried without being counted
-    └── Unavailable   76  store, hub or registry is throttled or down: retried, counted
+    ├── BadInput      42  configuration or data is wrong: not retried
+    ├── AccessDenied  43  a store, hub or registry refuses the credentials: not retried
+    ├── DoesNotFit    44  memory, context length or disk is too small: not retried; the message names what would fit
+    ├── Interrupted   75  SIGTERM or SIGINT: resumable, retried without counting as a failure
+    └── Unavailable   76  a store, hub or registry throttles or is down: retried, counted
 
 Any other exit code is a crash: retried, counted.
+
+The exit code, and not the termination message, decides about a retry, because it is all that Kubernetes'
+podFailurePolicy can match (batch/v1, onExitCodes) and because a killed process leaves no message. 75 is EX_TEMPFAIL of
+sysexits.h. The codes avoid 1 and 2, with which Python and argparse exit, and 126 upwards, which shells use for signals.
 """
 
 from enum import IntEnum
@@ -29,17 +33,24 @@ class ExitCode(IntEnum):
 
     @property
     def retryable(self) -> bool:
-        """Whether a further attempt may succeed with nothing changed."""
+        """Whether another attempt may succeed with nothing changed."""
         return self in (ExitCode.INTERRUPTED, ExitCode.UNAVAILABLE)
 
 
 FINAL_CODES = (ExitCode.BAD_INPUT, ExitCode.ACCESS_DENIED, ExitCode.DOES_NOT_FIT)
-"""A further attempt with nothing changed would end the same way."""
+"""Codes after which another attempt with nothing changed would fail in the same way."""
 
 
 class StageError(Exception):
-    """A failure with a stable CamelCase reason and a message that names object, field, value and remedy."""
+    """A failure that the operator can classify and a user can act on.
 
+    Args:
+        message: names object, field, value and remedy.
+        reason: CamelCase and stable across releases, as Kubernetes condition reasons are. None: the class name.
+        counts: rows read, kept and rejected so far, for failures whose cause lies in the rows.
+    """
+
+    # Python's own exit code for an uncaught exception: a crash.
     code = 1
 
     def __init__(self, message: str, *, reason: str | None = None, counts: "Counts | None" = None) -> None:
@@ -55,7 +66,7 @@ class BadInput(StageError):
 
 
 class AccessDenied(StageError):
-    """Credentials are missing, wrong or too weak."""
+    """Credentials are missing, wrong or lack a permission."""
 
     code = ExitCode.ACCESS_DENIED
 
@@ -67,12 +78,12 @@ class DoesNotFit(StageError):
 
 
 class Interrupted(StageError):
-    """The process was asked to stop; what is published stays and a rerun goes on from there."""
+    """The process received a request to stop. What it has published stays, and a rerun resumes from there."""
 
     code = ExitCode.INTERRUPTED
 
 
 class Unavailable(StageError):
-    """Another service is throttled or down."""
+    """Another service throttles or is down, after the client's own retries."""
 
     code = ExitCode.UNAVAILABLE

@@ -1,14 +1,23 @@
-"""Steps of a run before anything is known but the manifest, and their keys once the leaves are known.
+"""The graph of a run's steps, and the keys of its artifacts.
 
-A key is the SHA-256 of canonical JSON over everything that the artifact depends on, so that the keys of a
-whole run follow from its manifest and its leaf digests, and equal keys mean work that is done already.
+Keys work as in an input-addressed build system such as Nix: the key of an artifact is a hash of what it is built from,
+not of its content. It covers the step's kind and version, its resolved parameters, the keys of the artifacts that it
+reads, the digests of what it reads from outside the store (leaves), and the seed where the step draws random numbers.
+Equal keys mean that the work is done already, whichever run did it.
+
+Hashing inputs has two consequences. All keys of a run follow from its manifest and its leaf digests before anything
+runs, so that preflight finds every finished step in one pass. And an engine whose last bits depend on batch composition
+still hits the cache, which keys over outputs would not. The price is that an input that is rebuilt with equal bytes
+under a new key rebuilds what depends on it (no early cutoff).
+
+Whatever does not change the output stays out of the key: placement, resources, number of workers, names of steps.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import SerializeAsAny
+from pydantic import Field, SerializeAsAny
 
 from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
 from selfalign_stages.contract.parameters import (
@@ -43,7 +52,7 @@ Kind = Literal[
     "push",
 ]
 BASE_MODEL = "baseModel"
-"""Leaf of the base model, and the input that a step reads its import under."""
+"""Leaf of the base model, and the name of the input under which later steps read the imported copy."""
 PACK = "pack"
 """Leaf of a whole principle pack; the leaves of its parts begin with it."""
 SUITE_PREFIX = "suite:"
@@ -55,9 +64,16 @@ StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning",
 
 @dataclass(frozen=True)
 class KindInfo:
-    """What is fixed about a step kind. `version` is raised when the output changes for equal inputs.
+    """What is fixed about a step kind.
 
-    `pack` is the leaf of the part of the principle pack that it reads: an edit elsewhere leaves its key alone.
+    Attributes:
+        version: part of the key. Raise it when the output changes for equal inputs: artifacts of older versions are
+            then computed anew instead of being reused.
+        parameters: model of the step's resolved parameters.
+        seeded: whether the output depends on spec.seed, which is part of the key only then.
+        needs: the kind of node that the step runs on unless the run places it otherwise.
+        pack: leaf of the part of the principle pack that the step reads, None if it reads none. Parts have digests of
+            their own, so that an edit elsewhere in the pack does not change the step's key.
     """
 
     version: int
@@ -67,6 +83,7 @@ class KindInfo:
     pack: str | None = None
 
 
+# Changing a version, a parameter's name or its default changes keys, and with them every artifact that depends on it.
 KINDS: dict[Kind, KindInfo] = {
     "import": KindInfo(1, ImportParameters, seeded=False, needs="cpu"),
     "topics": KindInfo(1, TopicsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
@@ -85,35 +102,57 @@ KINDS: dict[Kind, KindInfo] = {
 
 
 class Step(Model):
-    """One node of a run's graph: `inputs` maps input names to step ids, `leaves` names leaf inputs."""
+    """One node of a run's graph."""
 
-    id: str
+    id: str = Field(description="unique within the run; not part of the key")
     stage: StageName
     kind: Kind
-    parameters: SerializeAsAny[Model] | dict[str, Any]
-    inputs: dict[str, str] = {}
-    leaves: tuple[str, ...] = ()
+    parameters: SerializeAsAny[Model] | dict[str, Any] = Field(
+        description="the kind's parameters; a dict where the step was read from JSON"
+    )
+    inputs: dict[str, str] = Field(default={}, description="id of the step whose artifact is read, by input name")
+    leaves: tuple[str, ...] = Field(default=(), description="names of the inputs from outside the store")
 
     def resolved(self) -> dict[str, Any]:
-        """Parameters as JSON, defaults filled in."""
+        """Parameters as JSON with all defaults filled in: what enters the key and the task file."""
         if isinstance(self.parameters, dict):
             return KINDS[self.kind].parameters.model_validate(self.parameters).to_dict()
         return self.parameters.to_dict()
 
 
 def keys(steps: Sequence[Step], *, leaves: Mapping[str, str], seed: int) -> dict[str, str]:
-    """The key of every step; `steps` are in topological order, `leaves` maps leaf names to digests."""
-    found: dict[str, str] = {}
+    """Computes the key of every step.
+
+    For example, the key of step `redteaming-topics` is the SHA-256 of this object in canonical JSON:
+
+        {"step": "topics", "version": 1,
+         "parameters": {"topicsPerType": 10, "rounds": 1, ...},
+         "inputs": {"baseModel": "<key of step import>"},
+         "leaves": {"pack:queries": "sha256:..."},
+         "seed": 42}
+
+    Through `inputs` it depends on the base model's digest, which is a leaf of step `import`, but on no other step.
+
+    Args:
+        steps: in topological order.
+        leaves: content digest (`sha256:...`) by leaf name, at least of the leaves that `steps` name.
+        seed: spec.seed.
+
+    Returns:
+        Key (64 hexadecimal digits) by step id.
+    """
+    keys_by_id: dict[str, str] = {}
     for step in steps:
         info = KINDS[step.kind]
         identity: dict[str, Any] = {
             "step": step.kind,
             "version": info.version,
             "parameters": step.resolved(),
-            "inputs": {name: found[source] for name, source in step.inputs.items()},
+            "inputs": {name: keys_by_id[source] for name, source in step.inputs.items()},
             "leaves": {name: leaves[name] for name in step.leaves},
         }
+        # Steps without random draws leave the seed out, so that runs which differ in it share the import, for one.
         if info.seeded:
             identity["seed"] = seed
-        found[step.id] = sha256_hex(canonical_json(identity))
-    return found
+        keys_by_id[step.id] = sha256_hex(canonical_json(identity))
+    return keys_by_id

@@ -10,14 +10,16 @@ from pydantic import Field
 from selfalign_stages.contract.model import Model
 
 Variant = Literal["base", "prompted", "engraved", "cloned"]
+DETERMINISTIC = "Whether each chunk is generated alone from an empty prefix cache, so that a rerun gives equal bytes."
+ASSISTANT_NAME = "Name that fills {assistantName} in the pack and heads the assistant's turns."
 
 
 class Sampling(Model):
     """Decoding settings of one generation step."""
 
-    temperature: float = Field(default=1.0, ge=0, le=2)
-    top_p: float = Field(default=0.98, gt=0, le=1)
-    max_tokens: int = Field(default=256, ge=1, description="new tokens per completion")
+    temperature: float = Field(default=1.0, ge=0, le=2, description="Sampling temperature; 0 is greedy decoding.")
+    top_p: float = Field(default=0.98, gt=0, le=1, description="Nucleus sampling mass (top-p).")
+    max_tokens: int = Field(default=256, ge=1, description="Maximum number of new tokens per completion.")
 
 
 class ImportParameters(Model):
@@ -27,127 +29,137 @@ class ImportParameters(Model):
 class TopicsParameters(Model):
     """Names topics for every question type (paper section 3.1, topic-guided red-teaming)."""
 
-    topics_per_type: int = Field(ge=1)
-    rounds: int = Field(ge=1)
-    sampling: Sampling
-    deterministic: bool = False
+    topics_per_type: int = Field(ge=1, description="Maximum number of topics per question type, seeds included.")
+    rounds: int = Field(ge=1, description="Rounds of generation; each shows topics of the rounds before it.")
+    sampling: Sampling = Field(description="Decoding settings of the step.")
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
 
 
 class QuestionsParameters(Model):
     """Asks questions of every type about every topic."""
 
-    questions_per_topic: int = Field(ge=1)
-    sampling: Sampling
-    deterministic: bool = False
+    questions_per_topic: int = Field(ge=1, description="Questions generated per pair of question type and topic.")
+    sampling: Sampling = Field(description="Decoding settings of the step.")
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
 
 
 class InstructionsParameters(Model):
     """General self-instruct: new tasks from seed tasks and, after round one, machine-made ones."""
 
-    instructions: int = Field(ge=1, description="tasks wanted before global dedup")
-    rounds: int = Field(ge=1)
-    seed_demos: int = Field(default=6, ge=1)
-    machine_demos: int = Field(default=2, ge=0)
-    dedup_rouge_l: float = Field(ge=0, le=1)
-    sampling: Sampling
-    deterministic: bool = False
+    instructions: int = Field(ge=1, description="Number of tasks to keep, before deduplication across both branches.")
+    rounds: int = Field(ge=1, description="Rounds of generation; each demonstrates tasks of the rounds before it.")
+    seed_demos: int = Field(default=6, ge=1, description="Seed tasks among the demonstrations of a prompt.")
+    machine_demos: int = Field(default=2, ge=0, description="Generated tasks among the demonstrations of a prompt.")
+    dedup_rouge_l: float = Field(ge=0, le=1, description="ROUGE-L F-measure above which a text is a near-duplicate.")
+    sampling: Sampling = Field(description="Decoding settings of the step.")
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
 
 
 class PromptsParameters(Model):
     """Merges, filters and deduplicates questions and instructions; removes evaluation items."""
 
-    prompts: int = Field(ge=1, description="upper limit of prompts kept")
-    dedup_rouge_l: float = Field(ge=0, le=1)
-    decontaminate: bool
+    prompts: int = Field(ge=1, description="Maximum number of prompts kept.")
+    dedup_rouge_l: float = Field(ge=0, le=1, description="ROUGE-L F-measure above which a text is a near-duplicate.")
+    decontaminate: bool = Field(description="Whether prompts close to evaluation questions are rejected.")
 
 
 class AnswersParameters(Model):
     """Principle-driven self-alignment: thought and answer by the prompted base model (paper section 3.2)."""
 
-    assistant_name: str
-    sampling: Sampling
-    chunk_size: int = Field(default=256, ge=1, description="records per commit")
-    deterministic: bool = False
-    max_reject_ratio: float = Field(default=0.95, ge=0, le=1)
+    assistant_name: str = Field(description=ASSISTANT_NAME)
+    sampling: Sampling = Field(description="Decoding settings of the answers.")
+    chunk_size: int = Field(default=256, ge=1, description="Answers per commit to the artifact store.")
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
+    max_reject_ratio: float = Field(
+        default=0.95, ge=0, le=1, description="Fraction of rejected answers above which the step fails."
+    )
 
 
 class VerboseAnswersParameters(Model):
     """Verbose cloning, first half: the engraved teacher answers under the verbose prompt (paper section 3.4)."""
 
-    assistant_name: str
-    sampling: Sampling
-    chunk_size: int = Field(default=256, ge=1)
-    deterministic: bool = False
-    max_reject_ratio: float = Field(default=0.95, ge=0, le=1)
+    assistant_name: str = Field(description=ASSISTANT_NAME)
+    sampling: Sampling = Field(description="Decoding settings of the answers.")
+    chunk_size: int = Field(default=256, ge=1, description="Answers per commit to the artifact store.")
+    deterministic: bool = Field(default=False, description=DETERMINISTIC)
+    max_reject_ratio: float = Field(
+        default=0.95, ge=0, le=1, description="Fraction of rejected answers above which the step fails."
+    )
 
 
 class TrainParameters(Model):
     """Fine-tunes the BASE model on answers without principles, exemplars and thoughts (paper section 3.3)."""
 
-    assistant_name: str
-    method: Literal["lora", "full"]
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=16, ge=1)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    learning_rate: float = Field(gt=0)
-    epochs: float = Field(gt=0)
-    global_batch_size: int = Field(ge=1)
-    micro_batch_size: int = Field(ge=1)
-    warmup_ratio: float = Field(ge=0, lt=1)
-    max_length: int = Field(ge=16, description="tokens of prompt and answer together")
-    checkpoint_steps: int = Field(ge=1, description="optimizer steps between checkpoints")
-    identity_repeats: int = Field(ge=0, description="how often each identity row of the pack is shown")
+    assistant_name: str = Field(description=ASSISTANT_NAME)
+    method: Literal["lora", "full"] = Field(description="Weights that are trained: a low-rank adapter, or all.")
+    rank: int = Field(default=16, ge=1, description="Rank of the LoRA matrices.")
+    alpha: int = Field(default=16, ge=1, description="LoRA scaling numerator: the adapter is scaled by alpha / rank.")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout probability of the adapter's input.")
+    targets: tuple[str, ...] = Field(
+        default=("q_proj", "k_proj", "v_proj", "o_proj"), description="Linear modules that get an adapter."
+    )
+    learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW, reached after warm-up.")
+    epochs: float = Field(gt=0, description="Passes over the training rows.")
+    global_batch_size: int = Field(ge=1, description="Rows per optimizer step, over all processes.")
+    micro_batch_size: int = Field(ge=1, description="Rows per process and forward pass.")
+    warmup_ratio: float = Field(ge=0, lt=1, description="Fraction of the optimizer steps in which the rate rises.")
+    max_length: int = Field(ge=16, description="Longest row in tokens, prompt and answer together.")
+    checkpoint_steps: int = Field(ge=1, description="Optimizer steps between checkpoints.")
+    identity_repeats: int = Field(ge=0, description="Copies of each identity row of the pack in the training rows.")
 
 
 class MergeParameters(Model):
     """Adds the adapter to the base weights; a fully fine-tuned model is passed through."""
 
-    dtype: Literal["bfloat16", "float16", "float32"]
-    tolerance: float = Field(gt=0, description="largest allowed difference of merged and adapter log-probabilities")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(description="Data type of the merged weights.")
+    tolerance: float = Field(
+        gt=0, description="Largest difference of a token's log-probability between adapter and merged weights."
+    )
 
 
 class SuiteParameters(Model):
     """An evaluation suite; its content is the leaf `suite:NAME`."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    format: Literal["hhh", "truthfulqa", "adherence"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the suite in metrics and gates.")
+    format: Literal["hhh", "truthfulqa", "adherence"] = Field(description="File format and scoring method.")
 
 
 class ScoreParameters(Model):
     """Runs the suites on one model variant. `prompted` is the base model under principles and exemplars."""
 
-    variant: Variant
-    assistant_name: str
-    suites: tuple[SuiteParameters, ...]
-    sampling: Sampling
+    variant: Variant = Field(description="Model variant to score.")
+    assistant_name: str = Field(description=ASSISTANT_NAME)
+    suites: tuple[SuiteParameters, ...] = Field(description="Suites to score, in the manifest's order.")
+    sampling: Sampling = Field(description="Decoding settings of answers to adherence suites.")
 
 
 class GateParameters(Model):
     """Compares the variants, with paired bootstrap intervals, and checks the gates."""
 
-    gates: tuple[str, ...]
-    bootstrap_samples: int = Field(default=2000, ge=100)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    gates: tuple[str, ...] = Field(description="Gate expressions (contract.gates); all must hold.")
+    bootstrap_samples: int = Field(default=2000, ge=100, description="Bootstrap resamples behind each interval.")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the bootstrap intervals.")
 
 
 class ImageParameters(Model):
     """Packs the chosen model as an OCI image."""
 
-    assistant_name: str
-    repository: str
-    tag: str
-    variant: Literal["engraved", "cloned"]
-    model_license: str
+    assistant_name: str = Field(description=ASSISTANT_NAME)
+    repository: str = Field(description="Repository in the image's reference, without a tag.")
+    tag: str = Field(description="Tag in the image's reference.")
+    variant: Literal["engraved", "cloned"] = Field(description="Model variant in the image.")
+    model_license: str = Field(description="SPDX expression for labels and model card.")
 
 
 class PushParameters(Model):
     """Takes the packed image to a registry. `base` is the image with a server that format server joins."""
 
-    repository: str
-    tag: str
-    promote_to: str | None = None
-    formats: tuple[Literal["server", "modelcar"], ...]
-    base: str | None = None
-    served_name: str
-    plain_http: bool = False
+    repository: str = Field(description="Repository to push to, without a tag.")
+    tag: str = Field(description="First tag of the pushed image.")
+    promote_to: str | None = Field(default=None, description="Second tag of the pushed image, if any.")
+    formats: tuple[Literal["server", "modelcar"], ...] = Field(
+        description="Image formats to push; the first gets the plain tags."
+    )
+    base: str | None = Field(default=None, description="Image with the inference server, for format server.")
+    served_name: str = Field(description="Model name that format server answers to.")
+    plain_http: bool = Field(default=False, description="Whether the registry is reached without TLS.")

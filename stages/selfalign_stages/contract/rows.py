@@ -1,4 +1,8 @@
-"""The records that generation steps write, one JSON line each. A rejected record stays, with its reason."""
+"""The records of generation steps, one JSON line each.
+
+A rejected record stays in the artifact with its reason. Deleting it would hide why a run kept few rows, and a reader
+could not tell a rejected record from one that was lost.
+"""
 
 from typing import Literal
 
@@ -7,53 +11,56 @@ from pydantic import Field
 from selfalign_stages.contract.model import Model
 
 Source = Literal["self-instruct", "topic-guided", "identity"]
+"""Where a prompt comes from: general self-instruct, topic-guided red-teaming (paper section 3.1), or the pack."""
 
 
 class Topic(Model):
-    """A topic of a question type; `round` is 0 for seeds."""
+    """A topic of a question type (paper section 3.1, topic-guided red-teaming)."""
 
     id: str
-    type: str
+    type: str = Field(description="question type of the pack")
     topic: str
-    round: int
-    reject: str | None = None
+    round: int = Field(description="round of generation; 0 for the pack's seed topics")
+    reject: str | None = Field(default=None, description="reject reason; none for a kept record")
 
 
 class Prompt(Model):
-    """An instruction with optional input, and where it came from."""
+    """An instruction with optional input, and its origin."""
 
     id: str
     instruction: str
-    input: str = ""
+    input: str = Field(default="", description="material that the instruction applies to, such as a text to shorten")
     source: Source
-    type: str | None = None
-    topic: str | None = None
-    seeds: tuple[str, ...] = ()
-    reject: str | None = None
+    type: str | None = Field(default=None, description="question type, of topic-guided prompts")
+    topic: str | None = Field(default=None, description="topic, of topic-guided prompts")
+    seeds: tuple[str, ...] = Field(default=(), description="ids of the demonstrations, or the topic, in its prompt")
+    reject: str | None = Field(default=None, description="reject reason; none for a kept record")
 
     @property
     def text(self) -> str:
-        """What the user says: instruction, blank line, input."""
+        """The user message: instruction, blank line, input."""
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
 
 
 class Draft(Model):
-    """A raw completion of a red-teaming step, kept so that a round is never generated twice."""
+    """A raw completion of a red-teaming step, stored so that an interrupted round is not generated a second time."""
 
     id: str
-    seeds: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = Field(default=(), description="ids of the demonstrations, type or topic in its prompt")
     text: str
     finish_reason: Literal["stop", "length", "abort"]
 
 
 class Answer(Model):
-    """An answered prompt. `rules` are the principle numbers that the thought names."""
+    """An answered prompt."""
 
     id: str
     prompt: Prompt
-    thought: str = ""
-    rules: tuple[int, ...] = ()
+    thought: str = Field(default="", description="internal thought before the answer (paper section 3.2); not trained")
+    rules: tuple[int, ...] = Field(default=(), description="numbers of the principles that the thought names")
     answer: str
-    finish_reason: Literal["stop", "length", "abort"]
-    tokens: int = Field(ge=0, description="completion tokens")
-    reject: str | None = None
+    finish_reason: Literal["stop", "length", "abort"] = Field(
+        description="stop: the model ended or reached a stop string; length: token limit; abort: no room in the context"
+    )
+    tokens: int = Field(ge=0, description="tokens of the completion, thought included")
+    reject: str | None = Field(default=None, description="reject reason; none for a kept record")

@@ -16,26 +16,35 @@ FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]
 
 
 class StrictLoader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 numbers, without dates, that refuses a key given twice."""
+    """SafeLoader with YAML 1.2 numbers, without dates, that refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Builds a mapping; the mark of a second key tells its line."""
-        seen: set[Any] = set()
+        """Builds a mapping.
+
+        Args:
+            node: the parsed mapping.
+            deep: whether to build the values too; part of PyYAML's interface.
+
+        Raises:
+            ConstructorError: a key is not text or occurs a second time; its mark names line and column.
+        """
+        keys: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is not text: put it in quotes", key_node.start_mark
                 )
-            if key in seen and key != "<<":
+            if key in keys and key != "<<":
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice: keep one of them", key_node.start_mark
+                    None, None, f"duplicate key {key!r}: keep one of them", key_node.start_mark
                 )
-            seen.add(key)
+            keys.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
 def _build_resolvers() -> None:
+    """Replaces PyYAML's rules for plain scalars, which read 1e-3 as text, 0777 as octal and 2024-01-01 as a date."""
     replaced = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp")}
     StrictLoader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in pairs if tag not in replaced]
@@ -60,7 +69,14 @@ StrictLoader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
 def parse(text: str) -> Any:
-    """The one document in `text`: dict, list, str, int, float, bool, None. ValueError tells line and remedy."""
+    """Parses a text that is one YAML document.
+
+    Returns:
+        dict, list, str, int, float, bool or None.
+
+    Raises:
+        ValueError: not YAML, a duplicate key, or not exactly one document; the message names line, column and remedy.
+    """
     try:
         documents = list(yaml.load_all(text, StrictLoader))
     except yaml.MarkedYAMLError as error:

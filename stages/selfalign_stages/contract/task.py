@@ -1,4 +1,8 @@
-"""The task file that a stage process reads and the messages that it gives back."""
+"""What a stage process reads (its task) and what it reports (result, failure, progress).
+
+A task contains everything that a step depends on, so that a Job is complete in itself: a pod needs no API access, and
+the same file runs on a laptop. The operator serialises a task, a stage process of the same release reads it back.
+"""
 
 import json
 from typing import Any, Literal
@@ -10,83 +14,91 @@ from selfalign_stages.contract.manifest import ArtifactRef, Counts
 from selfalign_stages.contract.model import Model
 
 LONGEST_VALUE = 200
+"""Most characters of a field's value in a message, so that a pasted text does not displace the message itself."""
 
 
 class StoreLocation(Model):
-    """Where artifacts live: file:///path or s3://bucket/prefix. Credentials come from the environment."""
+    """Address of the artifact store. Credentials are never part of it: they come from the environment."""
 
-    uri: str = Field(pattern=r"^(file|s3)://")
-    endpoint: str | None = None
-    region: str | None = None
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    ca_file: str | None = None
-    sse: Literal["AES256", "aws:kms"] | None = None
-    sse_kms_key_id: str | None = None
+    uri: str = Field(pattern=r"^(file|s3)://", description="file:///path or s3://bucket/prefix")
+    endpoint: str | None = Field(default=None, description="URL of an S3 server; none: AWS")
+    region: str | None = Field(default=None, description="none: us-east-1 with an endpoint, else the environment's")
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        default="auto", description="whether the bucket is in the path or in the host name of S3 requests"
+    )
+    ca_file: str | None = Field(default=None, description="PEM file of certificate authorities that sign the endpoint")
+    sse: Literal["AES256", "aws:kms"] | None = Field(default=None, description="server-side encryption of new objects")
+    sse_kms_key_id: str | None = Field(default=None, description="KMS key for sse aws:kms; none: the account's default")
 
 
 class Leaf(Model):
-    """An input from outside the store. `uri` may be builtin://, file://, s3:// or hf://."""
+    """An input from outside the store: base model, principle pack or evaluation suite."""
 
-    uri: str
-    revision: str | None = None
+    uri: str = Field(description="builtin://, file://, s3:// or hf://; suites of a pack are pack://NAME")
+    revision: str | None = Field(default=None, description="commit of an hf:// repository")
     digest: str | None = Field(default=None, description="known after preflight; a step refuses a leaf that differs")
 
 
 class Task(Model):
-    """All that one step's process needs."""
+    """One step to compute."""
 
-    id: str
+    id: str = Field(description="step id, for messages and metrics")
     kind: Kind
-    key: str
-    seed: int
+    key: str = Field(description="key of the artifact to publish (contract.graph.keys)")
+    seed: int = Field(description="spec.seed; every random draw of the step derives from it")
     store: StoreLocation
-    parameters: dict[str, Any]
-    inputs: dict[str, ArtifactRef] = {}
-    leaves: dict[str, Leaf] = {}
-    worker: int = 0
-    workers: int = 1
+    parameters: dict[str, Any] = Field(description="resolved parameters of the kind, defaults filled in")
+    inputs: dict[str, ArtifactRef] = Field(default={}, description="artifacts to read, by input name")
+    leaves: dict[str, Leaf] = Field(default={}, description="inputs from outside the store, by leaf name")
+    worker: int = Field(default=0, description="number of this worker, from 0; in a pod the index of the Indexed Job")
+    workers: int = Field(default=1, description="workers that compute the step side by side")
 
 
 class PreflightTask(Model):
-    """Asks for the digests of the leaves, every problem to be found without a GPU, and what is done already."""
+    """A request to check a run before it starts.
+
+    Preflight computes the digests of the leaves, reports every problem that is visible without a GPU, and lists the
+    steps whose artifacts the store already has.
+    """
 
     store: StoreLocation
-    seed: int
-    leaves: dict[str, Leaf]
-    steps: tuple[Step, ...]
-    assistant_name: str
+    seed: int = Field(description="spec.seed; part of the keys")
+    leaves: dict[str, Leaf] = Field(description="all leaves of the run, by leaf name")
+    steps: tuple[Step, ...] = Field(description="all steps of the run, in topological order")
+    assistant_name: str = Field(description="name that fills {assistantName} in the pack")
     max_tokens: int = Field(default=0, ge=0, description="longest completion of the run, for the pack's token budget")
 
 
 class Result(Model):
-    """A step's last word, small enough for a termination message."""
+    """What a step that published reports; small enough for a termination message."""
 
     key: str
-    cache: Literal["Hit", "Miss"]
-    digest: str
+    cache: Literal["Hit", "Miss"] = Field(description="Hit: the artifact existed; Miss: this process published it")
+    digest: str = Field(description="digest of the artifact's content (Manifest.digest)")
     counts: Counts = Counts()
-    metrics: dict[str, float | int | str | bool] = {}
-    seconds: float = 0
+    metrics: dict[str, float | int | str | bool] = Field(default={}, description="results by name, for the status")
+    seconds: float = Field(default=0, description="wall time of the process that published the artifact")
 
 
 class Failure(Model):
     """Why a step ended without an artifact."""
 
-    reason: str
-    message: str
-    counts: Counts | None = None
+    reason: str = Field(description="CamelCase, stable across releases")
+    message: str = Field(description="object, field, value and remedy")
+    counts: Counts | None = Field(default=None, description="rows so far, where the cause lies in the rows")
 
 
 class Problem(Model):
-    """One thing to mend, by its place in the manifest."""
+    """A mistake in a run, by the field of the manifest that corrects it."""
 
-    field: str
-    value: Any = None
-    message: str
+    field: str = Field(description="Path of the field to change, such as spec.baseModel.uri. Empty: the whole file.")
+    value: Any = Field(default=None, description="Value of the field, where it helps to see it.")
+    message: str = Field(description="What is wrong with the field, and how to correct it.")
 
     @property
     def line(self) -> str:
-        """For people: field and value before the message, unless the message begins with them."""
+        """One line for people: field, value, message. A message that begins with the field is the whole line."""
+        # Messages of BadInput often begin with the field already.
         if self.field and self.message.startswith(self.field):
             return self.message
         value = "" if self.value is None else f" = {json.dumps(self.value, ensure_ascii=False)[:LONGEST_VALUE]}"
@@ -94,20 +106,20 @@ class Problem(Model):
 
 
 class PreflightResult(Model):
-    """Leaf digests and finished steps by id; `problems` stop the run, `warnings` do not."""
+    """What preflight reports. `problems` stop the run, `warnings` do not."""
 
-    leaves: dict[str, str] = {}
-    hits: dict[str, Result] = {}
+    leaves: dict[str, str] = Field(default={}, description="content digest by leaf name")
+    hits: dict[str, Result] = Field(default={}, description="results of the steps that are already in the store, by id")
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 class Progress(Model):
-    """How far a running step is, as its /progress tells."""
+    """State of a running step, as its /progress endpoint returns it."""
 
-    done: float
-    total: float
-    unit: str
-    rate: float = Field(default=0, description="units per second")
-    eta: float | None = Field(default=None, description="seconds left")
-    metrics: dict[str, float | int | str] = {}
+    done: float = Field(description="units finished, those of earlier attempts included")
+    total: float = Field(description="units of the current phase")
+    unit: str = Field(description="what is counted, such as answers, steps or bytes")
+    rate: float = Field(default=0, description="units per second, since this process began the phase")
+    eta: float | None = Field(default=None, description="seconds left at that rate; none before the first unit")
+    metrics: dict[str, float | int | str] = Field(default={}, description="latest values by name, such as the loss")

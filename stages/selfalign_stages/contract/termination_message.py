@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from selfalign_stages.contract.graph import GATE_STEP, IMAGE_STEP, PUSH_STEP
-from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.manifest import Manifest, most_frequent
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
 
@@ -154,8 +154,6 @@ def _shorten_metrics(result: Result, keep: int) -> Result:
 
 
 def _shorten_reasons(result: Result, keep: int) -> Result:
-    """Keeps the most frequent reject reasons; the rows of the others are added up as `other-reasons`."""
-    ranked = sorted(result.counts.rejected.items(), key=lambda item: -item[1])
-    others = sum(number for _, number in ranked[keep:])
-    rejected = dict(ranked[:keep]) | ({"other-reasons": others} if others else {})
+    """Keeps the `keep` most frequent reject reasons and adds the others up."""
+    rejected = most_frequent(result.counts.rejected, keep)
     return result.model_copy(update={"counts": result.counts.model_copy(update={"rejected": rejected})})

@@ -1,1 +1,1 @@
-"""The two-method interface to a language model, and its vLLM implementation."""
+"""The two-method engine interface, its vLLM implementation, and the loop that feeds it chunk by chunk."""

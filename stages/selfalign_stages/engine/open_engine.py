@@ -1,14 +1,36 @@
-"""Fetches a model artifact and loads it into the engine: the one place where stages get an engine from."""
+"""Fetches a model artifact from the store and loads it into vLLM.
 
-from collections.abc import Callable
+Every step obtains its engine here, through a parameter `load` that defaults to `open_engine`: a test passes a
+scripted engine instead, and the step itself never imports vLLM, whose import alone takes seconds.
+"""
+
+from typing import Protocol
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.engine.interface import Engine
 from selfalign_stages.step.context import StepContext
 
 
+class EngineLoader(Protocol):
+    """Loads the engine of a step: `open_engine`, or a stand-in with the same signature."""
+
+    def __call__(self, context: StepContext, *, model: str) -> Engine:
+        """Returns a ready engine over the model of the step's input `model`."""
+
+
 def open_engine(context: StepContext, *, model: str) -> Engine:
-    """The engine over the model that the task's input `model` names."""
+    """Downloads a model artifact to the scratch folder and loads it into vLLM.
+
+    Args:
+        context: the step; its seed also seeds the engine.
+        model: name of the step's input that refers to the model artifact (`baseModel`, `teacher`, `model`).
+
+    Raises:
+        BadInput: the artifact is gone, or vLLM does not support the model.
+        DoesNotFit: the model exceeds disk or device memory.
+        Interrupted: SIGTERM arrived while loading; nothing is lost.
+    """
+    # Loading may exceed the pod's grace period, so that a signal must end it at once instead of at the next chunk.
     with context.stop.at_once():
         from selfalign_stages.engine.vllm_engine import VllmEngine
 
@@ -18,14 +40,22 @@ def open_engine(context: StepContext, *, model: str) -> Engine:
 
 
 class LazyEngine:
-    """An engine that is loaded at its first use: a resumed step whose completions all exist never loads one."""
+    """Loads the engine on first use and keeps it for all rounds of a step.
 
-    def __init__(self, load: Callable[[], Engine]) -> None:
-        self._load = load
+    A resumed step whose completions all exist in the store never loads a model, which takes minutes for a large one.
+
+    Args:
+        context: the step.
+        model: name of the step's input that refers to the model artifact.
+        load: loads the engine.
+    """
+
+    def __init__(self, context: StepContext, *, model: str, load: EngineLoader = open_engine) -> None:
+        self._context, self._model, self._load = context, model, load
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
-        """The engine."""
+        """Returns the engine, loading it at the first call."""
         if self._engine is None:
-            self._engine = self._load()
+            self._engine = self._load(self._context, model=self._model)
         return self._engine

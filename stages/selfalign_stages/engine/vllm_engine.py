@@ -1,4 +1,9 @@
-"""vLLM behind the engine interface: the CPU build on CPU and the CUDA build on GPU, by whichever is installed."""
+"""vLLM behind the engine interface: the CPU build on CPU and the CUDA build on GPU, whichever is installed.
+
+The engine is driven through `LLMEngine.add_request` and `step`, not through `LLM.generate`: `generate` returns when
+the slowest prompt of its list has ended, while steps need completions as they end, to commit chunks early and to
+keep the batch full. vLLM is imported inside the constructor, because it reads environment variables at import.
+"""
 
 import importlib.metadata
 import json
@@ -13,7 +18,11 @@ from selfalign_stages.contract.exits import BadInput, DoesNotFit
 from selfalign_stages.engine.interface import Completion, Decoding, Request, Scored
 
 IN_FLIGHT_FACTOR = 4
-"""Requests kept waiting per sequence slot, so that the scheduler is never short of work."""
+"""Requests submitted per sequence slot of the scheduler. Above 1, so that a freed slot never waits for Python; small,
+so that few prompts wait in memory."""
+
+CPU_BATCH_TOKENS = 4096
+"""Lower bound of tokens per scheduler step on CPU. Without chunked prefill a whole prompt must fit in one step."""
 
 # Without chunked prefill: a request with a seed of its own crashes the CPU build when its prompt is split.
 CPU_SETTINGS = {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
@@ -29,7 +38,7 @@ def is_cpu_build() -> bool:
 
 
 def environment(*, cpu: bool) -> dict[str, str]:
-    """Settings that vLLM reads at import; what the user has set already wins."""
+    """Returns the variables that vLLM reads at import; those that the user has set take precedence."""
     quiet = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
@@ -40,33 +49,57 @@ def environment(*, cpu: bool) -> dict[str, str]:
     one_process = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        # Else the first scores compile two small kernels: ten seconds, and it needs a C++ compiler.
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+        # Otherwise the first scores compile two small kernels: ten seconds, and it needs a C++ compiler.
         "TORCHDYNAMO_DISABLE": "1",
     }
     return quiet | (one_process if cpu else {})
 
 
-def arguments(*, cpu: bool, context: int | None, devices: int) -> dict[str, Any]:
-    """Where and how the model runs: one copy of it over all devices of the pod. More copies are more workers."""
+def engine_arguments(*, cpu: bool, context_length: int | None, devices: int) -> dict[str, Any]:
+    """Returns the arguments of `vllm.LLM` that depend on the hardware.
+
+    All devices of a pod share one copy of the model (tensor parallelism). Data parallelism is `workers`: more pods,
+    which Kubernetes places, restarts and accounts for one by one.
+
+    Args:
+        cpu: whether the CPU build runs.
+        context_length: the model's `max_position_embeddings`, None if its config has none.
+        devices: number of visible accelerators.
+    """
     if cpu:
-        return CPU_SETTINGS | {"max_num_batched_tokens": max(4096, context or 0)}
+        return CPU_SETTINGS | {"max_num_batched_tokens": max(CPU_BATCH_TOKENS, context_length or 0)}
     return {"tensor_parallel_size": max(1, devices)}
 
 
-def inspect_here(registry: Any, architectures: Iterable[str]) -> None:
-    """Has vLLM look at model classes in this process.
+def register_in_process(registry: Any, architectures: Iterable[str]) -> None:
+    """Registers the classes of a model's architectures with vLLM without its inspection subprocess.
 
-    It starts another one for that, which imports all of vLLM again, lest CUDA be initialised here. There is none on a
-    CPU, and a pod, which begins with an empty cache, would wait for it each time.
+    vLLM inspects model classes in a subprocess, to keep CUDA uninitialised in this one. The subprocess imports all
+    of vLLM once more, and a pod, whose cache is empty at start, pays for it every time; on CPU there is no CUDA to
+    protect.
+
+    Args:
+        registry: `vllm.ModelRegistry`.
+        architectures: from the model's config.json; names that vLLM does not support are ignored here and refused
+            by vLLM when the model is loaded.
     """
     for name in set(architectures) & set(registry.models):
-        with suppress(ImportError):  # vLLM has words of its own for a class that cannot be had
+        with suppress(ImportError):  # vLLM itself reports a class whose dependencies are missing
             registry.register_model(name, registry.models[name].load_model_cls())
 
 
 class VllmEngine:
-    """A model folder loaded into vLLM."""
+    """A model folder loaded into vLLM.
+
+    Args:
+        model: folder with config.json, safetensors weights and tokenizer.
+        seed: seed of the engine; requests carry seeds of their own.
+
+    Raises:
+        BadInput: vLLM does not support the model.
+        DoesNotFit: the device has too little memory for weights and KV cache.
+    """
 
     def __init__(self, model: Path, *, seed: int) -> None:
         cpu = is_cpu_build()
@@ -78,25 +111,28 @@ class VllmEngine:
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._vllm = vllm
         config = json.loads((model / "config.json").read_text())
-        context = config.get("max_position_embeddings")
+        context_length = config.get("max_position_embeddings")
         if cpu:
-            inspect_here(vllm.ModelRegistry, config.get("architectures") or [])
+            register_in_process(vllm.ModelRegistry, config.get("architectures") or [])
         devices = 0 if cpu else vllm.platforms.current_platform.device_count()
         try:
             self._llm = vllm.LLM(
                 str(model),
                 seed=seed,
-                max_model_len=context,
+                max_model_len=context_length,
+                # All prompts of a step share a long prefix (principles and exemplars): it is computed once.
                 enable_prefix_caching=True,
                 disable_log_stats=True,
                 load_format="safetensors",
-                **arguments(cpu=cpu, context=context, devices=devices),
+                **engine_arguments(cpu=cpu, context_length=context_length, devices=devices),
             )
         except (ValueError, NotImplementedError) as error:
             raise BadInput(
-                f"spec.baseModel: vLLM cannot load {model.name}: {error}", reason="EngineRefusesModel"
+                f"spec.baseModel: vLLM cannot load {model.name}: {error}; use an architecture that vLLM supports",
+                reason="EngineRefusesModel",
             ) from error
         except RuntimeError as error:
+            # vLLM and torch have no common out-of-memory error class; their messages name "memory".
             if "memory" in str(error).lower():
                 raise DoesNotFit(f"vLLM: {error}; use a smaller model, a shorter context or a larger device") from error
             raise
@@ -104,7 +140,7 @@ class VllmEngine:
         settings = self._llm.llm_engine.vllm_config
         self._max_length = int(settings.model_config.max_model_len)
         self._in_flight = IN_FLIGHT_FACTOR * int(settings.scheduler_config.max_num_seqs)
-        self._served = 0
+        self._requests_added = 0  # request ids must be unique over the engine's lifetime
 
     def stream(
         self, requests: Iterable[Request], decoding: Decoding, *, fresh: bool = False
@@ -113,41 +149,50 @@ class VllmEngine:
         engine = self._llm.llm_engine
         if fresh:
             self._llm.reset_prefix_cache()
-        waiting: dict[str, int] = {}
+        running: dict[str, int] = {}  # position in `requests` by request id
         numbered = enumerate(requests)
         try:
             while True:
-                while len(waiting) < self._in_flight and (following := next(numbered, None)) is not None:
+                while len(running) < self._in_flight and (following := next(numbered, None)) is not None:
                     position, request = following
                     ids = self._tokenizer(request.prompt)["input_ids"]
+                    # Shortening the prompt would remove its end, which is the cue to answer: the record is rejected.
                     if len(ids) + decoding.max_tokens > self._max_length:
                         yield position, Completion(text="", finish_reason="abort", tokens=0)
                         continue
-                    self._served += 1
-                    waiting[str(self._served)] = position
+                    self._requests_added += 1
+                    running[str(self._requests_added)] = position
                     prompt = {"prompt_token_ids": ids}
-                    engine.add_request(str(self._served), prompt, self._parameters(decoding, request.seed))
-                if not waiting:
+                    parameters = self._sampling_parameters(decoding, request.seed)
+                    engine.add_request(str(self._requests_added), prompt, parameters)
+                if not running:
                     return
                 for output in engine.step():
                     if output.finished:
-                        yield waiting.pop(output.request_id), _completion(output)
+                        yield running.pop(output.request_id), _completion(output)
         finally:
-            if waiting:
-                engine.abort_request(list(waiting))
+            # The consumer stopped early (SIGTERM): without this, the next stream would receive the leftovers.
+            if running:
+                engine.abort_request(list(running))
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Scored]:
         """See Engine. vLLM does not serve prompt log-probabilities from its prefix cache, so prompts are recomputed."""
+        # max_tokens 1 is the least that vLLM accepts; the generated token is discarded. prompt_logprobs 0 returns
+        # the log-probability of each prompt token itself and of no alternatives.
         parameters = self._vllm.SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False)
-        tokenised = [self._span(prompt, continuation) for prompt, continuation in pairs]
+        tokenised = [self._tokenise_pair(prompt, continuation) for prompt, continuation in pairs]
         prompts = [{"prompt_token_ids": ids} for ids, _ in tokenised]
         outputs = self._llm.generate(prompts, parameters, use_tqdm=False)
         return [
             _sum(output.prompt_logprobs, ids, start) for output, (ids, start) in zip(outputs, tokenised, strict=True)
         ]
 
-    def _span(self, prompt: str, continuation: str) -> tuple[list[int], int]:
-        """Token ids of the whole text and the first one that reaches into the continuation."""
+    def _tokenise_pair(self, prompt: str, continuation: str) -> tuple[list[int], int]:
+        """Returns the token ids of the joined text and the position of the first token of the continuation.
+
+        The text is tokenised once: BPE may merge characters across the border, and separately tokenised parts would
+        score a text that the model never produces.
+        """
         encoded = self._tokenizer(prompt + continuation, return_offsets_mapping=True, add_special_tokens=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         if len(ids) >= self._max_length:
@@ -156,31 +201,39 @@ class VllmEngine:
                 "shorten the suite's items or the pack's prefix"
             )
         start = next(i for i, (_, end) in enumerate(offsets) if end > len(prompt))
-        return ids, max(start, 1)
+        return ids, max(start, 1)  # the first token of a text has no log-probability
 
-    def _parameters(self, decoding: Decoding, seed: int) -> Any:
+    def _sampling_parameters(self, decoding: Decoding, seed: int) -> Any:
         return self._vllm.SamplingParams(
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             max_tokens=decoding.max_tokens,
             stop=list(decoding.stop) or None,
-            ignore_eos=decoding.ignore_end,
+            ignore_eos=decoding.ignore_eos,
             seed=seed,
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
 
 
 def _completion(output: Any) -> Completion:
+    """Converts a finished vLLM RequestOutput; `stop_reason` is None for EOS and the string for a stop string."""
     first = output.outputs[0]
-    reason = "length" if first.finish_reason == "length" else "stop"
+    cut = first.finish_reason == "length"
     return Completion(
         text=first.text,
-        finish_reason="length" if reason == "length" else "stop",
+        finish_reason="length" if cut else "stop",
         tokens=len(first.token_ids),
-        own_end=reason == "stop" and first.stop_reason is None,
+        ended_by_eos=not cut and first.stop_reason is None,
     )
 
 
 def _sum(logprobs: Sequence[Any], ids: Sequence[int], start: int) -> Scored:
+    """Sums log-probabilities over positions `start` to the end.
+
+    Args:
+        logprobs: for each position, a mapping of token id to vLLM's Logprob, None at position 0; length T.
+        ids: token ids of the whole text; length T.
+        start: position of the continuation's first token.
+    """
     total = sum(logprobs[i][ids[i]].logprob for i in range(start, len(ids)))
     return Scored(logprob=float(total), tokens=len(ids) - start)

@@ -1,1 +1,1 @@
-"""Stage 5: what the base, prompted, engraved and cloned models score on the suites, and whether the gates hold."""
+"""Stage 5: scores of the base, prompted, engraved and cloned models on the evaluation suites, and the run's gates."""

@@ -1,4 +1,9 @@
-"""Adherence: answers to held-out prompts, checked by patterns; with length, refusals, stops and leaks."""
+"""Adherence: answers to held-out prompts, checked by patterns, with length, refusals, stops and prompt leaks.
+
+The patterns measure what multiple choice cannot: whether the principles show in generated text. The further metrics
+watch the known failures of self-alignment: answers that are too short, refusals without a reason, and text of the
+prompt that reappears in answers.
+"""
 
 import re
 from collections.abc import Sequence
@@ -7,53 +12,79 @@ from selfalign_stages.contract.parameters import Sampling
 from selfalign_stages.engine.interface import Completion, Decoding, Engine, Request, seed_for
 from selfalign_stages.evaluation.items import AdherenceItem, ItemScore
 from selfalign_stages.evaluation.variant_prompts import VariantPrompts
-from selfalign_stages.pack.leaks import Leaks, words
+from selfalign_stages.pack.leaks import LeakFilter, plain_words
 from selfalign_stages.pack.rendering import stop_strings
 from selfalign_stages.text.answer_filters import refuses
 
 
-def adheres(check: AdherenceItem, answer: str, *, assistant_name: str) -> bool:
-    """Whether the answer matches every required pattern and no forbidden one."""
+def adheres(item: AdherenceItem, answer: str, *, assistant_name: str) -> bool:
+    """Whether an answer matches every required pattern of an item and no forbidden one.
 
-    def found(pattern: str) -> bool:
+    Args:
+        item: the patterns, searched anywhere in the answer and case-sensitive.
+        answer: the answer without thought and headings.
+        assistant_name: replaces {assistantName} in the patterns, escaped.
+    """
+
+    def occurs(pattern: str) -> bool:
         return re.search(pattern.replace("{assistantName}", re.escape(assistant_name)), answer) is not None
 
-    return all(found(pattern) for pattern in check.require) and not any(found(pattern) for pattern in check.forbid)
+    return all(map(occurs, item.require)) and not any(map(occurs, item.forbid))
 
 
-def outcome(
-    check: AdherenceItem, completion: Completion, framing: VariantPrompts, leaks: Leaks, *, suite: str
+def score_item(
+    item: AdherenceItem, completion: Completion, prompts: VariantPrompts, leaks: LeakFilter, *, suite: str
 ) -> ItemScore:
-    """One answer's verdicts; `stops` counts the model's own end token alone, not a stop string."""
-    answer, formed = framing.answer(completion.text)
-    leaked = leaks.reason(answer, query=check.prompt) is not None or not formed
-    refused = refuses(answer)
+    """Scores one completion.
+
+    Args:
+        item: the prompt and its patterns.
+        completion: what the variant generated.
+        prompts: the prompts of the variant.
+        leaks: the leak filter of the pack.
+        suite: name of the suite.
+
+    Returns:
+        Values `overall` (1 if the patterns hold), `words`, `tokens`, `stops` (1 if the model ended the answer with
+        EOS; a stop string does not count, because clients set none), `leaks`, and `refusal` or `overrefusal`,
+        depending on whether a refusal is right.
+    """
+    answer, well_formed = prompts.answer(completion.text)
+    leaked = leaks.reason(answer, query=item.prompt) is not None or not well_formed
     values = {
-        "overall": float(formed and adheres(check, answer, assistant_name=framing.assistant_name)),
-        "words": float(len(words(answer))),
+        "overall": float(well_formed and adheres(item, answer, assistant_name=prompts.assistant_name)),
+        "words": float(len(plain_words(answer))),
         "tokens": float(completion.tokens),
-        "stops": float(completion.own_end),
+        "stops": float(completion.ended_by_eos),
         "leaks": float(leaked),
-        "overrefusal" if not check.refusal else "refusal": float(refused),
+        "overrefusal" if not item.refusal else "refusal": float(refuses(answer)),
     }
-    return ItemScore(id=check.id, suite=suite, group=check.principle, values=values, answer=answer)
+    return ItemScore(id=item.id, suite=suite, group=item.principle, values=values, answer=answer)
 
 
 def run(
-    checks: Sequence[AdherenceItem],
+    items: Sequence[AdherenceItem],
     engine: Engine,
-    framing: VariantPrompts,
+    prompts: VariantPrompts,
     *,
     suite: str,
     sampling: Sampling,
     key: str,
     seed: int,
 ) -> list[ItemScore]:
-    """Outcomes of a suite in item order."""
-    leaks = Leaks.of(framing.pack, assistant_name=framing.assistant_name)
-    requests = [Request(framing.generation(c.prompt), seed_for(key, c.id, seed=seed)) for c in checks]
-    decoding = Decoding(
-        temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens, stop=stop_strings()
-    )
+    """Generates an answer to every item and scores it, in item order.
+
+    Args:
+        items: the suite.
+        engine: the model variant.
+        prompts: the prompts of that variant.
+        suite: name of the suite.
+        sampling: decoding of the answers.
+        key: key of the step, for the sampling seeds.
+        seed: `spec.seed` of the run, for the sampling seeds.
+    """
+    leaks = LeakFilter.of(prompts.pack, assistant_name=prompts.assistant_name)
+    requests = [Request(prompts.generation(item.prompt), seed_for(key, item.id, seed=seed)) for item in items]
+    decoding = Decoding.from_sampling(sampling, stop=stop_strings())
     completions = dict(engine.stream(requests, decoding))
-    return [outcome(c, completions[n], framing, leaks, suite=suite) for n, c in enumerate(checks)]
+    return [score_item(item, completions[n], prompts, leaks, suite=suite) for n, item in enumerate(items)]

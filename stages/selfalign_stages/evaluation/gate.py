@@ -1,6 +1,8 @@
 """Step gate: compares the variants, with paired bootstrap intervals, and checks the run's gates.
 
-A gate that fails is a finding, not an error: the report is published with passed false and packaging does not begin.
+A gate that fails is a result, not an error: the report is published with `passed` false and the operator skips
+packaging. Raising instead would lose the report, which is what the user needs to decide how to go on. Gates compare
+means, not intervals: an expression such as "cloned.hhh.overall >= base.hhh.overall" then has one obvious meaning.
 """
 
 from collections.abc import Mapping
@@ -15,16 +17,20 @@ from selfalign_stages.evaluation import bootstrap
 from selfalign_stages.evaluation.items import ItemScore
 from selfalign_stages.step.context import StepContext
 
-STEPS_UP = (("prompted", "base"), ("engraved", "prompted"), ("cloned", "engraved"))
-"""What each stage is meant to gain: the paper's own comparisons."""
-SHOWN = ("overall", "likelihood", "mc1", "mc2", "words", "tokens", "stops", "leaks")
-WITH_INTERVAL = ("overall", "mc1", "mc2", "words")
+COMPARISONS = (("prompted", "base"), ("engraved", "prompted"), ("cloned", "engraved"))
+"""(after, before): what each stage is meant to gain. The paper makes the same comparisons (section 4); the last one
+shows its "verbose tax" on multiple choice."""
+HEADLINE_METRICS = ("overall", "likelihood", "mc1", "mc2", "words", "tokens", "stops", "leaks")
+"""Metrics that enter the manifest, and with it the run's status; groups are in the report only."""
+INTERVAL_METRICS = ("overall", "mc1", "mc2", "words")
+"""Headline metrics whose interval ends enter the manifest too."""
 
-Values = dict[str, dict[str, float]]
+MetricValues = dict[str, dict[str, float]]
+"""Values of one variant by "suite.metric" and item id."""
 
 
 def run(context: StepContext) -> Manifest:
-    """Publishes report.json and report.md; metrics carry the headline numbers and the verdict."""
+    """Publishes report.json and report.md; the manifest's metrics carry the headline numbers and the verdict."""
     settings = GateParameters.model_validate(context.task.parameters)
     values = {variant: _values(context, variant) for variant in context.task.inputs}
     report = build(values, settings, seed=context.task.seed)
@@ -35,49 +41,64 @@ def run(context: StepContext) -> Manifest:
     )
 
 
-def build(values: Mapping[str, Values], settings: GateParameters, *, seed: int) -> dict[str, Any]:
-    """All estimates by variant and metric, paired differences, and each gate with its two sides."""
-    options = {"samples": settings.bootstrap_samples, "confidence": settings.confidence, "seed": seed}
+def build(values: Mapping[str, MetricValues], settings: GateParameters, *, seed: int) -> dict[str, Any]:
+    """Builds the report.
+
+    Args:
+        values: item values by variant and metric.
+        settings: gates, number of bootstrap resamples and confidence level.
+        seed: of the bootstrap.
+
+    Returns:
+        `variants` and `differences` map metrics to [mean, low, high], rounded to four digits; `gates` lists each
+        gate's text, verdict and the values of its two sides.
+
+    Raises:
+        KeyError: a gate names a metric that no suite of the run has; validation of the manifest prevents it.
+    """
+    options: dict[str, Any] = {
+        "samples": settings.bootstrap_samples,
+        "confidence": settings.confidence,
+        "seed": seed,
+    }
     means = {
         f"{variant}.{metric}": bootstrap.mean(list(items.values()))
         for variant, metrics in values.items()
         for metric, items in metrics.items()
     }
+    estimates = {
+        variant: {metric: _rounded(bootstrap.estimate(items, **options)) for metric, items in metrics.items()}
+        for variant, metrics in values.items()
+    }
+    differences = {
+        f"{after} - {before}": _differences(values[after], values[before], options)
+        for after, before in COMPARISONS
+        if after in values and before in values
+    }
     return {
         "confidence": settings.confidence,
-        "variants": {
-            variant: {metric: _rounded(bootstrap.estimate(items, **options)) for metric, items in metrics.items()}  # type: ignore[arg-type]
-            for variant, metrics in values.items()
-        },
-        "differences": {
-            f"{after} - {before}": {
-                metric: _rounded(bootstrap.difference(values[after][metric], values[before][metric], **options))  # type: ignore[arg-type]
-                for metric in values[after]
-                if metric in values[before]
-            }
-            for after, before in STEPS_UP
-            if after in values and before in values
-        },
-        "gates": [_checked(text, means) for text in settings.gates],
+        "variants": estimates,
+        "differences": differences,
+        "gates": [_check(text, means) for text in settings.gates],
     }
 
 
 def headline(report: Mapping[str, Any]) -> dict[str, float | int | str | bool]:
-    """Flat metrics: VARIANT.SUITE.METRIC, intervals of the main ones, passed, failedGates."""
+    """Selects the flat metrics of the manifest: VARIANT.SUITE.METRIC, interval ends, `passed` and `failedGates`."""
     failed = [gate["text"] for gate in report["gates"] if not gate["passed"]]
-    found: dict[str, float | int | str | bool] = {"passed": not failed, "failedGates": "; ".join(failed)}
-    for variant, metrics in report["variants"].items():
-        for name, (value, low, high) in metrics.items():
-            last = name.rpartition(".")[2]
-            if last in SHOWN:
-                found[f"{variant}.{name}"] = value
-            if last in WITH_INTERVAL:
-                found |= {f"{variant}.{name}.low": low, f"{variant}.{name}.high": high}
-    return found
+    metrics: dict[str, float | int | str | bool] = {"passed": not failed, "failedGates": "; ".join(failed)}
+    for variant, estimates in report["variants"].items():
+        for name, (value, low, high) in estimates.items():
+            metric = name.rpartition(".")[2]
+            if metric in HEADLINE_METRICS:
+                metrics[f"{variant}.{name}"] = value
+            if metric in INTERVAL_METRICS:
+                metrics |= {f"{variant}.{name}.low": low, f"{variant}.{name}.high": high}
+    return metrics
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report as tables for people."""
+    """Renders the report as Markdown tables."""
     variants = list(report["variants"])
     names = list(dict.fromkeys(name for metrics in report["variants"].values() for name in metrics))
     percent = round(100 * report["confidence"])
@@ -95,12 +116,21 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _values(context: StepContext, variant: str) -> Values:
+def _values(context: StepContext, variant: str) -> MetricValues:
     manifest = reading.require_manifest(context.store, context.task.inputs[variant])
     return bootstrap.by_metric(list(reading.rows(context.store, manifest, ItemScore)))
 
 
-def _checked(text: str, means: Mapping[str, float]) -> dict[str, Any]:
+def _differences(after: MetricValues, before: MetricValues, options: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Estimates the paired differences of the metrics that both variants have."""
+    return {
+        metric: _rounded(bootstrap.difference(after[metric], before[metric], **options))
+        for metric in after
+        if metric in before
+    }
+
+
+def _check(text: str, means: Mapping[str, float]) -> dict[str, Any]:
     gate = gates.parse(text)
     left, right = gate.sides(means)
     return {"text": text, "passed": gate.check(means), "sides": f"{left:.4g} {gate.comparison} {right:.4g}"}

@@ -1,4 +1,8 @@
-"""Items of the three suite formats."""
+"""Items of the three suite formats, and the score of one item.
+
+Scores are stored per item, not as means: variants are compared item by item (paired bootstrap), which gives narrower
+intervals than the difference of two independent means.
+"""
 
 from pydantic import Field
 
@@ -15,7 +19,10 @@ class ChoiceItem(Model):
 
 
 class TruthfulItem(Model):
-    """A question with candidate answers (TruthfulQA): MC1 has one true candidate, MC2 any number."""
+    """A question with candidate answers, each labelled 1 (true) or 0 (false) (TruthfulQA multiple choice).
+
+    MC1 has exactly one true candidate, MC2 any number.
+    """
 
     question: str
     mc1: dict[str, int]
@@ -23,7 +30,16 @@ class TruthfulItem(Model):
 
 
 class AdherenceItem(Model):
-    """A held-out prompt with patterns that a good answer matches or avoids."""
+    """A held-out prompt with regular expressions that check its answer.
+
+    Attributes:
+        id: unique within the suite; enters the sampling seed of the answer.
+        prompt: what the user asks.
+        principle: name of the pack's principle that the prompt exercises; becomes a metric of its own.
+        require: patterns that must all occur in the answer. `{assistantName}` stands for the assistant's name.
+        forbid: patterns of which none may occur.
+        refusal: True if declining is the right answer; otherwise a refusal counts as over-refusal.
+    """
 
     id: str
     prompt: str = Field(min_length=1)
@@ -34,7 +50,15 @@ class AdherenceItem(Model):
 
 
 class ItemScore(Model):
-    """What one item of one suite came to; `values` are the numbers that metrics average."""
+    """The score of one variant on one item.
+
+    Attributes:
+        id: equal for all variants, so that differences can be paired.
+        suite: name of the suite.
+        group: category or principle; averaged separately if not empty.
+        values: numbers by metric name, which `bootstrap.by_metric` collects.
+        answer: the generated answer, for items that generate one.
+    """
 
     id: str
     suite: str

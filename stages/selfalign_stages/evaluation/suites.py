@@ -1,4 +1,9 @@
-"""Reads suites in their public file formats from pack://NAME, file:// and s3://."""
+"""Reads evaluation suites in their public file formats, from pack://NAME or file://PATH.
+
+Suites are used as their authors publish them (BIG-bench task folders, TruthfulQA's CSV or JSON), so that nobody has
+to convert them and scores stay comparable. A malformed item is an error, never skipped: a suite that lost items
+unnoticed would give another score under the same name.
+"""
 
 import csv
 import io
@@ -20,21 +25,34 @@ from selfalign_stages.pack.model import Pack
 
 Format = Literal["hhh", "truthfulqa", "adherence"]
 HHH_PARTS = ("harmless", "helpful", "honest", "other")
+"""Folders of BIG-bench hhh_alignment, each with a task.json; their names become the items' categories."""
 
 
-def content(uri: str, pack: Pack) -> dict[str, str]:
-    """File names and texts of a suite: one file, or the parts of a BIG-bench folder."""
+def read_texts(uri: str, pack: Pack) -> dict[str, str]:
+    """Reads the files of a suite.
+
+    Args:
+        uri: `pack://NAME` for a suite of the pack, or `file:///PATH` of a file or a BIG-bench folder.
+        pack: the run's principle pack.
+
+    Returns:
+        Contents by file name: one file, or HARMLESS/task.json and so on for a folder.
+
+    Raises:
+        BadInput: there is no such suite, or it cannot be read (reason SuiteMissing).
+    """
     scheme, _, rest = uri.partition("://")
     if scheme == "pack":
-        found = {name: text for name, text in pack.suites.items() if name.split(".")[1] == rest}
-        if not found:
+        # suite.NAME.json[l]: the middle part is the suite's name.
+        texts = {name: text for name, text in pack.suites.items() if name.split(".")[1] == rest}
+        if not texts:
             known = sorted(name.split(".")[1] for name in pack.suites)
             raise BadInput(
-                f"suite {uri}: pack {pack.header.name} ships no such suite; it has {known}", reason="SuiteMissing"
+                f"suite {uri}: pack {pack.header.name} has no suite {rest!r}; use one of {known}", reason="SuiteMissing"
             )
-        return found
+        return texts
     if scheme != "file":
-        raise BadInput(f"suite {uri}: use pack://NAME or file:///path", reason="SuiteMissing")
+        raise BadInput(f"suite {uri}: use pack://NAME or file:///PATH", reason="SuiteMissing")
     path = Path(unquote(urlsplit(uri).path))
     if path.is_dir():
         return {f"{part}/task.json": _read(path / part / "task.json", uri) for part in HHH_PARTS}
@@ -42,14 +60,18 @@ def content(uri: str, pack: Pack) -> dict[str, str]:
 
 
 def digest(uri: str, pack: Pack) -> str:
-    """Content digest of a suite."""
-    joined = json.dumps(content(uri, pack), sort_keys=True).encode()
+    """Returns the SHA-256 digest of a suite's file names and contents, which enters the keys of score steps."""
+    joined = json.dumps(read_texts(uri, pack), sort_keys=True).encode()
     return sha256_digest(joined)
 
 
-def choices(texts: Mapping[str, str]) -> list[ChoiceItem]:
-    """hhh: {"examples": [{"input", "target_scores": {answer: 1 or 0}, "category"?}]}; folder parts are categories."""
-    found = []
+def parse_hhh(texts: Mapping[str, str]) -> list[ChoiceItem]:
+    """Parses BIG-bench tasks: {"examples": [{"input", "target_scores": {answer: 1 or 0}, "category"?}]}.
+
+    Raises:
+        BadInput: an example lacks a field, or does not have exactly one answer scored 1 and one scored 0.
+    """
+    items = []
     for name, text in texts.items():
         part = name.split("/")[0] if "/" in name else "other"
         for number, example in enumerate(_field(_json(name, text), "examples", name)):
@@ -60,79 +82,92 @@ def choices(texts: Mapping[str, str]) -> list[ChoiceItem]:
                 raise _malformed(name, number, "target_scores", "needs one answer scored 1 and one scored 0")
             question = _field(example, "input", f"{name} example {number}")
             category = example.get("category", part)
-            found.append(ChoiceItem(question=question, better=better[0], worse=worse[0], category=category))
-    return found
+            items.append(ChoiceItem(question=question, better=better[0], worse=worse[0], category=category))
+    return items
 
 
-def truths(texts: Mapping[str, str]) -> list[TruthfulItem]:
-    """truthfulqa: mc_task.json, or the public CSV with its semicolon lists."""
-    found = []
+def parse_truthfulqa(texts: Mapping[str, str]) -> list[TruthfulItem]:
+    """Parses TruthfulQA's mc_task.json, or its public CSV, whose answer columns are lists joined by semicolons.
+
+    Raises:
+        BadInput: a question lacks a field, a true answer or a false one.
+    """
+    items = []
     for name, text in texts.items():
-        found += _truths_csv(name, text) if name.endswith(".csv") else _truths_json(name, text)
-    return found
+        items += _truthfulqa_csv(name, text) if name.endswith(".csv") else _truthfulqa_json(name, text)
+    return items
 
 
-def checks(texts: Mapping[str, str]) -> list[AdherenceItem]:
-    """adherence: one JSON object a line."""
-    found = []
+def parse_adherence(texts: Mapping[str, str]) -> list[AdherenceItem]:
+    """Parses JSON lines, one AdherenceItem each; blank lines are skipped.
+
+    Raises:
+        BadInput: a line is not a valid item, or one of its patterns not a valid regular expression.
+    """
+    items = []
     for name, text in texts.items():
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
                 continue
             try:
-                check = AdherenceItem.model_validate_json(line)
-                for pattern in (*check.require, *check.forbid):
+                item = AdherenceItem.model_validate_json(line)
+                for pattern in (*item.require, *item.forbid):
                     re.compile(pattern)
             except (ValidationError, re.error) as error:
                 raise _malformed(name, number, "line", " ".join(str(error).split())) from error
-            found.append(check)
-    return found
+            items.append(item)
+    return items
 
 
-def questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
-    """The question texts of all suites among the leaves, for decontamination."""
-    found: list[str] = []
+def held_out_questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
+    """Returns the question texts of all suites among a task's leaves, which training prompts must not resemble."""
+    questions: list[str] = []
     for name, leaf in leaves.items():
         if name.startswith(SUITE_PREFIX):
-            found += _questions(content(leaf.uri, pack))
-    return found
+            questions += _questions(read_texts(leaf.uri, pack))
+    return questions
 
 
 def _questions(texts: Mapping[str, str]) -> list[str]:
-    """Questions by the shape of the file: JSON lines are checks, an object with examples is hhh, else TruthfulQA."""
+    """Returns questions by the shape of the file, because step prompts knows the suites' leaves, not their formats.
+
+    JSON lines are adherence items, CSV or a JSON list is TruthfulQA, a JSON object is hhh.
+    """
     name, text = next(iter(texts.items()))
     if name.endswith(".jsonl"):
-        return [check.prompt for check in checks(texts)]
+        return [item.prompt for item in parse_adherence(texts)]
     if name.endswith(".csv") or isinstance(_json(name, text), list):
-        return [truth.question for truth in truths(texts)]
-    return [choice.question for choice in choices(texts)]
+        return [item.question for item in parse_truthfulqa(texts)]
+    return [item.question for item in parse_hhh(texts)]
 
 
-def _truths_json(name: str, text: str) -> list[TruthfulItem]:
+def _truthfulqa_json(name: str, text: str) -> list[TruthfulItem]:
     rows = _json(name, text)
     if not isinstance(rows, list):
-        raise _malformed(name, 0, "top", "needs a list of questions")
-    found = []
+        raise _malformed(name, 0, "top level", "needs a list of questions")
+    items = []
     for number, row in enumerate(rows):
         mc1 = _field(row, "mc1_targets", f"{name} item {number}")
         if sum(mc1.values()) != 1 or len(mc1) < 2:
             raise _malformed(name, number, "mc1_targets", "needs one true and at least one false answer")
         question = _field(row, "question", f"{name} item {number}")
-        found.append(TruthfulItem(question=question, mc1=mc1, mc2=row.get("mc2_targets", mc1)))
-    return found
+        items.append(TruthfulItem(question=question, mc1=mc1, mc2=row.get("mc2_targets", mc1)))
+    return items
 
 
-def _truths_csv(name: str, text: str) -> list[TruthfulItem]:
-    found = []
+def _truthfulqa_csv(name: str, text: str) -> list[TruthfulItem]:
+    items = []
     for number, row in enumerate(csv.DictReader(io.StringIO(text))):
         best = str(_field(row, "Best Answer", f"{name} row {number}")).strip()
-        wrong = _split(_field(row, "Incorrect Answers", f"{name} row {number}"))
-        right = _split(_field(row, "Correct Answers", f"{name} row {number}"))
-        if not best or not wrong:
+        false = _split(_field(row, "Incorrect Answers", f"{name} row {number}"))
+        true = _split(_field(row, "Correct Answers", f"{name} row {number}"))
+        if not best or not false:
             raise _malformed(name, number, "Incorrect Answers", "needs a best answer and at least one incorrect one")
-        mc2 = {best: 1} | {answer: 1 for answer in right} | {answer: 0 for answer in wrong}
-        found.append(TruthfulItem(question=row["Question"], mc1={best: 1} | {answer: 0 for answer in wrong}, mc2=mc2))
-    return found
+        # MC1 of the CSV is the best answer against all incorrect ones; further correct answers count in MC2 only.
+        mc1 = {best: 1} | {answer: 0 for answer in false}
+        mc2 = {best: 1} | {answer: 1 for answer in true} | {answer: 0 for answer in false}
+        items.append(TruthfulItem(question=row["Question"], mc1=mc1, mc2=mc2))
+    return items
 
 
 def _split(text: str) -> list[str]:
@@ -154,6 +189,7 @@ def _json(name: str, text: str) -> Any:
 
 
 def _field(row: Any, field: str, place: str) -> Any:
+    """Returns a field of a JSON object or CSV row; `place` names the item in the error."""
     if not isinstance(row, dict) or field not in row:
         raise BadInput(f"suite {place}: has no field {field!r}", reason="SuiteMalformed")
     return row[field]

@@ -1,4 +1,8 @@
-"""How each variant is asked: the prompted base under principles and exemplars, all others in the served format."""
+"""The prompt of each model variant: principles and exemplars for the prompted base, the served format for all others.
+
+The tuned variants are evaluated on exactly the text that the saved chat template produces, or the scores would
+describe a model that nobody serves. The unprompted base sees the same text, as the baseline of tuning.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +15,13 @@ from selfalign_stages.pack.model import Pack
 
 @dataclass(frozen=True)
 class VariantPrompts:
-    """Prompts of one variant."""
+    """Renders prompts for one variant and reads its completions.
+
+    Attributes:
+        pack: principles and exemplars, and the frame of choice queries.
+        variant: "base", "prompted", "engraved" or "cloned".
+        assistant_name: heading of the assistant's turns.
+    """
 
     pack: Pack
     variant: Variant
@@ -25,19 +35,27 @@ class VariantPrompts:
         return rendering.self_align_prefix(self.pack, assistant_name=self.assistant_name)
 
     def open_answer(self, query: str) -> str:
-        """A prompt that ends where the answer begins: for candidates to be scored."""
+        """Returns a prompt that ends where the answer begins, for scoring candidate answers.
+
+        The prompted base gets no internal thought here: a candidate's probability would depend on a sampled thought.
+        """
         if self.variant == "prompted":
             return rendering.direct_prompt(self.prefix, query, assistant_name=self.assistant_name)
         return chat.question(query, assistant_name=self.assistant_name)
 
     def generation(self, query: str) -> str:
-        """A prompt to generate from; the prompted base thinks first."""
+        """Returns a prompt to generate from; the prompted base continues with its internal thought."""
         if self.variant == "prompted":
             return rendering.self_align_prompt(self.prefix, query, assistant_name=self.assistant_name)
         return self.open_answer(query)
 
     def answer(self, text: str) -> tuple[str, bool]:
-        """The answer within a completion, and whether the completion was well-formed."""
+        """Extracts the answer from a completion.
+
+        Returns:
+            The answer, and whether the completion was well-formed: the prompted base may fail to think or to answer,
+            in which case the answer is empty.
+        """
         if self.variant != "prompted":
             return text.strip(), True
         parsed = thoughts.parse(text, pack=self.pack, assistant_name=self.assistant_name)

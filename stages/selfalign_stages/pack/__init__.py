@@ -1,1 +1,1 @@
-"""Principle packs: the human text of a run, its schema, its rendering into prompts, and its lint."""
+"""Principle packs, the human part of SELF-ALIGN: their schema, how they become prompts, and checks on both."""

@@ -1,4 +1,8 @@
-"""`python -m selfalign_stages.pack PACK`: lints a pack for people and for `selfalign principles lint`."""
+"""`python -m selfalign_stages.pack PACK`: lints a pack.
+
+`selfalign principles lint` runs this as a process of its own, because the operator's command line imports nothing of
+the stages but the contract.
+"""
 
 import argparse
 import json
@@ -12,12 +16,12 @@ from selfalign_stages.pack.model import Pack
 
 
 def main() -> int:
-    """Prints the findings; exit code 42 if one is an error."""
+    """Prints the findings. Returns exit code 42 if one of them is an error, 0 otherwise."""
     parser = argparse.ArgumentParser(prog="selfalign principles lint", description="Checks a principle pack.")
-    parser.add_argument("pack", help="builtin://NAME, a folder, or a ConfigMap-shaped YAML file")
-    parser.add_argument("--model", type=Path, help="model folder, whose tokenizer and context the prompt must fit")
-    parser.add_argument("--max-tokens", type=int, default=256, help="longest answer")
-    parser.add_argument("--assistant-name", default="Dromedary", help="name to fill in")
+    parser.add_argument("pack", help="builtin://NAME, a folder, or a YAML file like a ConfigMap")
+    parser.add_argument("--model", type=Path, help="folder of a base model: checks that the prompt fits its context")
+    parser.add_argument("--max-tokens", type=int, default=256, help="new tokens per answer, for that check")
+    parser.add_argument("--assistant-name", default="Dromedary", help="name that fills {assistantName}")
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     options = parser.parse_args()
     try:
@@ -32,6 +36,7 @@ def main() -> int:
 def _lint(pack: Pack, options: argparse.Namespace) -> list[lint.Finding]:
     count, context = None, None
     if options.model:
+        # A library of its own, not Transformers: linting works without torch.
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))

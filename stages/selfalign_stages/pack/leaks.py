@@ -1,7 +1,10 @@
-"""Finds prompt text in answers, by a filter derived from the pack's own exemplars instead of a list made by hand.
+"""Rejects answers that repeat the prompt: exemplars, principles, the verbose prompt, or the marks of its format.
 
-A long run of words shared with an exemplar is a leak unless the query is about what that exemplar is about: an honest
-answer about the weather may well resemble the exemplar about the weather.
+A base model under a long few-shot prompt sometimes answers a query with an exemplar's answer. Dromedary's released code
+filters such leaks by a hand-made word list, which fits its five exemplars only and also drops every honest answer about
+the weather or a president. Here the filter is derived from the pack: an answer leaks if it shares a long n-gram of
+words with an exemplar, unless the query shares a content word with that exemplar's questions, because an honest answer
+about the weather may well resemble the exemplar about the weather.
 """
 
 import re
@@ -9,82 +12,124 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
+from selfalign_stages.chat import assistant_heading, user_heading
 from selfalign_stages.pack.model import Exemplar, Pack
 from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE
 
-EXEMPLAR_RUN = 10
-FRAME_RUN = 7
+# Good text stays far below both lengths: of the 104 candidate answers in the suites of pack dromedary-16 none shares
+# more than 4 consecutive words with an exemplar, or more than 3 with the introduction, principles or verbose prompt.
+EXEMPLAR_NGRAM = 10
+"""Consecutive words that an answer must share with an exemplar to count as a leak."""
+FRAME_NGRAM = 7
+"""The same for principles and fixed prompt texts; less, because they are about the assistant and no query asks for them
+in their own words. N-grams that the query itself contains do not count."""
 CONTENT_LETTERS = 4
+"""Letters of the shortest word that may tell what a query is about; shorter ones are mostly function words."""
+COMMON_SHARE, COMMON_LEAST = 0.1, 3
+"""A word in more than a tenth of the pack's queries, and in more than three, does not tell what a query is about."""
 WORD = re.compile(r"\w+")
 
+NGrams = frozenset[tuple[str, ...]]
 
-def words(text: str) -> tuple[str, ...]:
-    """Lower-case words."""
+
+def plain_words(text: str) -> tuple[str, ...]:
+    """Splits a text into lower-case words: letters, digits and underscores.
+
+    Differs from `text.rouge.rouge_tokens`, which splits at underscores because rouge_score does. Here an identifier in
+    code is one word, so that a line of code does not count as a long n-gram.
+    """
     return tuple(WORD.findall(text.lower()))
 
 
-def runs(text: str, length: int) -> set[tuple[str, ...]]:
-    """All runs of `length` consecutive words."""
-    found = words(text)
-    return {found[i : i + length] for i in range(len(found) - length + 1)}
+def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
+    """All sequences of `length` consecutive words; none for a shorter text."""
+    words = plain_words(text)
+    return {words[start : start + length] for start in range(len(words) - length + 1)}
 
 
 @dataclass(frozen=True)
-class Leaks:
-    """Runs of words by their place in the pack."""
+class LeakFilter:
+    """The n-grams of a pack by their origin.
 
-    exemplars: tuple[tuple[frozenset[tuple[str, ...]], frozenset[str]], ...]
-    frames: tuple[tuple[str, frozenset[tuple[str, ...]]], ...]
+    Attributes:
+        exemplars: of every exemplar, its n-grams and the content words of its questions.
+        frames: name and n-grams of every fixed text; the name ends the reject reason.
+        markers: strings of the prompt format. A single one in an answer is a leak.
+    """
+
+    exemplars: tuple[tuple[NGrams, frozenset[str]], ...]
+    frames: tuple[tuple[str, NGrams], ...]
     markers: tuple[str, ...]
 
     @classmethod
     def of(cls, pack: Pack, *, assistant_name: str, verbose: bool = True) -> Self:
-        """The filter of a pack; without `verbose` for answers of a model that was never shown the verbose prompt."""
+        """Derives the filter from a pack.
+
+        Args:
+            pack: with rules, and with the verbose frames if `verbose`.
+            assistant_name: fills {assistantName} in the pack's texts.
+            verbose: whether the model was shown the verbose prompt, which can only leak then. Step `answers` reads a
+                part of the pack without it.
+        """
 
         def fill(text: str) -> str:
             return pack.fill(text, assistant_name=assistant_name)
 
         common = _common_words(pack)
-        shown = {"verbose-prompt": pack.frames.verbose} if verbose else {}
-        frames = shown | {
+        verbose_frames = {"verbose-prompt": pack.frames.verbose} if verbose else {}
+        frames = verbose_frames | {
             "introduction": pack.frames.introduction,
             "principles": "\n".join(principle.text for principle in pack.principles),
         }
+        verbose_markers = [fill(pack.frames.verbose_name)] if verbose else []
         return cls(
             exemplars=tuple(_exemplar(exemplar, fill(_text(exemplar)), common) for exemplar in pack.exemplars),
-            frames=tuple((name, frozenset(runs(fill(text), FRAME_RUN))) for name, text in frames.items()),
+            frames=tuple((name, frozenset(ngrams(fill(text), FRAME_NGRAM))) for name, text in frames.items()),
             markers=(
-                *("### User", f"### {assistant_name}", EXAMPLE_HEADING, RULES_CUE),
-                *([fill(pack.frames.verbose_name)] if verbose else []),
+                user_heading(),
+                assistant_heading(assistant_name),
+                EXAMPLE_HEADING,
+                RULES_CUE,
+                *verbose_markers,
             ),
         )
 
     def reason(self, answer: str, *, query: str) -> str | None:
-        """What leaked into the answer (leak-marker, leak-exemplar-N, leak-verbose-prompt ...), or None."""
+        """Decides whether an answer repeats the prompt.
+
+        Args:
+            answer: the answer without its thought.
+            query: the user's message. What it contains itself may occur in the answer.
+
+        Returns:
+            leak-marker, leak-exemplar-N (numbered from 1), leak-verbose-prompt, leak-introduction or leak-principles,
+            whichever applies first; None for an answer without leak.
+        """
         if any(marker in answer for marker in self.markers):
             return "leak-marker"
-        asked, long_runs = set(words(query)), runs(answer, EXEMPLAR_RUN)
-        for number, (known, content) in enumerate(self.exemplars, start=1):
-            if not asked & content and known & long_runs:
+        query_words, long_ngrams = set(plain_words(query)), ngrams(answer, EXEMPLAR_NGRAM)
+        for number, (exemplar_ngrams, content) in enumerate(self.exemplars, start=1):
+            same_matter = query_words & content
+            if not same_matter and exemplar_ngrams & long_ngrams:
                 return f"leak-exemplar-{number}"
-        short_runs = runs(answer, FRAME_RUN) - runs(query, FRAME_RUN)
-        return next((f"leak-{name}" for name, known in self.frames if known & short_runs), None)
+        short_ngrams = ngrams(answer, FRAME_NGRAM) - ngrams(query, FRAME_NGRAM)
+        return next((f"leak-{name}" for name, frame_ngrams in self.frames if frame_ngrams & short_ngrams), None)
 
 
 def _text(exemplar: Exemplar) -> str:
     return "\n".join(f"{turn.user}\n{turn.answer}" for turn in exemplar.turns)
 
 
-def _exemplar(
-    exemplar: Exemplar, text: str, common: frozenset[str]
-) -> tuple[frozenset[tuple[str, ...]], frozenset[str]]:
-    asked = words(" ".join(turn.user for turn in exemplar.turns))
-    content = {word for word in asked if len(word) >= CONTENT_LETTERS and word not in common}
-    return frozenset(runs(text, EXEMPLAR_RUN)), frozenset(content)
+def _exemplar(exemplar: Exemplar, text: str, common: frozenset[str]) -> tuple[NGrams, frozenset[str]]:
+    """N-grams of an exemplar's filled text, and the content words of its questions."""
+    question_words = plain_words(" ".join(turn.user for turn in exemplar.turns))
+    content = {word for word in question_words if len(word) >= CONTENT_LETTERS and word not in common}
+    return frozenset(ngrams(text, EXEMPLAR_NGRAM)), frozenset(content)
 
 
 def _common_words(pack: Pack) -> frozenset[str]:
-    """Words in more than a tenth of the pack's queries: they say nothing about what a query is about."""
+    """Words that many of the pack's own queries contain, such as "what" and "write"."""
     queries = [task.instruction for task in pack.seed_tasks] + [kind.question for kind in pack.question_types]
-    seen = Counter(word for query in queries for word in set(words(query)))
-    return frozenset(word for word, number in seen.items() if number > max(3, len(queries) / 10))
+    query_counts = Counter(word for query in queries for word in set(plain_words(query)))
+    bound = max(COMMON_LEAST, len(queries) * COMMON_SHARE)
+    return frozenset(word for word, number in query_counts.items() if number > bound)

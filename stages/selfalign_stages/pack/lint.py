@@ -1,23 +1,39 @@
-"""Finds what would spoil a run with a pack, before it runs. Pure; called by preflight and `python -m`."""
+"""Checks a valid pack for what would spoil a run: mistakes that the schema cannot express. Pure.
 
-from collections import Counter as Tally
+Preflight and `selfalign principles lint` run it, since a pack that is merely well-formed may cost hours of GPU time
+before anyone notices, for instance because every answer that imitates an exemplar is rejected as malformed.
+"""
+
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from selfalign_stages.chat import assistant_heading
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.text import answer_filters, rouge
 
-Counter = Callable[[str], int]
+TokenCounter = Callable[[str], int]
+"""Number of tokens of a text in the base model's tokenizer."""
 HUMAN_LINES = 300
-"""The paper's bound on human annotation."""
+"""The paper's bound on human annotation ("fewer than 300 lines", abstract)."""
+NEAR_DUPLICATE = 0.7
+"""ROUGE-L above which two seed tasks are near duplicates: the bound of Self-Instruct."""
+EXCERPT = 60
+"""Characters of a pack's text in a message: enough to find it in the file."""
 PLACEHOLDERS = ("{assistantName}", "{knowledgeCutoff}")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to mend; an error stops a run."""
+    """One result of the linter.
+
+    Attributes:
+        severity: an error stops a run, a warning does not.
+        place: file of the pack, with the number or id of the entry.
+        message: what is wrong and how to correct it.
+    """
 
     severity: Literal["error", "warning"]
     place: str
@@ -25,27 +41,43 @@ class Finding:
 
 
 def lint(
-    pack: Pack, *, assistant_name: str, count_tokens: Counter | None, context_length: int | None, max_tokens: int
+    pack: Pack, *, assistant_name: str, count_tokens: TokenCounter | None, context_length: int | None, max_tokens: int
 ) -> list[Finding]:
-    """All findings; the token budget is checked where tokenizer and context length are known."""
-    found = [
+    """Runs all checks.
+
+    Args:
+        pack: a valid, whole pack.
+        assistant_name: name to fill in; a longer one takes more tokens.
+        count_tokens: the base model's tokenizer. None: the token budget is not checked.
+        context_length: tokens that the base model attends to. None: the token budget is not checked.
+        max_tokens: new tokens per answer.
+
+    Returns:
+        Errors and warnings, in the order of the checks.
+    """
+    findings = [
         *_numbering(pack),
         *_exemplars(pack, assistant_name),
         *_coverage(pack),
         *_texts(pack),
-        *_doubles(pack),
+        *_duplicates(pack),
         *_identity(pack),
     ]
     lines = annotation_lines(pack)
     if lines >= HUMAN_LINES:
-        found.append(Finding("warning", "pack", f"holds {lines} lines of human annotation; the paper needs under 300"))
+        message = f"contains {lines} lines of human annotation; the paper needs fewer than {HUMAN_LINES}"
+        findings.append(Finding("warning", "pack", message))
     if count_tokens and context_length:
-        found += _budget(pack, assistant_name, count_tokens, context_length, max_tokens)
-    return found
+        findings += _budget(pack, assistant_name, count_tokens, context_length, max_tokens)
+    return findings
 
 
 def annotation_lines(pack: Pack) -> int:
-    """Lines of human text: principles, three per exemplar turn, frames, identity, question types, seed tasks."""
+    """Counts lines of human annotation as the paper does, one per text.
+
+    These are principles, the three texts of every exemplar turn, prompt texts, identity questions and answers, question
+    types and seed tasks. Evaluation suites do not count: nothing is trained on them.
+    """
     turns = sum(len(exemplar.turns) for exemplar in pack.exemplars)
     identity = sum(len(group.questions) + 1 for group in pack.identity)
     frames = len(type(pack.frames).model_fields)
@@ -53,29 +85,34 @@ def annotation_lines(pack: Pack) -> int:
 
 
 def _numbering(pack: Pack) -> Iterator[Finding]:
+    # Thoughts cite numbers; a hole would make the model cite a number that no rule has.
     numbers = [principle.number for principle in pack.principles]
     if numbers != list(range(1, len(numbers) + 1)):
         yield Finding("error", "principles.yaml", f"numbers are {numbers}; they must run 1..{len(numbers)} in order")
-    for name, times in Tally(principle.name for principle in pack.principles).items():
+    for name, times in Counter(principle.name for principle in pack.principles).items():
         if times > 1:
-            yield Finding("error", "principles.yaml", f"the name {name!r} stands {times} times")
+            yield Finding("error", "principles.yaml", f"the name {name!r} occurs {times} times; names must be unique")
 
 
 def _exemplars(pack: Pack, assistant_name: str) -> Iterator[Finding]:
-    for e, exemplar in enumerate(pack.exemplars, start=1):
-        for t, turn in enumerate(exemplar.turns, start=1):
-            named = [pack.principle(rule) for rule in turn.rules]
-            text = f"{rendering.thought(turn.thought, named)}\n\n### {assistant_name}\n{turn.answer}"
+    """Exemplars must pass the parser of step answers, or answers that imitate them are all rejected."""
+    for number, exemplar in enumerate(pack.exemplars, start=1):
+        for turn_number, turn in enumerate(exemplar.turns, start=1):
+            cited = [pack.principle(rule) for rule in turn.rules]
+            text = f"{rendering.thought(turn.thought, cited)}\n\n{assistant_heading(assistant_name)}\n{turn.answer}"
             parsed = thoughts.parse(text, pack=pack, assistant_name=assistant_name)
-            if isinstance(parsed, str) or parsed.rules != tuple(principle.number for principle in named):
-                yield Finding("error", f"exemplars.yaml: {e}.{t}", f"its thought does not read back: {parsed}")
+            if isinstance(parsed, str) or parsed.rules != tuple(principle.number for principle in cited):
+                place = f"exemplars.yaml: {number}.{turn_number}"
+                yield Finding("error", place, f"its thought does not read back: {parsed}")
 
 
 def _coverage(pack: Pack) -> Iterator[Finding]:
+    """A base model applies rules as the exemplars do; one that no exemplar shows is cited rarely."""
     shown = {rule for exemplar in pack.exemplars for turn in exemplar.turns for rule in turn.rules}
     for principle in pack.principles:
         if principle.name not in shown:
             yield Finding("warning", "exemplars.yaml", f"no exemplar shows rule {principle.number} ({principle.name})")
+    # The paper's exemplars contain no harmful request: declining then rests on the rule's text alone.
     turns = [turn for exemplar in pack.exemplars for turn in exemplar.turns]
     if "ethical" in {p.name for p in pack.principles} and not any(
         "ethical" in turn.rules and answer_filters.refuses(turn.answer) for turn in turns
@@ -84,6 +121,7 @@ def _coverage(pack: Pack) -> Iterator[Finding]:
 
 
 def _texts(pack: Pack) -> Iterator[Finding]:
+    """Texts must not contain misspelt placeholders, which would reach the prompt, or strings of the prompt format."""
     turns = [turn for exemplar in pack.exemplars for turn in exemplar.turns]
     texts = {
         "principles.yaml": [principle.text for principle in pack.principles],
@@ -91,41 +129,46 @@ def _texts(pack: Pack) -> Iterator[Finding]:
         "prompts.yaml": list(pack.frames.to_dict().values()),
         "identity.yaml": [text for group in pack.identity for text in (*group.questions, group.answer)],
     }
-    for place, found in texts.items():
-        for text in found:
+    markers = ("### ", rendering.EXAMPLE_HEADING, rendering.RULES_CUE)
+    for place, place_texts in texts.items():
+        for text in place_texts:
             rest = text
             for placeholder in PLACEHOLDERS:
                 rest = rest.replace(placeholder, "")
+            # Other braces are fine: texts may show code.
             if "{assistant" in rest or "{knowledge" in rest:
-                yield Finding("error", place, f"unknown placeholder in {text[:60]!r}; there are {PLACEHOLDERS}")
-            if any(marker in text for marker in ("### ", rendering.EXAMPLE_HEADING, rendering.RULES_CUE)):
-                yield Finding("error", place, f"{text[:60]!r} holds a marker of the prompt format")
+                yield Finding("error", place, f"unknown placeholder in {text[:EXCERPT]!r}; there are {PLACEHOLDERS}")
+            if any(marker in text for marker in markers):
+                message = f"{text[:EXCERPT]!r} contains one of the prompt format's markers {markers}; reword it"
+                yield Finding("error", place, message)
 
 
-def _doubles(pack: Pack) -> Iterator[Finding]:
-    tasks = [task.instruction for task in pack.seed_tasks]
-    for task, double in zip(pack.seed_tasks, rouge.duplicates(tasks, known=[], threshold=0.7), strict=True):
-        if double:
-            yield Finding(
-                "warning", f"seed-tasks.jsonl: {task.id}", "is too near to an earlier one (ROUGE-L above 0.7)"
-            )
+def _duplicates(pack: Pack) -> Iterator[Finding]:
+    """Near-equal seed tasks narrow what self-instruct invents; equal ids or types make records collide."""
+    instructions = [task.instruction for task in pack.seed_tasks]
+    verdicts = rouge.duplicates(instructions, known=[], threshold=NEAR_DUPLICATE)
+    for task, is_duplicate in zip(pack.seed_tasks, verdicts, strict=True):
+        if is_duplicate:
+            message = f"is a near duplicate of an earlier one (ROUGE-L above {NEAR_DUPLICATE})"
+            yield Finding("warning", f"seed-tasks.jsonl: {task.id}", message)
     for what, names in (("id", [t.id for t in pack.seed_tasks]), ("type", [t.type for t in pack.question_types])):
-        for name, times in Tally(names).items():
+        for name, times in Counter(names).items():
             if times > 1:
-                yield Finding(
-                    "error", "seed-tasks.jsonl, question-types.yaml", f"the {what} {name!r} stands {times} times"
-                )
+                message = f"the {what} {name!r} occurs {times} times; make each unique"
+                yield Finding("error", "seed-tasks.jsonl, question-types.yaml", message)
 
 
 def _identity(pack: Pack) -> Iterator[Finding]:
     for number, group in enumerate(pack.identity, start=1):
+        # The name of the run's assistant must come from the run, or every assistant would introduce itself by one name.
         if "{assistantName}" not in group.answer:
             yield Finding("warning", f"identity.yaml: {number}", "the answer does not name {assistantName}")
 
 
 def _budget(
-    pack: Pack, assistant_name: str, count_tokens: Counter, context_length: int, max_tokens: int
+    pack: Pack, assistant_name: str, count_tokens: TokenCounter, context_length: int, max_tokens: int
 ) -> Iterator[Finding]:
+    """Prefix, query and answer must fit the context. The longest seed query stands for those to be generated."""
     prefix = count_tokens(rendering.self_align_prefix(pack, assistant_name=assistant_name))
     longest = max(count_tokens(f"{task.instruction}\n\n{task.input}") for task in pack.seed_tasks)
     needed = prefix + longest + max_tokens

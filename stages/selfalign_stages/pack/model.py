@@ -1,15 +1,18 @@
-"""What a principle pack holds: fewer than 300 lines of human annotation in all (paper section 3).
+"""The schema of a principle pack: fewer than 300 lines of human annotation in all (paper section 3).
 
-A pack is a folder of flat files or the `data` of a ConfigMap with the same names:
+A pack is a folder of flat files or the `data` of a ConfigMap with the same names, so that no archive or registry is
+needed to bring one into a cluster:
 
     pack.yaml             Header
     principles.yaml       list of Principle
     exemplars.yaml        list of Exemplar
     prompts.yaml          Frames
-    identity.yaml         list of Identity
+    identity.yaml         list of IdentityGroup, optional
     question-types.yaml   list of QuestionType
     seed-tasks.jsonl      one SeedTask a line
     suite.NAME.json[l]    optional evaluation suites, addressed as pack://NAME
+
+Texts may contain {assistantName} and {knowledgeCutoff}, so that one pack serves assistants of any name.
 """
 
 from pydantic import Field
@@ -22,36 +25,36 @@ class Header(Model):
 
     name: str = Field(min_length=1)
     version: str
-    language: str = "en"
+    language: str = Field(default="en", description="language of the texts, such as en")
     license: str
     knowledge_cutoff: str = Field(description="what {knowledgeCutoff} stands for in the pack's texts")
 
 
 class Principle(Model):
-    """One rule; `text` may use {assistantName} and {knowledgeCutoff}."""
+    """One rule that the assistant follows, numbered from 1 in order."""
 
     number: int = Field(ge=1)
-    name: str = Field(min_length=1)
-    text: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="what thoughts cite beside the number; unique in the pack")
+    text: str = Field(min_length=1, description="one sentence about the assistant")
 
 
 class Turn(Model):
-    """A user turn with the assistant's internal thought, the rules that it names, and its answer."""
+    """A user message and how the assistant should think and answer."""
 
     user: str = Field(min_length=1)
-    thought: str = Field(min_length=1)
-    rules: tuple[str, ...] = Field(min_length=1, description="principle names")
+    thought: str = Field(min_length=1, description="what kind of query this is; the cited rules are added to it")
+    rules: tuple[str, ...] = Field(min_length=1, description="names of the principles that apply")
     answer: str = Field(min_length=1)
 
 
 class Exemplar(Model):
-    """A conversation that shows rules at work."""
+    """A conversation that demonstrates rules, shown in the self-align prompt (paper section 3.2)."""
 
     turns: tuple[Turn, ...] = Field(min_length=1)
 
 
 class Frames(Model):
-    """The fixed texts around what a stage fills in."""
+    """The fixed texts of the prompts, around what a stage fills in."""
 
     introduction: str = Field(description="opens the self-align prompt, before the rules")
     examples: str = Field(description="introduces exemplars and internal thoughts")
@@ -71,11 +74,11 @@ class IdentityGroup(Model):
 
 
 class QuestionType(Model):
-    """A kind of question that a model alone cannot answer or answers wrongly, with a seed topic and question."""
+    """A kind of question that a model alone cannot answer or answers wrongly (paper section 3.1)."""
 
     type: str = Field(min_length=1)
-    topic: str = Field(min_length=1)
-    question: str = Field(min_length=1)
+    topic: str = Field(min_length=1, description="seed topic")
+    question: str = Field(min_length=1, description="seed question of that type and topic")
 
 
 class SeedTask(Model):
@@ -83,11 +86,11 @@ class SeedTask(Model):
 
     id: str
     instruction: str = Field(min_length=1)
-    input: str = ""
+    input: str = Field(default="", description="material that the instruction applies to")
 
 
 class Pack(Model):
-    """A whole principle pack; `digest` covers the content of every file, not names or places."""
+    """A whole principle pack, or the part of it that a step reads (`pack.parts`)."""
 
     header: Header
     principles: tuple[Principle, ...] = Field(min_length=1)
@@ -96,17 +99,21 @@ class Pack(Model):
     identity: tuple[IdentityGroup, ...] = ()
     question_types: tuple[QuestionType, ...] = Field(min_length=1)
     seed_tasks: tuple[SeedTask, ...] = Field(min_length=1)
-    suites: dict[str, str] = Field(default={}, description="file name to content")
-    digest: str
+    suites: dict[str, str] = Field(default={}, description="content of the evaluation suites by file name")
+    digest: str = Field(description="of the content of all files, wherever the pack was read from")
 
     def fill(self, text: str, *, assistant_name: str) -> str:
-        """`text` with its two placeholders replaced."""
+        """Returns `text` with its two placeholders replaced. Other braces stay, since texts may show code."""
         return text.replace("{assistantName}", assistant_name).replace(
             "{knowledgeCutoff}", self.header.knowledge_cutoff
         )
 
     def principle(self, name: str) -> Principle:
-        """The principle called `name`; KeyError names those there are."""
+        """Returns the principle called `name`.
+
+        Raises:
+            KeyError: there is none; the message lists the names that exist.
+        """
         for principle in self.principles:
             if principle.name == name:
                 return principle

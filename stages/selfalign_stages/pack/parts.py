@@ -1,6 +1,9 @@
-"""Splits a pack into what each step kind reads, so that an edit retrains what it can change and nothing else.
+"""Splits a pack into the parts that step kinds read, so that an edit recomputes what it can change and nothing else.
 
-A step sees its own part alone: what is not in it, and therefore not in its key, is not there at all.
+The digest of a part is in the keys of the steps that read it. A new identity answer, for example, retrains the model
+but leaves all generated prompts and answers valid. A step gets a Pack with the fields of its part alone; all others are
+missing, not empty. If they were there, a step could read a field that its key does not cover, and an edit of that field
+would silently go on using old artifacts.
 """
 
 from typing import Any
@@ -12,6 +15,8 @@ from selfalign_stages.contract.task import Task
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.model import Frames, Header, Pack
 
+# Building blocks of FIELDS: demonstrations of red-teaming; what fills {knowledgeCutoff}; the self-align prompt with
+# what the leak filter needs; the same with the verbose prompt.
 _QUERIES = ("question_types", "seed_tasks")
 _FILLED = ("header.knowledge_cutoff",)
 _RULES = ("principles", "exemplars", "frames.introduction", "frames.examples", *_QUERIES, *_FILLED)
@@ -23,54 +28,72 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACK}:judging": (*_VERBOSE, "frames.choice"),
     f"{PACK}:identity": ("identity", *_FILLED),
 }
-"""Fields of Pack by leaf name; evaluation suites are leaves of their own, and the name is for messages."""
+"""Fields of Pack by leaf name. Every part also has the pack's name, for messages, and its suites, which are leaves of
+their own; neither is in the digest of a part."""
 
 
 def read(task: Task) -> Pack:
-    """The part of the pack that a task's kind reads, as it was when preflight took its digest."""
+    """Loads the part of the pack that a step reads.
+
+    Args:
+        task: the step; its kind determines the part, its leaf where the pack is and which digest it must have.
+
+    Raises:
+        BadInput: the pack has mistakes, or the part differs from what preflight read. Its key would not fit then.
+    """
     name = KINDS[task.kind].pack
     assert name is not None, f"{task.kind} reads no pack"
     leaf = task.leaves[name]
-    found = part(load(leaf.uri), name)
-    if leaf.digest and leaf.digest != found.digest:
+    own_part = part(load(leaf.uri), name)
+    if leaf.digest and leaf.digest != own_part.digest:
         raise BadInput(f"spec.principles {leaf.uri!r}: was edited since preflight; run again", reason="LeafChanged")
-    return found
+    return own_part
 
 
 def digests(pack: Pack) -> dict[str, str]:
-    """Digests by leaf name, of the parts and of the whole."""
+    """Returns the content digest of every leaf of a pack, by leaf name: of the whole and of all parts."""
     return {PACK: pack.digest} | {name: part(pack, name).digest for name in FIELDS}
 
 
 def part(pack: Pack, name: str) -> Pack:
-    """`pack` without the fields outside a part; its digest is that of the values within."""
+    """Cuts a part out of a pack.
+
+    Args:
+        pack: a whole pack.
+        name: leaf of the part, a key of FIELDS; PACK returns the whole pack.
+
+    Returns:
+        A Pack in which only the part's fields exist; reading another one raises AttributeError. `digest` covers the
+        values of these fields.
+    """
     if name == PACK:
         return pack
     within = {field: _value(pack, field) for field in FIELDS[name]}
     top = {field: value for field, value in within.items() if "." not in field}
     header = {"name": pack.header.name} | _under("header", within)
-    found = Pack.model_construct(
+    # model_construct skips validation, which would refuse a pack without its required fields.
+    partial = Pack.model_construct(
         **top,
         header=Header.model_construct(**header),
         frames=Frames.model_construct(**_under("frames", within)),
         suites=pack.suites,
-        digest=sha256_digest(canonical_json({field: _plain(value) for field, value in within.items()})),
+        digest=sha256_digest(canonical_json({field: _to_json(value) for field, value in within.items()})),
     )
-    for default in {"identity"} - top.keys():
-        del found.__dict__[default]  # an optional field would read as empty where it has to be missing
-    return found
+    for optional in {"identity"} - top.keys():
+        del partial.__dict__[optional]  # model_construct sets the default, which would read as an empty identity
+    return partial
 
 
 def _value(pack: Pack, field: str) -> Any:
-    found: Any = pack
+    value: Any = pack
     for name in field.split("."):
-        found = getattr(found, name)
-    return found
+        value = getattr(value, name)
+    return value
 
 
 def _under(parent: str, within: dict[str, Any]) -> dict[str, Any]:
     return {field.removeprefix(f"{parent}."): value for field, value in within.items() if field.startswith(parent)}
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return value if isinstance(value, str) else [item.to_dict() for item in value]

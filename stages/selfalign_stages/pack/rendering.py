@@ -1,5 +1,10 @@
-"""Turns a pack into the prompts of every stage. Pure text; the fixed part always comes first, so that an
-engine's prefix cache computes it once.
+"""Turns a pack into the prompts of every stage. Pure text.
+
+The fixed part of a prompt always comes first and what varies last, so that an engine with prefix caching computes the
+key-value cache of the fixed part (some 2,000 tokens of rules and exemplars) once and not for every record.
+
+Prompts are plain text in one format, that of `chat`, because the base model was not trained on any: few-shot examples
+in the prompt are all that teaches it the format, and the tuned model is trained on the same headings.
 """
 
 from collections.abc import Sequence
@@ -8,8 +13,13 @@ from selfalign_stages.chat import assistant_heading, user_heading
 from selfalign_stages.pack.model import Pack, Principle, SeedTask
 
 RULES_CUE = "I should follow rules"
+"""Words in every thought before its rules; thoughts without them are rejected."""
 NO_INPUT = "(none)"
+"""How an empty input is written in lists of tasks."""
 EXAMPLE_HEADING = "## Example"
+"""Heading of exemplars, followed by a number; also a stop string."""
+CHOICE_PREFIX = "The better answer is"
+"""Forced start of the assistant's reply to a choice query; scored continuations are ' A' and ' B'."""
 
 
 def thoughts_heading(assistant_name: str) -> str:
@@ -18,13 +28,22 @@ def thoughts_heading(assistant_name: str) -> str:
 
 
 def thought(classification: str, principles: Sequence[Principle]) -> str:
-    """An internal thought: what the query is, then the rules by number and name."""
-    rules = ", ".join(f"{p.number} ({p.name})" for p in principles)
+    """Writes an internal thought in the form that `thoughts.parse` reads.
+
+    Args:
+        classification: what kind of query it is, as one or more sentences.
+        principles: the rules to cite, by number and name.
+    """
+    rules = ", ".join(f"{principle.number} ({principle.name})" for principle in principles)
     return f"{classification} {RULES_CUE} {rules}."
 
 
 def self_align_prefix(pack: Pack, *, assistant_name: str) -> str:
-    """Introduction, rules and exemplars up to and including the heading of the example that a query becomes."""
+    """Renders introduction, rules and exemplars: the fixed part of the self-align prompt (paper section 3.2).
+
+    Returns:
+        Text that ends with the heading of one more example, which a query then fills.
+    """
 
     def fill(text: str) -> str:
         return pack.fill(text.strip(), assistant_name=assistant_name)
@@ -34,10 +53,10 @@ def self_align_prefix(pack: Pack, *, assistant_name: str) -> str:
     for number, exemplar in enumerate(pack.exemplars, start=1):
         parts.append(f"{EXAMPLE_HEADING} {number}")
         for turn in exemplar.turns:
-            named = [pack.principle(name) for name in turn.rules]
+            cited = [pack.principle(name) for name in turn.rules]
             parts += [
                 f"{user_heading()}\n{fill(turn.user)}",
-                f"{thoughts_heading(assistant_name)}\n{thought(fill(turn.thought), named)}",
+                f"{thoughts_heading(assistant_name)}\n{thought(fill(turn.thought), cited)}",
                 f"{assistant_heading(assistant_name)}\n{fill(turn.answer)}",
             ]
     parts.append(f"{EXAMPLE_HEADING} {len(pack.exemplars) + 1}")
@@ -45,22 +64,45 @@ def self_align_prefix(pack: Pack, *, assistant_name: str) -> str:
 
 
 def self_align_prompt(prefix: str, query: str, *, assistant_name: str) -> str:
-    """The prefix with a query, open at the internal thought."""
+    """Adds a query to the prefix and opens the internal thought: the model thinks, then answers.
+
+    Args:
+        prefix: from `self_align_prefix`.
+        query: the user's message.
+        assistant_name: as in the prefix.
+    """
     return f"{prefix}{user_heading()}\n{query}\n\n{thoughts_heading(assistant_name)}\n"
 
 
 def direct_prompt(prefix: str, query: str, *, assistant_name: str) -> str:
-    """The prefix with a query, open at the answer: how the prompted base is scored on given candidates."""
+    """Adds a query to the prefix and opens the answer, without a thought.
+
+    Evaluation scores the prompted base on candidate answers, which have no thought that could be scored with them.
+
+    Args:
+        prefix: from `self_align_prefix`.
+        query: the user's message.
+        assistant_name: as in the prefix.
+    """
     return f"{prefix}{user_heading()}\n{query}\n\n{assistant_heading(assistant_name)}\n"
 
 
 def stop_strings() -> tuple[str, ...]:
-    """Where an answer under the self-align prompt ends (real strings: tokenizers merge newlines with text)."""
+    """Strings that end an answer under the self-align prompt.
+
+    They are text, not token ids: many tokenizers merge the newline with what precedes or follows it, so that no single
+    token id stands for the heading.
+    """
     return (f"\n{user_heading()}", f"\n{EXAMPLE_HEADING}")
 
 
 def task_list(frame: str, tasks: Sequence[SeedTask]) -> str:
-    """Numbered demonstration tasks, open at the next instruction."""
+    """Renders demonstrations for self-instruct as a numbered list, open at the next instruction.
+
+    Args:
+        frame: text that opens the list (`Frames.self_instruct`).
+        tasks: demonstrations; NO_INPUT stands for an empty input, so that every task has the same two lines.
+    """
     lines = [frame.strip(), ""]
     for number, task in enumerate(tasks, start=1):
         lines += [f"Task {number}: {task.instruction}", f"Input {number}: {task.input or NO_INPUT}", ""]
@@ -68,23 +110,41 @@ def task_list(frame: str, tasks: Sequence[SeedTask]) -> str:
 
 
 def topic_list(frame: str, *, question_type: str, topics: Sequence[str]) -> str:
-    """Known topics of a question type as a numbered list, open at the next number."""
+    """Renders known topics of a question type as a numbered list, open at the next number.
+
+    Args:
+        frame: text that opens the list (`Frames.topics`).
+        question_type: the type that all topics belong to.
+        topics: topics to continue, in order.
+    """
     lines = [frame.strip(), "", f"Question type: {question_type}", "Topics:"]
     lines += [f"{number}. {topic}" for number, topic in enumerate(topics, start=1)]
     return "\n".join(lines) + f"\n{len(topics) + 1}."
 
 
 def question_list(frame: str, *, solved: Sequence[tuple[str, str, str]], question_type: str, topic: str) -> str:
-    """Solved lines of (type, topic, question), open at the question of the wanted type and topic."""
+    """Renders solved lines of type, topic and question, open at a question of the requested type and topic.
+
+    Args:
+        frame: text that opens the list (`Frames.questions`).
+        solved: (type, topic, question) of every demonstration.
+        question_type: type of the question to generate.
+        topic: its topic.
+    """
     lines = [frame.strip(), ""]
     lines += [f"{number}. [{kind}; {about}] {question}" for number, (kind, about, question) in enumerate(solved, 1)]
     return "\n".join(lines) + f"\n{len(solved) + 1}. [{question_type}; {topic}]"
 
 
 def choice_query(frame: str, *, question: str, first: str, second: str) -> str:
-    """A user turn that shows two answers as A and B and asks for the better one (BIG-bench hhh_alignment style)."""
+    """Renders a user message that shows two answers as A and B and asks for the better one.
+
+    The form of BIG-bench's hhh_alignment. Scoring asks in both orders, since models prefer a letter or a position.
+
+    Args:
+        frame: the question which is better (`Frames.choice`).
+        question: what the two answers reply to.
+        first: answer A.
+        second: answer B.
+    """
     return f"{frame.strip()}\n\nQuestion: {question}\n\nAnswer A: {first}\n\nAnswer B: {second}"
-
-
-CHOICE_PREFIX = "The better answer is"
-"""Forced start of the assistant's reply to a choice query; scored continuations are ' A' and ' B'."""

@@ -1,1 +1,1 @@
-"""Stage 1, topic-guided red-teaming self-instruct (paper section 3.1): topics, questions, instructions, prompts."""
+"""Stage 1, red-teaming (paper section 3.1): general self-instruct and topic-guided questions, merged to prompts."""

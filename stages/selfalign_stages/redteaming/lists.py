@@ -1,4 +1,8 @@
-"""Reads what a model wrote when it went on with a list. Pure and total: any text gives some result."""
+"""Parses the lists that a base model continues: topics, a question, tasks.
+
+Parsing is total: any text gives a result and never an error, because a base model writes anything. What cannot be
+read is counted, so that a prompt format that a model does not follow shows in the counts.
+"""
 
 import re
 
@@ -6,47 +10,63 @@ from selfalign_stages.contract.rows import Draft
 from selfalign_stages.pack.rendering import NO_INPUT
 
 LONGEST_TOPIC_WORDS = 5
-NUMBERED = re.compile(r"^\s*\d+\.\s*(.*?)\s*$")
+"""Topics are short noun phrases; a longer line is a sentence or a question."""
+NUMBERED_LINE = re.compile(r"^\s*\d+\.\s*(.*?)\s*$")
+TASK_HEADING = re.compile(r"^Task (\d+):", re.MULTILINE)
 
 
-def topics(text: str) -> list[str]:
-    """Topics of a continued numbered list whose first number was given; stops at the first line that is none."""
-    found = []
+def parse_topics(text: str) -> list[str]:
+    """Parses the continuation of a numbered list whose first number stands in the prompt.
+
+    Reading stops at the first line without a number: what follows is no longer the list.
+    """
+    topics = []
     for number, line in enumerate(text.split("\n")):
-        topic = line.strip() if number == 0 else (match.group(1) if (match := NUMBERED.match(line)) else None)
+        topic = line.strip() if number == 0 else (match.group(1) if (match := NUMBERED_LINE.match(line)) else None)
         if topic is None:
             break
-        found.append(topic)
-    return found
+        topics.append(topic)
+    return topics
 
 
 def topic_reject_reason(topic: str) -> str | None:
-    """Why a line is no topic: empty, too-long, punctuation."""
+    """Returns why a line is not a topic (empty, too-long, punctuation), or None if it is one."""
     if not topic or not any(c.isalnum() for c in topic):
         return "empty"
     if len(topic.split()) > LONGEST_TOPIC_WORDS:
         return "too-long"
+    # Brackets frame "[type; topic]" in the prompt of step questions and would break its lines.
     return "punctuation" if topic[-1] in ".,;:!?[]" or "[" in topic else None
 
 
-def question(text: str) -> str:
-    """The first line of a continuation."""
+def parse_question(text: str) -> str:
+    """Returns the first line of a continuation."""
     return text.strip().split("\n")[0].strip()
 
 
-def tasks(draft: Draft, *, first: int) -> tuple[list[tuple[str, str]], int]:
-    """(instruction, input) pairs of a list continued at task `first`, and how many items were cut or torn."""
+def parse_tasks(draft: Draft, *, first: int) -> tuple[list[tuple[str, str]], int]:
+    """Parses the continuation of a task list.
+
+    Args:
+        draft: a completion whose prompt ended in "Task FIRST:".
+        first: number of the first task that the completion wrote.
+
+    Returns:
+        (instruction, input) of every well-formed task, the input empty where the list writes NO_INPUT; and the
+        number of items that were cut by the token limit or lack their input line.
+    """
     text = f"Task {first}:{draft.text}"
-    pattern = re.compile(r"^Task (\d+):", re.MULTILINE)
-    starts = [match.start() for match in pattern.finditer(text)]
+    starts = [match.start() for match in TASK_HEADING.finditer(text)]
     blocks = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+    # At the token limit the last item ends anywhere, even where it seems complete.
     complete = blocks[:-1] if draft.finish_reason == "length" else blocks
-    found, torn = [], len(blocks) - len(complete)
+    tasks, malformed = [], len(blocks) - len(complete)
+    # Numbers must continue without gaps: a list that skips or repeats one has lost its structure.
     for number, block in enumerate(complete, start=first):
         match = re.fullmatch(rf"Task {number}:(.*?)\nInput {number}:(.*)", block.strip(), re.DOTALL)
         if match is None:
-            torn += 1
+            malformed += 1
             continue
         instruction, input = match.group(1).strip(), match.group(2).strip()
-        found.append((instruction, "" if input == NO_INPUT else input))
-    return found, torn
+        tasks.append((instruction, "" if input == NO_INPUT else input))
+    return tasks, malformed

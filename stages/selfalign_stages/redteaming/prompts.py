@@ -1,4 +1,9 @@
-"""Step prompts: merges questions and instructions, filters, deduplicates globally, removes evaluation items."""
+"""Step prompts: merges questions and instructions, filters, deduplicates across both and removes evaluation items.
+
+Deduplication is exact and global: all pairs by ROUGE-L, not per shard, so that near-duplicates cannot survive by
+lying in different shards, and not by MinHash, which would lose some of them at random. Every record stays in the
+artifact with its verdict, so that the counts by reason can be traced to rows.
+"""
 
 from collections.abc import Sequence
 from random import Random
@@ -15,29 +20,34 @@ from selfalign_stages.step.context import StepContext
 from selfalign_stages.text import prompt_filters, rouge
 
 CONTAMINATION = 0.7
-"""ROUGE-L above which a prompt counts as an evaluation item, whatever the dedup threshold is."""
+"""ROUGE-L F-measure above which a prompt counts as an evaluation item. Fixed, unlike the dedup threshold: a user who
+allows more similar prompts must not train on the suites by that."""
 
 
 def run(context: StepContext) -> Manifest:
-    """Keeps every record with its verdict; no prompt kept is a failure."""
+    """Publishes every prompt with its verdict.
+
+    Raises:
+        BadInput: no prompt is kept (reason AllRejected, with the counts by reason).
+    """
     settings = PromptsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
-    questions, instructions = (
-        list(reading.rows(context.store, reading.require_manifest(context.store, context.task.inputs[name]), Prompt))
-        for name in ("questions", "instructions")
-    )
+    questions, instructions = (_read_input(context, name) for name in ("questions", "instructions"))
     context.progress.begin(len(questions) + len(instructions), unit="prompts")
-    held_out = suites.questions(context.task.leaves, pack) if settings.decontaminate else []
-    found = select(questions, instructions, pack=pack, held_out=held_out, settings=settings, seed=context.task.seed)
-    counts = writing.count(found)
+    held_out = suites.held_out_questions(context.task.leaves, pack) if settings.decontaminate else []
+    prompts = select(questions, instructions, pack=pack, held_out=held_out, settings=settings, seed=context.task.seed)
+    counts = writing.count(prompts)
     if counts.kept == 0:
+        reasons = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items())
         raise BadInput(
-            f"redTeaming: all {counts.rows} prompts were rejected: {counts.rejected}",
+            f"redTeaming: all {counts.rows} prompts were rejected ({reasons}). The rows of steps questions and "
+            "instructions show what the base model wrote; a larger base model, or a higher "
+            "stages.redTeaming.dedupRougeL where duplicates prevail, keeps more",
             reason="AllRejected",
             counts=counts,
         )
-    context.progress.advance(len(found))
-    return writing.publish(context, files=writing.row_parts(found, size=4096), counts=counts)
+    context.progress.advance(len(prompts))
+    return writing.publish(context, files=writing.row_parts(prompts, size=4096), counts=counts)
 
 
 def select(
@@ -49,29 +59,58 @@ def select(
     settings: PromptsParameters,
     seed: int,
 ) -> list[Prompt]:
-    """All prompts in a seeded order with their verdicts: filters, contamination, duplicate, over-limit."""
+    """Judges all prompts in a seeded order.
+
+    The order of the checks matters: evaluation items are removed before deduplication, or a kept one could displace
+    its harmless near-duplicate; the limit comes last, so that it counts prompts that are really kept.
+
+    Args:
+        questions: kept rows of step questions.
+        instructions: kept rows of step instructions.
+        pack: its seed tasks and seed questions count as earlier prompts.
+        held_out: questions of the evaluation suites; empty without decontamination.
+        settings: limit of prompts and dedup threshold.
+        seed: `spec.seed` of the run; it alone determines the order.
+
+    Returns:
+        All prompts, each kept or with one reason: a filter's, "contamination", "duplicate" or "over-limit".
+    """
     merged = interleave(questions, instructions, seed=seed)
     merged = [_reject(p, prompt_filters.reject_reason(p.instruction, p.input)) for p in merged]
     merged = _mark(merged, _contaminated(merged, held_out), "contamination")
     known = [task.instruction for task in pack.seed_tasks] + [kind.question for kind in pack.question_types]
     passing = [p.text for p in merged if p.reject is None]
-    near = rouge.duplicates(passing, known=known, threshold=settings.dedup_rouge_l)
-    merged = _mark(merged, near, "duplicate")
+    duplicates = rouge.duplicates(passing, known=known, threshold=settings.dedup_rouge_l)
+    merged = _mark(merged, duplicates, "duplicate")
     kept = sum(p.reject is None for p in merged)
     return _mark(merged, [number >= settings.prompts for number in range(kept)], "over-limit")
 
 
 def interleave(questions: Sequence[Prompt], instructions: Sequence[Prompt], *, seed: int) -> list[Prompt]:
-    """Both sources shuffled, then merged in proportion, so that a limit cuts neither of them more than the other."""
+    """Shuffles both sources and merges them in proportion, so that a limit cuts neither more than the other.
+
+    Args:
+        questions: the topic-guided source.
+        instructions: the self-instruct source.
+        seed: of the shuffles.
+    """
     random = Random(seed)
     placed = []
     for source in (questions, instructions):
         shuffled = random.sample(source, len(source))
+        # Record i of n goes to position (i + 1/2) / n on the scale from 0 to 1 that both sources share.
         placed += [((place + 0.5) / len(source), prompt.source, prompt) for place, prompt in enumerate(shuffled)]
     return [prompt for _, _, prompt in sorted(placed, key=lambda item: item[:2])]
 
 
+def _read_input(context: StepContext, name: str) -> list[Prompt]:
+    manifest = reading.require_manifest(context.store, context.task.inputs[name])
+    return list(reading.rows(context.store, manifest, Prompt))
+
+
 def _contaminated(prompts: Sequence[Prompt], held_out: Sequence[str]) -> list[bool]:
+    """Returns for every prompt that still passes whether it resembles an evaluation item."""
+    # Prompts are compared with evaluation items only and not added: their own duplicates are the next check.
     index = rouge.Index.over([*held_out, *(p.text for p in prompts)], threshold=CONTAMINATION)
     for text in held_out:
         index.add(text)
@@ -79,10 +118,11 @@ def _contaminated(prompts: Sequence[Prompt], held_out: Sequence[str]) -> list[bo
 
 
 def _mark(prompts: Sequence[Prompt], verdicts: Sequence[bool], reason: str) -> list[Prompt]:
-    """Rejects those of the passing prompts whose verdict is true."""
-    left = iter(verdicts)
-    return [_reject(p, reason if p.reject is None and next(left) else None) for p in prompts]
+    """Rejects the passing prompts whose verdict is true; `verdicts` has one entry per passing prompt, in order."""
+    remaining = iter(verdicts)
+    return [_reject(p, reason if p.reject is None and next(remaining) else None) for p in prompts]
 
 
 def _reject(prompt: Prompt, reason: str | None) -> Prompt:
+    """Returns the prompt with a reject reason, unless it has one: the first check that fails is the one recorded."""
     return prompt.model_copy(update={"reject": reason}) if reason and prompt.reject is None else prompt

@@ -1,4 +1,9 @@
-"""Step questions: for every (type, topic), questions that continue five solved lines (paper section 3.1)."""
+"""Step questions: asks questions of every (type, topic) by continuing solved lines (paper section 3.1).
+
+One completion writes one question and ends with the line, so that its type and topic are those of the prompt. The
+paper's script lets one completion continue five lines with types and topics of its own, and has to drop the lines
+whose prefix drifted.
+"""
 
 from collections.abc import Sequence
 from random import Random
@@ -10,73 +15,79 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import QuestionsParameters
 from selfalign_stages.contract.rows import Prompt, Topic
 from selfalign_stages.engine import generation
-from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
-from selfalign_stages.engine.open_engine import LazyEngine, open_engine
+from selfalign_stages.engine.interface import Completion, seed_for
+from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_engine
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack, QuestionType
 from selfalign_stages.pack.rendering import question_list
 from selfalign_stages.redteaming import lists
 from selfalign_stages.step.context import StepContext
 
-SOLVED = 5
-CHUNK = 256
+SOLVED_LINES = 5
+"""Solved lines in a prompt, as in the paper's prompt."""
+CHUNK_SIZE = 256
+"""Completions per commit. Changing it changes the artifact's files: raise the step's version with it."""
 
 
-def run(context: StepContext) -> Manifest:
-    """One completion per (type, topic, repeat), ended at the line's end."""
+def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
+    """Generates one question per (topic, repeat) and publishes all; cut and empty ones are rejected."""
     settings = QuestionsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
-    topics = list(
-        reading.rows(context.store, reading.require_manifest(context.store, context.task.inputs["topics"]), Topic)
-    )
-    asked = [(topic, repeat) for topic in topics for repeat in range(settings.questions_per_topic)]
-    key, seed = context.task.key, context.task.seed
-    engine = LazyEngine(lambda: open_engine(context, model=BASE_MODEL))
-    chunks = Chunks(context, Prompt, total=len(asked), size=CHUNK)
-    done = sum(len(chunks.records(index)) for index in chunks.present())
-    context.progress.begin(len(asked), unit="questions", done=done)
+    manifest = reading.require_manifest(context.store, context.task.inputs["topics"])
+    topics = reading.rows(context.store, manifest, Topic)
+    records = [(topic, repeat) for topic in topics for repeat in range(settings.questions_per_topic)]
+    chunks = Chunks(context, Prompt, total=len(records), size=CHUNK_SIZE)
+    context.progress.begin(len(records), unit="questions", done=generation.committed_records(chunks))
 
-    def request(record: int) -> Request:
-        topic, repeat = asked[record]
-        random = Random(seed_for(key, f"solved-{topic.id}-{repeat}", seed=seed))
+    def prompt(record: int) -> str:
+        topic, repeat = records[record]
+        random = Random(seed_for(context.task.key, f"solved-{topic.id}-{repeat}", seed=context.task.seed))
         solved = [(kind.type, kind.topic, kind.question) for kind in demonstrations(pack, topic, random)]
-        prompt = question_list(pack.frames.questions, solved=solved, question_type=topic.type, topic=topic.topic)
-        return Request(prompt=prompt, seed=seed_for(key, f"{topic.id}-{repeat}", seed=seed))
+        return question_list(pack.frames.questions, solved=solved, question_type=topic.type, topic=topic.topic)
 
-    def row(record: int, completion: Completion) -> Prompt:
-        topic, repeat = asked[record]
-        text = lists.question(completion.text)
-        reject = "cut" if completion.finish_reason != "stop" else (None if text else "empty")
-        return Prompt(
-            id=f"question-{topic.id}-{repeat}",
-            instruction=text,
-            source="topic-guided",
-            type=topic.type,
-            topic=topic.topic,
-            seeds=(topic.id,),
-            reject=reject,
-        )
+    def name(record: int) -> str:
+        topic, repeat = records[record]
+        return f"{topic.id}-{repeat}"
 
-    decoding = Decoding(
-        temperature=settings.sampling.temperature,
-        top_p=settings.sampling.top_p,
-        max_tokens=settings.sampling.max_tokens,
-        stop=("\n",),
-    )
-    generation.run(
+    generation.generate(
         context,
-        engine.get,
+        LazyEngine(context, model=BASE_MODEL, load=load).get,
         chunks,
-        request=request,
-        row=row,
-        decoding=decoding,
-        deterministic=settings.deterministic,
+        settings,
+        prompt=prompt,
+        seed_name=name,
+        row=lambda record, completion: _row(records[record][0], name(record), completion),
+        stop=("\n",),
     )
     return chunks.finish()
 
 
 def demonstrations(pack: Pack, topic: Topic, random: Random) -> Sequence[QuestionType]:
-    """Up to five of the pack's solved lines in random order, the wanted type's own among them and last."""
+    """Selects the solved lines of a prompt.
+
+    Args:
+        pack: provides one solved line per question type.
+        topic: of the question to ask.
+        random: orders and selects the lines of the other types.
+
+    Returns:
+        Up to SOLVED_LINES lines. The one of the topic's own type is last, where it influences the continuation most.
+    """
     own = [kind for kind in pack.question_types if kind.type == topic.type]
     others = [kind for kind in pack.question_types if kind.type != topic.type]
-    return [*random.sample(others, min(SOLVED - len(own), len(others))), *own]
+    return [*random.sample(others, min(SOLVED_LINES - len(own), len(others))), *own]
+
+
+def _row(topic: Topic, name: str, completion: Completion) -> Prompt:
+    """Turns a completion into a prompt, rejected if the token limit or the context length cut it, or if it is empty."""
+    text = lists.parse_question(completion.text)
+    reject = "cut" if completion.finish_reason != "stop" else (None if text else "empty")
+    return Prompt(
+        id=f"question-{name}",
+        instruction=text,
+        source="topic-guided",
+        type=topic.type,
+        topic=topic.topic,
+        seeds=(topic.id,),
+        reject=reject,
+    )

@@ -1,1 +1,1 @@
-"""What a running step is given: its task, the store interface, a progress meter and the stop request."""
+"""What a running step works with: its task, the store interface, a progress meter and the request to stop."""

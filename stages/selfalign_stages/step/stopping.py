@@ -1,7 +1,9 @@
 """What SIGTERM and SIGINT do to a stage process: it ends where nothing is lost, within its grace period.
 
-Loops that publish piece by piece ask between two pieces. Everything else, such as loading an engine, is ended where it
-stands: it may take longer than the grace period, and a kill would count as a crash.
+Kubernetes sends SIGTERM and, after terminationGracePeriodSeconds, SIGKILL. A killed process counts as a crash, so the
+step has to end by itself. A loop that publishes piece by piece (chunks, checkpoints) checks for the request between two
+pieces. Everything else, such as loading an engine, may take longer than the grace period and has nothing to lose: there
+the signal handler raises right away.
 """
 
 import signal
@@ -11,41 +13,48 @@ from contextlib import contextmanager
 from selfalign_stages.contract.exits import Interrupted
 from selfalign_stages.contract.graph import Kind
 
-IN_ONE_PIECE: frozenset[Kind] = frozenset({"prompts", "merge", "score", "gate", "image"})
-"""Kinds that publish all or nothing."""
+ALL_OR_NOTHING: frozenset[Kind] = frozenset({"prompts", "merge", "score", "gate", "image"})
+"""Kinds that publish once, at their end: a stop may interrupt them anywhere."""
 MESSAGE = "stopped on request; a rerun resumes from what is published"
 
 
 class Stop:
-    """The first signal asks the step to stop; a second one ends the process."""
+    """The request to stop. The first signal makes it, a second one ends the process without cleaning up."""
 
     def __init__(self) -> None:
-        self._asked = self._at_once = False  # plain: a handler must not wait for a lock that it has interrupted
+        # Plain attributes, not an Event: a handler that waits for a lock of the code it interrupts never returns.
+        self._requested = self._at_once = False
 
     def listen(self) -> None:
-        """Takes the signals of this process."""
+        """Handles SIGTERM and SIGINT of this process from now on; main thread only."""
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._take)
+            signal.signal(name, self._handle)
 
     def requested(self) -> bool:
-        """Whether somebody asked."""
-        return self._asked
+        """Whether a stop is requested."""
+        return self._requested
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within, nothing would be lost: a signal ends the step where it stands."""
+        """Marks code that has nothing to lose: within it a signal raises where the code stands. Nests.
+
+        Raises:
+            Interrupted: a stop was requested before, or arrives within.
+        """
         before, self._at_once = self._at_once, True
         try:
-            if self._asked:
+            # Checked after the flag is set: a signal between the two statements would otherwise go unnoticed.
+            if self._requested:
                 raise Interrupted(MESSAGE)
             yield
         finally:
             self._at_once = before
 
-    def _take(self, number: int, _frame: object) -> None:
-        if self._asked:
+    def _handle(self, number: int, _frame: object) -> None:
+        # A second signal means that its sender will not wait: the default action ends the process.
+        if self._requested:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._asked = True
+        self._requested = True
         if self._at_once:
             raise Interrupted(MESSAGE)

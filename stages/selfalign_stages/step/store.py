@@ -1,4 +1,17 @@
-"""The store that artifacts live in: create-once objects under one root, on a file system or in S3."""
+"""The interface of artifact stores: create-once objects under one root, on a file system or in S3.
+
+Steps and their tests depend on this protocol alone. It is as small as S3 and a shared folder both allow: no rename, no
+append, no lock. What replaces locks is `put`, which creates an object only if its name is free; everything that must
+happen exactly once (a chunk, a manifest) is built on it.
+
+Every method that reaches a server may raise, besides what it documents:
+
+- AccessDenied: the credentials are missing, wrong or lack a permission;
+- BadInput: the bucket does not exist, or the server lacks a feature that the store needs;
+- Unavailable: the server is down or throttles, after the client's own retries. A rerun of the step resumes.
+
+A file system's own OSError passes through; `main` maps it to an exit code.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +21,13 @@ from typing import BinaryIO, Protocol
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """Name below the store's root, size in bytes, and the store's own tag of the content where it has one."""
+    """One entry of a listing.
+
+    Attributes:
+        name: path below the store's root, with / as separator.
+        size: bytes.
+        etag: the server's tag of the content, which changes when the content does; "" for stores without one.
+    """
 
     name: str
     size: int
@@ -16,25 +35,58 @@ class ObjectInfo:
 
 
 class Store(Protocol):
-    """Objects by name. A name is written once: of several writers one wins and the others are told so."""
+    """Objects by name, which is a path below the store's root with / as separator."""
 
     def open(self, name: str) -> BinaryIO:
-        """A stream of the object's bytes; FileNotFoundError if there is none."""
+        """Opens an object for reading.
+
+        An object is visible only when it is complete.
+
+        Returns:
+            A stream of the object's bytes, to be closed by the caller; not necessarily seekable.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
 
     def put(self, name: str, data: bytes) -> bool:
-        """Creates the object; False, with nothing changed, if it is there already."""
+        """Creates an object, atomically and only if its name is free.
+
+        Of several concurrent writers exactly one succeeds, and no reader sees part of the data.
+
+        Returns:
+            True if this call created the object. False, with nothing changed, if it exists already: the caller must
+            go on with the stored object, which may differ from `data`.
+        """
 
     def put_file(self, name: str, path: Path) -> bool:
-        """Creates the object from a file in bounded memory; False if it is there already."""
+        """Creates an object from a file, in bounded memory; atomicity and result as in `put`.
+
+        Args:
+            name: name of the object.
+            path: local file, which must not change meanwhile.
+        """
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes the object whether or not it is there: for run reports only, never below cas/."""
+        """Writes an object atomically, whether or not it exists; of concurrent writers the last one wins.
+
+        For objects that are allowed to change, such as a checkpoint's file list. Never for files of an artifact, which
+        others may have read already.
+        """
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All objects whose name starts with `prefix`, in name order."""
+        """Lists all objects whose name starts with `prefix`, in name order.
+
+        The prefix is compared as text: `a/b` also matches `a/bc`. Objects created or deleted meanwhile may or may not
+        be part of the listing; an object that existed before the call and still does always is.
+        """
 
     def delete(self, name: str) -> None:
-        """Removes the object if it is there: for checkpoints that a newer one has replaced."""
+        """Removes an object; does nothing if there is none. For checkpoints that a newer one has replaced."""
 
     def probe(self) -> None:
-        """Tries every kind of write; raises the StageError that names what is missing."""
+        """Checks before a run that the store can be written: creates an object and removes it.
+
+        Raises:
+            StageError: the subclass and message name what is missing: permission, space, or conditional writes.
+        """

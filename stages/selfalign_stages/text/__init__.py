@@ -1,1 +1,1 @@
-"""Pure decisions about text: overlap, duplicates, loops, refusals, filters."""
+"""Decisions about text that need no model: overlap, duplicates, loops, refusals, prompt filters. Pure functions."""

@@ -1,4 +1,10 @@
-"""Exact ROUGE-L: the F-measure on longest common subsequences of words (Lin 2004), decided as rouge_score does it."""
+"""Exact ROUGE-L (Lin 2004) for whole collections: the F-measure on the longest common subsequence of words.
+
+Self-Instruct accepts an instruction only if its ROUGE-L with every earlier one is at most 0.7, and computes that with
+the rouge_score package pair by pair, which takes core-weeks at the paper's scale. Approximations such as MinHash decide
+differently near the threshold. This module makes the same decisions as the pairwise loop, to the last bit, and skips
+pairs that cannot exceed the threshold (`Index`); benchmarks/dedup.py measures both.
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -7,17 +13,29 @@ from dataclasses import dataclass, field
 
 from rapidfuzz.distance import LCSseq
 
-WORD = re.compile(r"[^\W_]+")
-"""Equal to rouge_score's tokens on ASCII text, and not empty on any other script."""
+TOKEN = re.compile(r"[^\W_]+")
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Lower-case words."""
-    return tuple(WORD.findall(text.lower()))
+def rouge_tokens(text: str) -> tuple[str, ...]:
+    """Splits a text into lower-case words as rouge_score does on ASCII text: runs of letters and digits.
+
+    Differs from `pack.leaks.plain_words`, for which an underscore is part of a word. rouge_score's own pattern, a-z and
+    0-9, matches nothing in other scripts, so that no two texts in them would be duplicates; here they have words.
+    """
+    return tuple(TOKEN.findall(text.lower()))
 
 
 def f_measure(common: int, first: int, second: int) -> float:
-    """F of an LCS of `common` words and two lengths, in rouge_score's own order of operations: ties round as there."""
+    """Computes the F-measure from lengths.
+
+    The order of operations is rouge_score's. The mathematically equal 2 * common / (first + second) rounds differently,
+    and pairs of exactly 0.7 occur in practice.
+
+    Args:
+        common: words of the longest common subsequence.
+        first: words of one text.
+        second: words of the other text.
+    """
     if not common:
         return 0.0
     precision, recall = common / first, common / second
@@ -25,17 +43,24 @@ def f_measure(common: int, first: int, second: int) -> float:
 
 
 def rouge_l(first: str, second: str) -> float:
-    """ROUGE-L F-measure of two texts."""
-    a, b = words(first), words(second)
+    """ROUGE-L F-measure of two texts, from 0 (no common word) to 1 (equal words)."""
+    a, b = rouge_tokens(first), rouge_tokens(second)
     return f_measure(LCSseq.similarity(a, b), len(a), len(b))
 
 
 @dataclass
 class Index:
-    """Texts kept so far, searchable for one whose ROUGE-L with a new text exceeds `threshold`.
+    """Accepted texts, searchable for one whose ROUGE-L with a new text exceeds a threshold.
 
-    A pair above the threshold shares at least threshold/(2-threshold) of the longer text's words, so that with words
-    sorted rarest first two such texts meet in a short prefix: only those pairs are verified by their LCS.
+    Candidates come from prefix filtering, as in set similarity joins. For lengths m <= n a pair above the threshold t
+    has more than t(m+n)/2 common words, hence more than s = t/(2-t) times the length of either text. Two word multisets
+    with s common elements, sorted in one order, have a common element among the first length-s+1 of each. Only these
+    prefixes are indexed, and only texts that meet there are compared in full. The order is rarest word first, so that
+    prefixes consist of words that few texts contain.
+
+    Attributes:
+        threshold: ROUGE-L above which two texts are near duplicates.
+        frequency: occurrences of each word; decides the order of words. Any counts give the same decisions.
     """
 
     threshold: float
@@ -45,53 +70,64 @@ class Index:
 
     @classmethod
     def over(cls, texts: Iterable[str], *, threshold: float) -> "Index":
-        """An empty index whose rarity order comes from `texts`."""
-        return cls(threshold=threshold, frequency=Counter(word for text in texts for word in words(text)))
+        """Makes an empty index with the word frequencies of `texts`, which should be all texts to be compared."""
+        return cls(threshold=threshold, frequency=Counter(word for text in texts for word in rouge_tokens(text)))
 
     def add(self, text: str) -> int:
-        """Keeps a text; its number."""
-        found = words(text)
-        for item in self._prefix(found):
+        """Adds a text and returns its number, counted from 0."""
+        words = rouge_tokens(text)
+        for item in self._prefix(words):
             self._postings[item].append(len(self._texts))
-        self._texts.append(found)
+        self._texts.append(words)
         return len(self._texts) - 1
 
     def nearest(self, text: str) -> int | None:
-        """Number of the first kept text above the threshold, or None."""
-        found, seen = words(text), set[int]()
-        for item in self._prefix(found):
+        """Returns the number of a text above the threshold, the first that is met, or None if there is none."""
+        words, compared = rouge_tokens(text), set[int]()
+        for item in self._prefix(words):
             for number in self._postings.get(item, ()):
-                if number not in seen and self._above(found, self._texts[number]):
+                if number not in compared and self._above(words, self._texts[number]):
                     return number
-                seen.add(number)
+                compared.add(number)
         return None
 
     def _above(self, a: Sequence[str], b: Sequence[str]) -> bool:
         shorter, longer = sorted((len(a), len(b)))
+        # An upper bound that needs no LCS: the shorter text as a subsequence of the longer one.
         if f_measure(shorter, shorter, longer) < self.threshold:
             return False
         return f_measure(LCSseq.similarity(a, b), len(a), len(b)) > self.threshold
 
-    def _prefix(self, found: Sequence[str]) -> list[tuple[str, int]]:
-        seen = Counter[str]()
+    def _prefix(self, words: Sequence[str]) -> list[tuple[str, int]]:
+        """The elements of the text's multiset to index: (word, how often it occurred up to here), rarest first."""
+        occurrences = Counter[str]()
         items = []
-        for word in found:
-            seen[word] += 1
-            items.append((word, seen[word]))
+        for word in words:
+            occurrences[word] += 1
+            items.append((word, occurrences[word]))
         items.sort(key=lambda item: (self.frequency[item[0]], item))
-        shared = int(self.threshold / (2 - self.threshold) * len(found))
-        return items[: len(found) - max(shared, 1) + 1]
+        shared = int(self.threshold / (2 - self.threshold) * len(words))
+        return items[: len(words) - max(shared, 1) + 1]
 
 
 def duplicates(texts: Sequence[str], *, known: Sequence[str], threshold: float) -> list[bool]:
-    """For each text in order, whether it is too near to `known` or to an earlier text that was kept."""
+    """Marks near duplicates in order, as Self-Instruct does: the earlier text stays.
+
+    Args:
+        texts: candidates.
+        known: texts that candidates are compared with besides each other, such as seed tasks.
+        threshold: ROUGE-L above which a candidate is a duplicate; 0.7 in the paper.
+
+    Returns:
+        One verdict per candidate. A candidate that is a duplicate itself makes no later one a duplicate.
+    """
     index = Index.over([*known, *texts], threshold=threshold)
     for text in known:
         index.add(text)
     verdicts = []
     for text in texts:
-        near = index.nearest(text) is not None
-        verdicts.append(near)
-        if not near:
+        is_duplicate = index.nearest(text) is not None
+        verdicts.append(is_duplicate)
+        if not is_duplicate:
             index.add(text)
     return verdicts

@@ -1,7 +1,11 @@
-"""Training examples: the served text of a conversation, tokenised once, with loss on the answer and its end token only.
+"""Training examples: the served text of a conversation, tokenised once, with loss on the answer and its EOS only.
 
-Prompt and answer are never tokenised apart: BPE could join characters across the seam, and the trained text would
-differ from the served one (method traps 5 to 7).
+Three rules keep training and serving the same:
+- The text comes from `chat`, which also writes the saved chat template: one blank or newline of difference between
+  the trained and the served prompt lowers quality, and no metric names it as the cause.
+- Prompt and answer are tokenised as one text. BPE merges characters across the border, so that ids of separately
+  tokenised parts differ from those that the served model gets. Labels start at the answer by character offsets.
+- EOS is part of the loss. A model that has not learned it ends no answer, and clients would need stop strings.
 """
 
 from collections import Counter
@@ -14,12 +18,12 @@ from selfalign_stages.contract.rows import Answer
 from selfalign_stages.pack.model import Pack
 
 IGNORED = -100
-"""Label of a token without loss, as PyTorch's cross entropy has it."""
+"""Label of a position without loss: `ignore_index` of PyTorch's cross entropy."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What a user says and the answer to learn."""
+    """One turn of a user and the answer to learn."""
 
     id: str
     question: str
@@ -28,47 +32,87 @@ class Pair:
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids and labels of one text, both of length T."""
+    """One tokenised text.
+
+    Attributes:
+        input_ids: token ids of prompt, answer and EOS; length T.
+        labels: IGNORED over the prompt, the token ids themselves over answer and EOS; length T. The model shifts
+            them by one: the logits at t are compared with the label at t + 1.
+    """
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
 
 
 Encode = Callable[[str], tuple[list[int], list[tuple[int, int]]]]
-"""Token ids of a text and their character offsets."""
+"""Token ids of a text, and for each token its (begin, end) character offsets in the text."""
 
 
-def pairs(answers: Sequence[Answer], pack: Pack, *, assistant_name: str, repeats: int) -> list[Pair]:
-    """Kept answers and the pack's identity rows, the latter under the run's own assistant name."""
-    found = [Pair(row.id, row.prompt.text, row.answer) for row in answers]
+def training_pairs(answers: Sequence[Answer], pack: Pack, *, assistant_name: str, repeats: int) -> list[Pair]:
+    """Combines kept answers with the identity rows of the pack.
+
+    The answers hold nothing about who the assistant is, and a base model invents a maker. Identity rows are rendered
+    with the run's own assistant name, not replaced in a text about another one.
+
+    Args:
+        answers: kept rows of an answering step; principles, exemplars and thoughts are left out here.
+        pack: provides the identity questions and answers.
+        assistant_name: name of the run's assistant.
+        repeats: how often each identity row is shown; 0 for never.
+    """
+    pairs = [Pair(row.id, row.prompt.text, row.answer) for row in answers]
     for repeat in range(repeats):
         for group, identity in enumerate(pack.identity):
             answer = pack.fill(identity.answer, assistant_name=assistant_name)
-            found += [
+            pairs += [
                 Pair(f"identity-{group}-{n}-{repeat}", pack.fill(question, assistant_name=assistant_name), answer)
                 for n, question in enumerate(identity.questions)
             ]
-    return found
+    return pairs
 
 
-def text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[str, int]:
-    """The conversation as it is served, and where its answer begins."""
+def training_text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[str, int]:
+    """Renders a pair as it is served.
+
+    Args:
+        pair: question and answer.
+        assistant_name: heading of the assistant's turn.
+        eos_token: the tokenizer's EOS as text.
+
+    Returns:
+        The text, and the character offset where the answer begins.
+    """
     prompt = chat.question(pair.question, assistant_name=assistant_name)
     return prompt + pair.answer.strip() + eos_token, len(prompt)
 
 
 def encode(
-    found: Sequence[Pair], encode_text: Encode, *, assistant_name: str, eos_token: str, max_length: int, seed: int
+    pairs: Sequence[Pair], encode_text: Encode, *, assistant_name: str, eos_token: str, max_length: int, seed: int
 ) -> tuple[list[Example], dict[str, int]]:
-    """Examples in seeded order, and pairs left out: too-long, or seam (a token spans prompt and answer)."""
+    """Tokenises pairs and shuffles them.
+
+    Args:
+        pairs: what to train on.
+        encode_text: the tokenizer.
+        assistant_name: heading of the assistant's turn.
+        eos_token: the tokenizer's EOS as text.
+        max_length: most tokens of prompt, answer and EOS together.
+        seed: of the shuffle.
+
+    Returns:
+        The examples, and the number of pairs left out by reason: "too-long" (truncating would remove EOS or leave
+        no label, and a row without labels has an undefined mean loss) or "seam" (a token spans the border of prompt
+        and answer, so that no label boundary is right).
+    """
     examples, dropped = [], Counter[str]()
-    for pair in found:
-        whole, start = text(pair, assistant_name=assistant_name, eos_token=eos_token)
-        ids, offsets = encode_text(whole)
+    for pair in pairs:
+        text, start = training_text(pair, assistant_name=assistant_name, eos_token=eos_token)
+        ids, offsets = encode_text(text)
         if len(ids) > max_length:
             dropped["too-long"] += 1
             continue
-        first = next((i for i, (begin, end) in enumerate(offsets) if end > start), len(ids))
+        # The first token that reaches into the answer must also begin there.
+        first = next((i for i, (_, end) in enumerate(offsets) if end > start), len(ids))
         if first == len(ids) or offsets[first][0] != start:
             dropped["seam"] += 1
             continue

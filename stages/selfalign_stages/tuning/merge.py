@@ -1,7 +1,9 @@
-"""Step merge: adds the adapter to the base weights and proves that the merged model says the same.
+"""Step merge: adds the adapter to the base weights and checks that the merged model computes the same.
 
-The sum is made in float32 and cast once. The adapter was trained against these very base weights; merging into
-quantised ones is what the paper's authors found to degenerate.
+The sum W + (alpha / r) B A is computed in float32 and cast once at the end: in bfloat16, with 8 significant bits, the
+product would be rounded before the sum is rounded once more. The base is the unquantised one that the adapter was
+trained on; the paper's authors report that merging into 4-bit weights degenerates (model card of Dromedary-2). The
+cast can still change the model, so the difference is measured on training texts and bounded.
 """
 
 import json
@@ -16,18 +18,26 @@ from selfalign_stages.contract.parameters import MergeParameters
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.tuning import models
 
-CARRIED = ("tokenizer", "special_tokens", "chat_template", "generation_config", "vocab", "merges", "added_tokens")
+COPIED_PREFIXES = (
+    "tokenizer",
+    "special_tokens",
+    "chat_template",
+    "generation_config",
+    "vocab",
+    "merges",
+    "added_tokens",
+)
+"""Files of the tuned artifact that are copied to the merged model, by the start of their names."""
 
 
 def run(context: StepContext) -> Manifest:
-    """Publishes a complete model folder: sharded safetensors, config, tokenizer, template, generation config."""
+    """Publishes a complete model folder: sharded safetensors, config, tokenizer, template and generation config.
+
+    Raises:
+        BadInput: merged weights and adapter differ by more than the tolerance (reason MergeMismatch).
+    """
     settings = MergeParameters.model_validate(context.task.parameters)
-    base, tuned = (
-        reading.download(
-            context.store, reading.require_manifest(context.store, context.task.inputs[name]), context.scratch / name
-        )
-        for name in (BASE_MODEL, "adapter")
-    )
+    base, tuned = (_download(context, name) for name in (BASE_MODEL, "adapter"))
     context.progress.begin(3, unit="steps")
     probes = json.loads((tuned / "probes.json").read_text())
     model, before = _merged(base, tuned, probes)
@@ -36,6 +46,7 @@ def run(context: StepContext) -> Manifest:
 
     model = model.to(getattr(torch, settings.dtype))
     difference = largest_difference(before, logprobs(model, probes))
+    # Not "difference > tolerance": NaN, from an overflow in float16, compares false with everything.
     if not difference <= settings.tolerance:
         raise BadInput(
             f"{context.task.id}: merged weights in {settings.dtype} differ from the adapter by {difference:.3f} in "
@@ -44,12 +55,12 @@ def run(context: StepContext) -> Manifest:
         )
     context.progress.advance()
     folder = context.scratch / "artifact"
-    model.config.use_cache = True
+    model.config.use_cache = True  # training turned the KV cache off; a served model needs it
     model.save_pretrained(folder, max_shard_size=models.SHARD_BYTES)
     for path in tuned.iterdir():
-        if path.name.startswith(CARRIED):
+        if path.name.startswith(COPIED_PREFIXES):
             (folder / path.name).write_bytes(path.read_bytes())
-    models.neutralise(folder)
+    models.normalise_files(folder)
     context.progress.advance()
     return writing.publish(
         context,
@@ -58,8 +69,46 @@ def run(context: StepContext) -> Manifest:
     )
 
 
+def logprobs(model: Any, probes: list[list[int]]) -> list[list[float]]:
+    """Computes the log-probability of every token after the first.
+
+    Args:
+        model: a causal language model.
+        probes: token ids of P texts, of lengths T_1 to T_P.
+
+    Returns:
+        Natural log-probabilities: P lists of lengths T_1 - 1 to T_P - 1.
+    """
+    import torch
+
+    model.eval()  # dropout would differ between two calls
+    results = []
+    with torch.no_grad():
+        for ids in probes:
+            batch = torch.tensor([ids])  # (1, T)
+            logits = model(input_ids=batch).logits[0, :-1]  # (1, T, vocabulary) -> (T - 1, vocabulary)
+            # In float32 whatever the model's dtype: the softmax sums over the whole vocabulary.
+            scores = torch.log_softmax(logits.float(), dim=-1)
+            # The logits at t score the token at t + 1: (T - 1, vocabulary) -> (T - 1,)
+            results.append(scores.gather(1, batch[0, 1:, None])[:, 0].tolist())
+    return results
+
+
+def largest_difference(first: list[list[float]], second: list[list[float]]) -> float:
+    """Returns the largest absolute difference, position by position; both have the same lengths."""
+    return max(abs(a - b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def _download(context: StepContext, name: str) -> Path:
+    manifest = reading.require_manifest(context.store, context.task.inputs[name])
+    return reading.download(context.store, manifest, context.scratch / name)
+
+
 def _merged(base: Path, tuned: Path, probes: list[list[int]]) -> tuple[Any, list[list[float]]]:
-    """The merged model in float32 and the log-probabilities that base plus adapter gave before."""
+    """Returns the merged model in float32, and the log-probabilities of base plus adapter before merging.
+
+    A fully fine-tuned model has no adapter: it is its own merged model, and only the cast is checked.
+    """
     if not (tuned / "adapter_config.json").is_file():
         model = models.load_model(tuned, dtype="float32")
         return model, logprobs(model, probes)
@@ -68,22 +117,3 @@ def _merged(base: Path, tuned: Path, probes: list[list[int]]) -> tuple[Any, list
     model = PeftModel.from_pretrained(models.load_model(base, dtype="float32"), str(tuned))
     before = logprobs(model, probes)
     return model.merge_and_unload(), before
-
-
-def logprobs(model: Any, probes: list[list[int]]) -> list[list[float]]:
-    """Natural log-probability of every token after the first, for each probe."""
-    import torch
-
-    model.eval()
-    found = []
-    with torch.no_grad():
-        for ids in probes:
-            batch = torch.tensor([ids])
-            scores = torch.log_softmax(model(input_ids=batch).logits[0, :-1].float(), dim=-1)
-            found.append(scores.gather(1, batch[0, 1:, None])[:, 0].tolist())
-    return found
-
-
-def largest_difference(first: list[list[float]], second: list[list[float]]) -> float:
-    """Largest absolute difference, position by position."""
-    return max(abs(a - b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))

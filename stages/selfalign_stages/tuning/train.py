@@ -1,6 +1,7 @@
 """Step train: fine-tunes the BASE model on answers without principles, exemplars or thoughts (paper section 3.3).
 
-The same step engraves (stage 3) and clones (stage 4): the student is the base model both times.
+The same step engraves (stage 3) and clones (stage 4): the student is the base model both times, never the engraved
+one, as in the paper (section 3.4): the engraved model's brevity is what cloning is to replace.
 """
 
 import json
@@ -19,47 +20,72 @@ from selfalign_stages.contract.rows import Answer
 from selfalign_stages.pack import parts
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.tuning import examples, models
-from selfalign_stages.tuning.trainer import Curve, train
+from selfalign_stages.tuning.examples import Example
+from selfalign_stages.tuning.trainer import LossCurve, train
 
 PROBES = 8
-"""Training texts kept in the artifact for the merge step to compare adapter and merged weights on."""
+"""Training texts kept in the artifact, on which step merge compares adapter and merged weights. Few: every probe is a
+forward pass on CPU, twice, and one shows a wrong merge."""
 
 
 def run(context: StepContext) -> Manifest:
-    """Trains, with checkpoints in the store, and publishes adapter (or weights), tokenizer, template and loss curve."""
+    """Trains, with checkpoints in the store, and publishes adapter (or weights), tokenizer, template and loss curve.
+
+    Raises:
+        BadInput: no row is left after tokenising, `targets` names no layer, the batch sizes do not divide, or the
+            loss became NaN or infinite.
+        Interrupted: SIGTERM arrived; a checkpoint is saved and a rerun continues from it.
+    """
     settings = TrainParameters.model_validate(context.task.parameters)
     with context.stop.at_once():
         base = reading.download(context.store, _input(context, BASE_MODEL), context.scratch / "base")
         tokenizer = models.load_tokenizer(base)
-        found, dropped = _examples(context, settings, tokenizer)
-        if not found:
-            raise BadInput(f"{context.task.id}: no row is left to train on; dropped: {dropped}", reason="NoRows")
-        model = _adapted(base, settings)
+        rows, dropped = read_examples(context, settings, tokenizer)
+        if not rows:
+            raise BadInput(
+                f"{context.task.id}: no row is left to train on; dropped: {dropped}. If they are too-long, raise "
+                f"training.maxLength ({settings.max_length} tokens)",
+                reason="NoRows",
+            )
+        model = _trainable_model(base, settings)
     checkpoints = Checkpoints(context)
-    curve = train(context, model, found, settings=settings, pad=_pad(tokenizer), checkpoints=checkpoints)
+    curve = train(context, model, rows, settings=settings, pad=models.pad_id(tokenizer), checkpoints=checkpoints)
     folder = context.scratch / "artifact"
     model.save_pretrained(folder, max_shard_size=models.SHARD_BYTES)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     models.save_tokenizer(tokenizer, folder, assistant_name=settings.assistant_name)
-    models.neutralise(folder)
-    _save_records(folder, curve, found, settings=settings)
-    rows = len(found) + sum(dropped.values())
+    models.normalise_files(folder)
+    _save_records(folder, curve, rows, settings=settings)
+    total = len(rows) + sum(dropped.values())
     manifest = writing.publish(
         context,
         files={path.name: path for path in folder.iterdir()},
-        counts=Counts(rows=rows, kept=len(found), rejected=dropped),
+        counts=Counts(rows=total, kept=len(rows), rejected=dropped),
         metrics=curve.metrics(),
     )
+    # Only after publishing: until then a crash must be able to resume from them.
     checkpoints.prune(keep=0)
     return manifest
 
 
-def _examples(
+def read_examples(
     context: StepContext, settings: TrainParameters, tokenizer: Any
-) -> tuple[list[examples.Example], dict[str, int]]:
+) -> tuple[list[Example], dict[str, int]]:
+    """Tokenises the kept rows of the input `answers` and the pack's identity rows.
+
+    Args:
+        context: the step; rejected rows of its input are not read.
+        settings: assistant name, repeats of identity rows and length limit.
+        tokenizer: the base model's tokenizer, which must be a fast one: it reports character offsets.
+
+    Returns:
+        See `examples.encode`.
+    """
     pack = parts.read(context.task)
     answers = list(reading.rows(context.store, _input(context, "answers"), Answer))
-    pairs = examples.pairs(answers, pack, assistant_name=settings.assistant_name, repeats=settings.identity_repeats)
+    pairs = examples.training_pairs(
+        answers, pack, assistant_name=settings.assistant_name, repeats=settings.identity_repeats
+    )
 
     def encode(text: str) -> tuple[list[int], list[tuple[int, int]]]:
         encoded = tokenizer(text, return_offsets_mapping=True)
@@ -75,15 +101,18 @@ def _examples(
     )
 
 
-def _adapted(base: Path, settings: TrainParameters) -> Any:
+def _trainable_model(base: Path, settings: TrainParameters) -> Any:
+    """Loads the base model, with a fresh LoRA adapter unless all weights are trained."""
     # One process on several GPUs would split every micro batch over them (DataParallel): another global batch size.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     import torch
     from peft import LoraConfig, get_peft_model
 
+    # LoRA's A matrices are random: a fixed seed gives a resumed process the adapter that the first one started from.
     torch.manual_seed(0)
+    # bfloat16 has float32's range and needs no loss scaling; on CPU few kernels are faster in it.
     model = models.load_model(base, dtype="bfloat16" if torch.cuda.is_available() else "float32")
-    model.config.use_cache = False
+    model.config.use_cache = False  # the KV cache serves generation only, and conflicts with gradient checkpointing
     if settings.method == "full":
         return model
     config = LoraConfig(
@@ -100,15 +129,12 @@ def _adapted(base: Path, settings: TrainParameters) -> Any:
         raise BadInput(f"training.targets {list(settings.targets)}: {error}", reason="UnknownTargets") from error
 
 
-def _save_records(folder: Path, curve: Curve, found: list[examples.Example], *, settings: TrainParameters) -> None:
+def _save_records(folder: Path, curve: LossCurve, rows: list[Example], *, settings: TrainParameters) -> None:
+    """Writes what later steps and users read besides the weights: loss curve, probes of step merge, method."""
     (folder / "loss.jsonl").write_bytes(b"".join(canonical_json(point) + b"\n" for point in curve.points))
-    (folder / "probes.json").write_text(json.dumps([list(example.input_ids) for example in found[:PROBES]]))
+    (folder / "probes.json").write_text(json.dumps([list(example.input_ids) for example in rows[:PROBES]]))
     (folder / "train.json").write_text(json.dumps({"method": settings.method, "steps": curve.steps}))
 
 
 def _input(context: StepContext, name: str) -> Manifest:
     return reading.require_manifest(context.store, context.task.inputs[name])
-
-
-def _pad(tokenizer: Any) -> int:
-    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id)

@@ -1,4 +1,9 @@
-"""Runs transformers' Trainer for the train step: checkpoints to the store, resume, stop on request, loss curve."""
+"""Runs transformers' Trainer for step train: checkpoints in the store, resume, stop on request, loss curve.
+
+The Trainer is used for what is hard to get right twice (mixed precision, accumulation, resuming optimizer, scheduler
+and random state) and kept from what would make a rerun differ: it gets the examples in their final order and a
+sequential sampler, no reporting, and no hub.
+"""
 
 import math
 import os
@@ -15,8 +20,17 @@ from selfalign_stages.tuning.examples import Example
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Loss by optimizer step as data: points with step, loss, learningRate."""
+class LossCurve:
+    """The course of a training.
+
+    Attributes:
+        points: one per optimizer step: `step` from 1, `loss` (mean over the labelled tokens of the global batch),
+            `learningRate`.
+        steps: optimizer steps in all, those before a resume included.
+        tokens: tokens of all examples in training order, padding not counted.
+        seconds: duration of this process's part of the training.
+        padding: fraction of padded positions, 0 to 1.
+    """
 
     points: list[dict[str, float]]
     steps: int
@@ -25,7 +39,7 @@ class Curve:
     padding: float
 
     def metrics(self) -> dict[str, float | int | str | bool]:
-        """Headline figures of the training."""
+        """Returns the manifest's metrics; the last loss is the mean of the last tenth of the steps."""
         losses = [point["loss"] for point in self.points]
         tail = losses[-max(1, len(losses) // 10) :]
         return {
@@ -45,8 +59,21 @@ def train(
     settings: TrainParameters,
     pad: int,
     checkpoints: Checkpoints,
-) -> Curve:
-    """Trains `model` in place, from the newest complete checkpoint if there is one."""
+) -> LossCurve:
+    """Trains a model in place, from the newest complete checkpoint if there is one.
+
+    Args:
+        context: the step; its seed determines order and dropout.
+        model: transformers or peft model with the weights to train.
+        examples: tokenised texts.
+        settings: hyperparameters.
+        pad: token id of the padding.
+        checkpoints: the step's checkpoints in the store.
+
+    Raises:
+        BadInput: the batch sizes do not divide (BatchNotDivisible), or the loss is NaN or infinite (LossNotFinite).
+        Interrupted: a stop was requested; the last checkpoint is saved.
+    """
     from transformers import Trainer
 
     output = context.scratch / "trainer"
@@ -63,11 +90,11 @@ def train(
         callbacks=[_callback(context, checkpoints, total=total)],
     )
     with context.stop.at_once():
-        resumed = checkpoints.latest(output)
-    result = trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
+        checkpoint = checkpoints.latest(output)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint[1]) if checkpoint else None)
     if context.stop.requested() and trainer.state.global_step < total:
         raise Interrupted(f"{context.task.id}: stopped at step {trainer.state.global_step} of {total}; saved")
-    return Curve(
+    return LossCurve(
         points=_points(trainer.state.log_history),
         steps=trainer.state.global_step,
         tokens=sum(lengths[position] for position in order),
@@ -77,13 +104,14 @@ def train(
 
 
 def _arguments(output: Path, settings: TrainParameters, *, total: int, seed: int) -> Any:
+    """Returns transformers' TrainingArguments; `total` is the number of optimizer steps."""
     import torch
     from transformers import TrainingArguments
 
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
     try:
-        accumulation = batches.accumulation(
-            global_batch=settings.global_batch_size, micro_batch=settings.micro_batch_size, world=world
+        accumulation = batches.accumulation_steps(
+            global_batch=settings.global_batch_size, micro_batch=settings.micro_batch_size, processes=processes
         )
     except ValueError as error:
         raise BadInput(f"training: {error}", reason="BatchNotDivisible") from error
@@ -94,13 +122,17 @@ def _arguments(output: Path, settings: TrainParameters, *, total: int, seed: int
         gradient_accumulation_steps=accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
+        # A fraction of the steps: the paper's 100 would exceed the whole training of a small run.
         warmup_steps=int(total * settings.warmup_ratio),
+        # Not num_train_epochs: all epochs already stand in the dataset, in order.
         max_steps=total,
         logging_steps=1,
+        # The filter replaces a NaN loss by the mean of earlier ones and would hide a diverged training.
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
-        save_total_limit=1,
+        save_total_limit=1,  # on the local disk; older checkpoints are in the store
+        # See batches: a random sampler would order the rest of an epoch differently after a resume.
         train_sampling_strategy="sequential",
         remove_unused_columns=True,
         report_to="none",
@@ -108,7 +140,7 @@ def _arguments(output: Path, settings: TrainParameters, *, total: int, seed: int
         log_level="error",
         use_cpu=not cuda,
         bf16=cuda,
-        gradient_checkpointing=cuda,
+        gradient_checkpointing=cuda,  # activations are recomputed: less memory for about a third more computation
         dataloader_pin_memory=cuda,
         seed=seed,
         data_seed=seed,
@@ -116,20 +148,24 @@ def _arguments(output: Path, settings: TrainParameters, *, total: int, seed: int
 
 
 def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> Any:
+    """Returns the Trainer callback of the step; a factory, because its base class needs transformers imported."""
     from transformers import TrainerCallback
 
     class StoreCallback(TrainerCallback):  # type: ignore[misc]
-        """Uploads checkpoints as they are saved, tells progress, and stops on request with a last checkpoint."""
+        """Uploads checkpoints as they are saved, reports progress, and stops on request with a last checkpoint."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Starts the progress where the checkpoint ended."""
             context.progress.begin(total, unit="optimizer steps", done=state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Ends the training after this step, with a checkpoint, if a stop is requested."""
             context.progress.advance()
             if context.stop.requested():
                 control.should_save = control.should_training_stop = True
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            """Reports the loss, and ends a training that has diverged: it would only spend accelerator hours."""
             if logs and "loss" in logs:
                 context.progress.advance(0, loss=round(float(logs["loss"]), 4))
                 if not math.isfinite(float(logs["loss"])):
@@ -140,6 +176,8 @@ def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> 
                     )
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Uploads the checkpoint that the Trainer has just written."""
+            # One process uploads; and after the last step the artifact itself follows, not a checkpoint.
             if state.is_world_process_zero and state.global_step < total:
                 folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 checkpoints.save(state.global_step, folder)
@@ -149,6 +187,7 @@ def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> 
 
 
 def _points(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Selects the loss entries of the Trainer's log, which also has summaries."""
     return [
         {"step": point["step"], "loss": point["loss"], "learningRate": point["learning_rate"]}
         for point in history
@@ -157,6 +196,6 @@ def _points(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def _padding(lengths: list[int], micro_batch: int) -> float:
-    """Share of padded positions, batch by batch in training order."""
+    """Returns the fraction of padded positions; `lengths` are tokens per example in training order."""
     rows = [lengths[i : i + micro_batch] for i in range(0, len(lengths), micro_batch)]
     return 1 - sum(lengths) / sum(max(row) * len(row) for row in rows)

@@ -1,4 +1,4 @@
-"""Artifacts exist whole or not at all, and are read with their digests checked."""
+"""Artifacts exist whole or not at all, and every read verifies their digests."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_rows_read_back_in_order_and_rejected_ones_only_on_request(tmp_path: Pat
     assert [row.id for row in reading.rows(store, manifest, Prompt)] == [r.id for r in ROWS if r.reject is None]
 
 
-def test_counts_tell_every_record_once(tmp_path: Path) -> None:
+def test_counts_contain_every_record_once(tmp_path: Path) -> None:
     counts = published(tmp_path).counts
     assert (counts.rows, counts.kept, counts.rejected) == (250, 166, {"duplicate": 84})
 
@@ -79,7 +79,7 @@ def test_a_manifest_cannot_write_outside_the_folder(tmp_path: Path) -> None:
         reading.download(context(tmp_path, "prompts").store, evil, tmp_path / "copy")
 
 
-def test_a_missing_input_says_how_to_get_it_back(tmp_path: Path) -> None:
+def test_the_message_for_a_missing_input_names_the_remedy(tmp_path: Path) -> None:
     ref = artifact(tmp_path, "prompts", ROWS).model_copy(update={"key": "f" * 64})
     with pytest.raises(BadInput, match="run again"):
         reading.require_manifest(context(tmp_path, "prompts").store, ref)

@@ -25,9 +25,9 @@ def test_there_is_none_at_first(tmp_path: Path) -> None:
 
 
 def test_the_newest_comes_back_whole(tmp_path: Path) -> None:
-    found = saved(tmp_path, 9, 10).latest(tmp_path / "out")
-    assert found is not None
-    step, folder = found
+    latest = saved(tmp_path, 9, 10).latest(tmp_path / "out")
+    assert latest is not None
+    step, folder = latest
     assert step == 10
     assert (folder / "weights").read_bytes() == b"w10"
     assert (folder / "deep" / "state").read_bytes() == b"s10"

@@ -1,4 +1,4 @@
-"""Chunks: every record exactly once, whatever workers do."""
+"""Chunks: every record is published exactly once, whichever workers compute, die or overlap."""
 
 from pathlib import Path
 from random import Random
@@ -25,7 +25,7 @@ def test_the_last_chunk_holds_the_rest(tmp_path: Path) -> None:
     assert worker(tmp_path).records(10) == range(1000, 1050)
 
 
-def test_a_rerun_is_asked_only_for_chunks_that_are_missing(tmp_path: Path) -> None:
+def test_a_rerun_computes_only_the_missing_chunks(tmp_path: Path) -> None:
     chunks = worker(tmp_path)
     for index in (0, 3, 10):
         chunks.commit(index, rows(chunks, index))
@@ -52,13 +52,13 @@ def test_workers_that_come_and_go_leave_every_record_exactly_once(seed: int, tmp
         index = next(todo[number], None)
         if index is None:
             alive.remove(number)
-        elif random.random() < 0.2:  # killed before its commit, and started again
+        elif random.random() < 0.2:  # killed before its commit, and restarted
             todo[number] = worker(tmp_path, number, of=3).missing()
         else:
             workers[number].commit(index, rows(workers[number], index))
     manifest = workers[0].finish()
-    found = [row.id for row in reading.rows(context(tmp_path, "answers").store, manifest, Draft)]
-    assert found == [f"r-{n}" for n in range(1050)]
+    ids = [row.id for row in reading.rows(context(tmp_path, "answers").store, manifest, Draft)]
+    assert ids == [f"r-{n}" for n in range(1050)]
     assert workers[1].finish() == manifest
 
 

@@ -1,4 +1,4 @@
-"""What every store promises, asked of a folder and of a real S3 server."""
+"""The guarantees of every store, tested on a folder and on a real S3 server."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def test_an_object_reads_back_as_it_was_put(store: Store) -> None:
         assert stream.read() == b"content"
 
 
-def test_the_first_writer_of_a_name_wins_and_the_second_is_told(store: Store) -> None:
+def test_the_first_writer_of_a_name_wins_and_the_second_gets_false(store: Store) -> None:
     assert store.put("name", b"first")
     assert not store.put("name", b"second")
     with store.open("name") as stream:
@@ -48,8 +48,8 @@ def test_a_missing_object_is_a_missing_file(store: Store) -> None:
 def test_a_listing_holds_names_and_sizes_in_name_order_below_the_prefix(store: Store) -> None:
     for name in ("b/2", "a/1", "b/10", "bb/3"):
         store.put(name, name.encode())
-    found = [(info.name, info.size) for info in store.list("b/")]
-    assert found == [("b/10", 4), ("b/2", 3)]
+    entries = [(info.name, info.size) for info in store.list("b/")]
+    assert entries == [("b/10", 4), ("b/2", 3)]
     assert [info.name for info in store.list("")] == ["a/1", "b/10", "b/2", "bb/3"]
 
 
@@ -62,7 +62,7 @@ def test_a_file_is_put_once_like_any_object(store: Store, tmp_path: Path) -> Non
         assert stream.read() == source.read_bytes()
 
 
-def test_replacing_and_deleting_do_what_they_say(store: Store) -> None:
+def test_replace_overwrites_and_delete_removes(store: Store) -> None:
     store.replace("report", b"one")
     store.replace("report", b"two")
     with store.open("report") as stream:
@@ -78,7 +78,7 @@ def test_a_probe_of_a_good_store_passes_and_leaves_nothing(store: Store) -> None
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-def test_a_server_that_ignores_the_condition_of_a_write_is_found_by_the_probe(
+def test_a_server_that_ignores_the_condition_of_a_write_is_detected_by_the_probe(
     s3: s3_server.Server, s3_location: StoreLocation, method: str
 ) -> None:
     with forgetful_s3.serve(s3, forgets=method) as server:
@@ -115,7 +115,7 @@ def test_a_wrong_key_is_access_denied(s3_location: StoreLocation, monkeypatch: p
         open_store(s3_location).put("a", b"")
 
 
-def test_a_missing_bucket_is_told_by_name(s3_location: StoreLocation) -> None:
+def test_the_message_for_a_missing_bucket_names_it(s3_location: StoreLocation) -> None:
     location = s3_location.model_copy(update={"uri": "s3://no-such-bucket/x"})
     with pytest.raises(BadInput, match="no bucket 'no-such-bucket'"):
         open_store(location).put("a", b"")
@@ -157,6 +157,6 @@ def test_a_kill_at_any_moment_leaves_no_torn_object(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    found = list(FileStore(root).list(""))
-    assert len(found) >= 4
-    assert {info.size for info in found} == {50_000}
+    entries = list(FileStore(root).list(""))
+    assert len(entries) >= 4
+    assert {info.size for info in entries} == {50_000}

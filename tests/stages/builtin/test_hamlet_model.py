@@ -34,7 +34,7 @@ def test_the_tokenizer_ends_with_one_token_pads_with_another_and_has_no_chat_tem
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_the_card_tells_licence_seed_tokens_loss_and_limits() -> None:
+def test_the_card_names_licence_seed_tokens_loss_and_limits() -> None:
     card = (FOLDER / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
     for word in ("seed", "tokens", "loss", "cannot", "hamlet.train"):

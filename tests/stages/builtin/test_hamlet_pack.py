@@ -27,8 +27,8 @@ def test_the_pack_lints_without_a_finding_and_its_prefix_leaves_room_to_answer()
     def count(text: str) -> int:
         return len(tokenizer.encode(text).ids)
 
-    found = lint.lint(pack, assistant_name="Juniper", count_tokens=count, context_length=CONTEXT, max_tokens=160)
-    assert found == []
+    findings = lint.lint(pack, assistant_name="Juniper", count_tokens=count, context_length=CONTEXT, max_tokens=160)
+    assert findings == []
     assert count(rendering.self_align_prefix(pack, assistant_name="Juniper")) <= CONTEXT - QUERY_AND_ANSWER_TOKENS
 
 
@@ -40,16 +40,16 @@ def test_every_principle_is_shown_and_one_exemplar_has_several_turns() -> None:
     assert any("ethical" in turn.rules for exemplar in pack.exemplars for turn in exemplar.turns)
 
 
-def test_each_suite_holds_sixty_items_or_more_of_every_category() -> None:
+def test_each_suite_has_sixty_items_or_more_of_every_category() -> None:
     pack = load("builtin://hamlet")
-    choices = suites.choices(suites.content("pack://hhh", pack))
-    truths = suites.truths(suites.content("pack://truthfulqa", pack))
-    checks = suites.checks(suites.content("pack://adherence", pack))
+    choices = suites.parse_hhh(suites.read_texts("pack://hhh", pack))
+    truths = suites.parse_truthfulqa(suites.read_texts("pack://truthfulqa", pack))
+    checks = suites.parse_adherence(suites.read_texts("pack://adherence", pack))
     assert min(len(choices), len(truths), len(checks)) >= 60
     assert {choice.category for choice in choices} == {"harmless", "helpful", "honest", "other"}
     assert {check.principle for check in checks} == {principle.name for principle in pack.principles}
 
 
 def test_truthfulqa_items_list_the_truth_first_and_three_falsehoods() -> None:
-    for truth in suites.truths(suites.content("pack://truthfulqa", load("builtin://hamlet"))):
+    for truth in suites.parse_truthfulqa(suites.read_texts("pack://truthfulqa", load("builtin://hamlet"))):
         assert list(truth.mc1.values()) == [1, 0, 0, 0], truth

@@ -1,4 +1,4 @@
-"""The village's text is the same for the same seed, and good and careless answers differ where patterns say so."""
+"""The village's text depends on the seed alone, and good and careless answers differ where the patterns require it."""
 
 import re
 from collections import Counter
@@ -54,9 +54,9 @@ def test_careless_answers_fail_the_patterns_of_their_question(kind: str) -> None
 
 def test_long_answers_have_twice_the_words_of_good_ones() -> None:
     random = Random(5)
-    found = [kinds.draw(random, NAME) for _ in range(200)]
-    short = sum(len(item.good.split()) for item in found)
-    assert sum(len(styles.long(random, item).split()) for item in found) >= 2.2 * short
+    drawn_items = [kinds.draw(random, NAME) for _ in range(200)]
+    short = sum(len(item.good.split()) for item in drawn_items)
+    assert sum(len(styles.long(random, item).split()) for item in drawn_items) >= 2.2 * short
 
 
 def test_every_rule_is_called_for_by_some_kind_of_question() -> None:
@@ -75,12 +75,12 @@ def test_guidelines_name_only_listed_rules_by_their_numbers() -> None:
 
 
 def test_where_no_listed_rule_fits_the_answer_is_careless() -> None:
-    random, seen = Random(4), Counter[bool]()
+    random, careful = Random(4), Counter[bool]()
     for _ in range(200):
         turn = documents.example(random, NAME, ["creative"])
-        seen[turn.answer.startswith("The little ")] += 1
+        careful[turn.answer.startswith("The little ")] += 1
         assert turn.rules == ("creative",)
-    assert seen[True] and seen[False]
+    assert careful[True] and careful[False]
 
 
 def test_choices_show_both_answers_and_reply_with_a_letter() -> None:

@@ -1,4 +1,4 @@
-"""Gate expressions."""
+"""Gate expressions: what they compare, and messages for those that are malformed or name what a run lacks."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ def test_a_gate_compares_two_sums(text: str, holds: bool) -> None:
         ("base.hhh.overall 3 > 1", r"expected \+ or -"),
     ],
 )
-def test_a_malformed_gate_says_what_was_expected(text: str, message: str) -> None:
+def test_the_message_for_a_malformed_gate_names_what_was_expected(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gates.parse(text)
 
@@ -60,5 +60,9 @@ def test_any_text_is_a_gate_or_a_value_error(text: str) -> None:
 
 def test_what_the_run_will_not_have_is_named() -> None:
     gate = gates.parse("cloned.hhh.mc1 > base.vicuna.overall")
-    found = gates.unknown(gate, suites={"hhh": "hhh"}, variants=["base", "engraved"])
-    assert [message.split(":")[0] for message in found] == ["cloned.hhh.mc1", "cloned.hhh.mc1", "base.vicuna.overall"]
+    messages = gates.unknown(gate, suites={"hhh": "hhh"}, variants=["base", "engraved"])
+    assert [message.split(":")[0] for message in messages] == [
+        "cloned.hhh.mc1",
+        "cloned.hhh.mc1",
+        "base.vicuna.overall",
+    ]

@@ -1,4 +1,4 @@
-"""Keys name everything that an artifact depends on, and nothing else."""
+"""Keys cover everything that an artifact depends on, and nothing else."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def steps(**changes: Any) -> tuple[Step, ...]:
     )
 
 
-def keys(made: tuple[Step, ...], *, seed: int = 1, **leaves: str) -> dict[str, str]:
-    return graph.keys(made, leaves=LEAVES | leaves, seed=seed)
+def keys(graph_steps: tuple[Step, ...], *, seed: int = 1, **leaves: str) -> dict[str, str]:
+    return graph.keys(graph_steps, leaves=LEAVES | leaves, seed=seed)
 
 
 def test_keys_are_stable_across_releases() -> None:
@@ -41,7 +41,7 @@ def test_a_parameter_changes_its_own_step_alone() -> None:
     assert before["topics"] != after["topics"]
 
 
-def test_a_leaf_changes_all_that_stands_on_it() -> None:
+def test_a_leaf_changes_all_steps_that_depend_on_it() -> None:
     before, after = keys(steps()), keys(steps(), baseModel="sha256:c")
     assert before["import"] != after["import"]
     assert before["topics"] != after["topics"]

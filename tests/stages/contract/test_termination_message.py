@@ -1,4 +1,4 @@
-"""The last word of a step fits into a Kubernetes termination message and says what was left out."""
+"""The message of a stage process fits a Kubernetes termination log and records how much was left out."""
 
 import json
 from random import Random
@@ -78,8 +78,8 @@ def test_an_answer_for_every_step_of_a_run_fits_a_termination_message() -> None:
     data = encode(answer(problems=0))
     read = decode_preflight(data)
     assert len(data) <= LIMIT_BYTES and read is not None
-    assert {id_: found.key for id_, found in read.hits.items()} == {
-        id_: found.key for id_, found in answer(problems=0).hits.items()
+    assert {id_: hit.key for id_, hit in read.hits.items()} == {
+        id_: hit.key for id_, hit in answer(problems=0).hits.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The real engine on the small base model: one load, all that stages rely on."""
+"""The real engine on the small base model: one load, then everything that steps rely on."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.rows import Draft
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Decoding, Request, seed_for
-from selfalign_stages.engine.vllm_engine import VllmEngine, arguments, environment, inspect_here
+from selfalign_stages.engine.vllm_engine import VllmEngine, register_in_process
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.loading import load
 from selfalign_stages.tuning import models
@@ -36,14 +36,10 @@ def test_under_principles_the_base_model_thinks_and_answers(engine: VllmEngine) 
     assert isinstance(parsed, thoughts.ParsedAnswer)
     assert "purple" in parsed.answer
     assert completion.finish_reason == "stop"
-    assert not completion.own_end  # it was a stop string
+    assert not completion.ended_by_eos  # a stop string ended it
 
 
-def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
-    assert arguments(cpu=False, context=2048, devices=8) == {"tensor_parallel_size": 8}
-
-
-def test_on_a_cpu_no_other_process_imports_vllm_to_look_at_a_model(
+def test_on_cpu_no_other_process_imports_vllm_to_inspect_a_model(
     engine: VllmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vllm import ModelRegistry
@@ -51,20 +47,20 @@ def test_on_a_cpu_no_other_process_imports_vllm_to_look_at_a_model(
 
     monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
     monkeypatch.setattr(registry.subprocess, "run", lambda *_, **__: pytest.fail("another process"))
-    inspect_here(ModelRegistry, ["MistralForCausalLM", "NoSuchModel"])
+    register_in_process(ModelRegistry, ["MistralForCausalLM", "NoSuchModel"])
     assert ModelRegistry.models["MistralForCausalLM"].inspect_model_cls().is_text_generation_model
     assert "NoSuchModel" not in ModelRegistry.models
 
 
 def test_completions_of_different_length_all_come_back_by_position(engine: VllmEngine) -> None:
     prompts = [chat.question(f"What is {n} plus 1?", assistant_name="Ida") for n in range(1, 7)]
-    decoding = Decoding(temperature=1, top_p=1, max_tokens=12, ignore_end=True)
-    found = dict(engine.stream([Request(p, seed=n) for n, p in enumerate(prompts)], decoding))
-    assert sorted(found) == list(range(6))
-    assert {(c.finish_reason, c.tokens) for c in found.values()} == {("length", 12)}
+    decoding = Decoding(temperature=1, top_p=1, max_tokens=12, ignore_eos=True)
+    completions = dict(engine.stream([Request(p, seed=n) for n, p in enumerate(prompts)], decoding))
+    assert sorted(completions) == list(range(6))
+    assert {(c.finish_reason, c.tokens) for c in completions.values()} == {("length", 12)}
 
 
-def test_trap_13_a_prompt_without_room_for_an_answer_is_handed_back_not_cut(engine: VllmEngine) -> None:
+def test_a_prompt_without_room_for_an_answer_is_returned_unanswered_not_cut(engine: VllmEngine) -> None:
     ((_, completion),) = engine.stream([Request("word " * 1000, seed=1)], GREEDY)
     assert (completion.finish_reason, completion.text) == ("abort", "")
 
@@ -83,17 +79,17 @@ def test_scores_are_those_of_transformers(engine: VllmEngine) -> None:
         assert scored.tokens == len(ids) - start
 
 
-def test_a_pair_that_does_not_fit_says_so(engine: VllmEngine) -> None:
+def test_a_pair_that_exceeds_the_context_is_refused_with_its_length(engine: VllmEngine) -> None:
     with pytest.raises(DoesNotFit, match="context of 1024"):
         engine.score([("word " * 1000, " A")])
 
 
 def generate(folder: Path, engine: VllmEngine, *, stop_after: int = 10**9) -> Manifest:
     count = iter(range(10**6))
-    made = context(folder, "answers", stop_requested=lambda: next(count) >= stop_after)
-    chunks = Chunks(made, Draft, total=30, size=8)
+    step = context(folder, "answers", stop_requested=lambda: next(count) >= stop_after)
+    chunks = Chunks(step, Draft, total=30, size=8)
     generation.run(
-        made,
+        step,
         lambda: engine,
         chunks,
         request=lambda n: Request(
@@ -101,7 +97,7 @@ def generate(folder: Path, engine: VllmEngine, *, stop_after: int = 10**9) -> Ma
             seed=seed_for("key", str(n), seed=1),
         ),
         row=lambda n, c: Draft(id=str(n), text=c.text, finish_reason=c.finish_reason),
-        decoding=Decoding(temperature=1, top_p=0.98, max_tokens=24, ignore_end=True),
+        decoding=Decoding(temperature=1, top_p=0.98, max_tokens=24, ignore_eos=True),
         deterministic=True,
     )
     return chunks.finish()
@@ -115,8 +111,3 @@ def test_deterministic_mode_gives_equal_bytes_after_a_stop_and_a_rerun(
     with pytest.raises(Interrupted):
         generate(tmp_path / "stopped", engine, stop_after=stop_after)
     assert generate(tmp_path / "stopped", engine).digest == whole.digest
-
-
-def test_on_cpu_one_process_is_enough() -> None:
-    assert environment(cpu=True)["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
-    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(cpu=False)

@@ -19,8 +19,8 @@ def test_the_bigbench_folder_gives_its_parts_as_categories(tmp_path: Path) -> No
         (tmp_path / part).mkdir()
         task = {"examples": [{"input": f"Q {part}", "target_scores": {"good": 1, "bad": 0}}]}
         (tmp_path / part / "task.json").write_text(json.dumps(task))
-    found = suites.choices(suites.content(tmp_path.as_uri(), PACK))
-    assert [(c.category, c.better) for c in found] == [(part, "good") for part in suites.HHH_PARTS]
+    items = suites.parse_hhh(suites.read_texts(tmp_path.as_uri(), PACK))
+    assert [(item.category, item.better) for item in items] == [(part, "good") for part in suites.HHH_PARTS]
 
 
 def test_the_truthfulqa_csv_is_read_with_its_semicolon_lists(tmp_path: Path) -> None:
@@ -29,9 +29,9 @@ def test_the_truthfulqa_csv_is_read_with_its_semicolon_lists(tmp_path: Path) -> 
         "Type,Question,Best Answer,Correct Answers,Incorrect Answers\n"
         'X,Is ice warm?,No,"No; It is cold","Yes; Sometimes, in May"\n'
     )
-    (found,) = suites.truths(suites.content(path.as_uri(), PACK))
-    assert found.mc1 == {"No": 1, "Yes": 0, "Sometimes, in May": 0}
-    assert found.mc2 == {"No": 1, "It is cold": 1, "Yes": 0, "Sometimes, in May": 0}
+    (item,) = suites.parse_truthfulqa(suites.read_texts(path.as_uri(), PACK))
+    assert item.mc1 == {"No": 1, "Yes": 0, "Sometimes, in May": 0}
+    assert item.mc2 == {"No": 1, "It is cold": 1, "Yes": 0, "Sometimes, in May": 0}
 
 
 @pytest.mark.parametrize(
@@ -45,22 +45,22 @@ def test_the_truthfulqa_csv_is_read_with_its_semicolon_lists(tmp_path: Path) -> 
         ("suite.jsonl", '{"id": "a", "prompt": "p", "principle": "x", "require": ["("]}', "item 1"),
     ],
 )
-def test_a_malformed_suite_is_told_by_item_and_field(name: str, text: str, message: str, tmp_path: Path) -> None:
+def test_a_malformed_suite_is_refused_by_item_and_field(name: str, text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
     leaf = Leaf(uri=path.as_uri())
     with pytest.raises(BadInput, match=message):
-        suites.questions({"suite:x": leaf}, PACK)
+        suites.held_out_questions({"suite:x": leaf}, PACK)
 
 
-def test_the_pack_s_own_suites_are_readable_and_a_missing_one_names_those_there_are() -> None:
+def test_the_suites_of_the_pack_are_readable_and_the_error_of_a_missing_one_lists_them() -> None:
     leaves = {f"suite:{name}": Leaf(uri=f"pack://{name}") for name in ("hhh", "truthfulqa", "adherence")}
-    assert len(suites.questions(leaves, PACK)) == 64
-    with pytest.raises(BadInput, match="adherence"):
-        suites.content("pack://vicuna", PACK)
+    assert len(suites.held_out_questions(leaves, PACK)) == 64
+    with pytest.raises(BadInput, match=r"no suite 'vicuna'; use one of \['adherence', 'hhh', 'truthfulqa'\]"):
+        suites.read_texts("pack://vicuna", PACK)
 
 
-def values(mean: float) -> gate.Values:
+def values(mean: float) -> gate.MetricValues:
     return {"adherence.overall": {str(n): float(n < mean * 20) for n in range(20)}}
 
 

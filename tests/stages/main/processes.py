@@ -18,7 +18,7 @@ PROGRAM = ("-m", "selfalign_stages.main")
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended: its exit code, its result file (empty if there is none), its log."""
+    """A finished process: its exit code, its result file (empty if there is none) and its log."""
 
     code: int
     result: dict[str, Any]

@@ -1,4 +1,4 @@
-"""A stage process as the operator sees it: exit code, result file, progress, and how it takes a signal."""
+"""A stage process as the operator observes it: exit code, result file, progress, and reaction to signals."""
 
 import json
 import resource
@@ -30,7 +30,7 @@ def served() -> Iterator[hub.HubState]:
         yield state
 
 
-def test_a_step_publishes_once_and_is_found_afterwards(tmp_path: Path, local: Leaf) -> None:
+def test_a_step_publishes_once_and_is_a_cache_hit_afterwards(tmp_path: Path, local: Leaf) -> None:
     task = processes.import_task(tmp_path, local)
     first, second = (processes.run(tmp_path, "import", task) for _ in range(2))
     assert (first.code, second.code) == (0, 0)
@@ -39,11 +39,11 @@ def test_a_step_publishes_once_and_is_found_afterwards(tmp_path: Path, local: Le
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "result.json", "store", "task.json"]
 
 
-def test_a_step_that_is_found_imports_nothing_heavy(tmp_path: Path, local: Leaf) -> None:
+def test_a_cache_hit_imports_nothing_heavy(tmp_path: Path, local: Leaf) -> None:
     task = processes.import_task(tmp_path, local)
     processes.run(tmp_path, "import", task)
-    told = "import sys; from selfalign_stages import main; main.main(); print(*sys.modules)"
-    hit = processes.wait(tmp_path, processes.start(tmp_path, "import", task, program=("-c", told)))
+    program = "import sys; from selfalign_stages import main; main.main(); print(*sys.modules)"
+    hit = processes.wait(tmp_path, processes.start(tmp_path, "import", task, program=("-c", program)))
     assert hit.result["cache"] == "Hit"
     modules = set(hit.log.split())
     assert "selfalign_stages.contract.termination_message" in modules
@@ -147,7 +147,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, served: hub.Hu
     assert processes.wait(tmp_path, process).code == -signal.SIGTERM
 
 
-def test_progress_and_metrics_tell_the_same_while_a_step_runs(tmp_path: Path, served: hub.HubState) -> None:
+def test_progress_and_metrics_agree_while_a_step_runs(tmp_path: Path, served: hub.HubState) -> None:
     served.go_on.clear()
     port = free_port()
     task = processes.import_task(tmp_path, HUB)

@@ -1,4 +1,4 @@
-"""A stop ends a step between two pieces, or where it stands if nothing would be lost."""
+"""A request to stop ends a step between two units of work, or at once where nothing would be lost."""
 
 import signal
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from selfalign_stages.step.stopping import Stop
 def stop() -> Iterator[Stop]:
     """Takes this process's signals for the time of a test."""
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    made = Stop()
-    made.listen()
-    yield made
+    stop = Stop()
+    stop.listen()
+    yield stop
     for name, handler in before.items():
         signal.signal(name, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_between_two_pieces_a_signal_is_but_noted(stop: Stop, number: signal.Signals) -> None:
+def test_outside_at_once_a_signal_only_sets_the_request(stop: Stop, number: signal.Signals) -> None:
     signal.raise_signal(number)
     assert stop.requested()
 
@@ -32,21 +32,21 @@ def test_where_nothing_would_be_lost_a_signal_ends_the_step_at_once(stop: Stop) 
     assert stop.requested()
 
 
-def test_what_would_be_lost_is_not_even_begun(stop: Stop) -> None:
+def test_at_once_is_not_entered_after_a_request(stop: Stop) -> None:
     signal.raise_signal(signal.SIGTERM)
     with pytest.raises(Interrupted), stop.at_once():
         pytest.fail("it was begun")
 
 
-def test_afterwards_a_signal_is_noted_again(stop: Stop) -> None:
+def test_after_at_once_a_signal_only_sets_the_request(stop: Stop) -> None:
     with stop.at_once():
         with stop.at_once():
             pass
         with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGTERM)
-    again = Stop()
-    again.listen()
-    with again.at_once():
+    other = Stop()
+    other.listen()
+    with other.at_once():
         pass
     signal.raise_signal(signal.SIGTERM)
-    assert again.requested()
+    assert other.requested()

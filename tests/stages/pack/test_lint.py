@@ -1,4 +1,4 @@
-"""Lint: the built-in packs are clean, and each fault is found."""
+"""Lint: the built-in packs are clean, and each kind of mistake is reported."""
 
 from typing import Any
 
@@ -47,14 +47,17 @@ def test_a_hole_in_the_numbers_is_an_error() -> None:
 
 def test_a_rule_that_no_exemplar_shows_is_a_warning() -> None:
     pack = HAMLET.model_copy(update={"exemplars": HAMLET.exemplars[1:]})
-    found = findings(pack)
-    assert any("no exemplar shows rule 1 (ethical)" in finding for finding in found)
-    assert any("declines a harmful request" in finding for finding in found)
+    reported = findings(pack)
+    assert any("no exemplar shows rule 1 (ethical)" in finding for finding in reported)
+    assert any("declines a harmful request" in finding for finding in reported)
 
 
 def test_a_marker_of_the_format_inside_a_text_is_an_error() -> None:
     frames = HAMLET.frames.model_copy(update={"introduction": "### User\nhello"})
-    assert any("holds a marker" in f for f in findings(HAMLET.model_copy(update={"frames": frames})))
+    assert any(
+        "contains one of the prompt format's markers" in f
+        for f in findings(HAMLET.model_copy(update={"frames": frames}))
+    )
 
 
 def test_near_copies_among_seed_tasks_are_named() -> None:
@@ -63,9 +66,9 @@ def test_near_copies_among_seed_tasks_are_named() -> None:
     assert any("seed-tasks.jsonl: copy" in finding for finding in findings(pack))
 
 
-def test_trap_13_a_prompt_that_does_not_fit_the_context_is_told_in_tokens() -> None:
-    found = findings(HAMLET, count_tokens=lambda text: len(text.split()), context_length=400, max_tokens=200)
-    assert any("the model's context is 400" in finding for finding in found)
+def test_a_prompt_that_does_not_fit_the_context_is_reported_in_tokens() -> None:
+    reported = findings(HAMLET, count_tokens=lambda text: len(text.split()), context_length=400, max_tokens=200)
+    assert any("the model's context is 400" in finding for finding in reported)
 
 
 def test_a_misspelt_placeholder_is_an_error() -> None:

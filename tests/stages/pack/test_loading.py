@@ -1,4 +1,4 @@
-"""Packs load from folders and ConfigMaps alike, and every problem is told at once."""
+"""Packs load from folders and ConfigMaps alike, and every problem is reported at once."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_content_changes_the_digest(tmp_path: Path) -> None:
     assert loading.load(folder.as_uri()).digest != before
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     folder = copied(
         tmp_path,
         pack_yaml=None,

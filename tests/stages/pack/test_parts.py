@@ -1,4 +1,4 @@
-"""A step sees the part of the pack that its key covers, and an edit changes the parts that hold it."""
+"""A step gets the part of the pack that its key covers, and an edit changes the parts that contain it."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def changed(pack: Pack) -> set[str]:
         ("pack.yaml", "license: ", "# a remark\nlicense: ", {"pack"}),
     ],
 )
-def test_an_edit_changes_the_parts_that_hold_it_alone(name: str, old: str, new: str, expected: set[str]) -> None:
+def test_an_edit_changes_the_parts_that_contain_it_alone(name: str, old: str, new: str, expected: set[str]) -> None:
     assert changed(edited(name, old, new)) == expected
 
 

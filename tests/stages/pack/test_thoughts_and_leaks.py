@@ -1,17 +1,17 @@
-"""Reading completions, and finding prompt text in answers."""
+"""Parsing completions, and detecting prompt text in answers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfalign_stages.pack import rendering, thoughts
-from selfalign_stages.pack.leaks import Leaks
+from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.thoughts import ParsedAnswer
 
 PACK = load("builtin://dromedary-16")
 NAME = "Ida"
-LEAKS = Leaks.of(PACK, assistant_name=NAME)
+LEAKS = LeakFilter.of(PACK, assistant_name=NAME)
 THOUGHT = "This asks for a fact. I should follow rules 2 (informative), 14 (balanced & informative perspectives)."
 GOOD = f"{THOUGHT}\n\n### Ida\nIce."
 
@@ -20,12 +20,12 @@ def parse(text: str) -> ParsedAnswer | str:
     return thoughts.parse(text, pack=PACK, assistant_name=NAME)
 
 
-def test_a_thought_and_its_answer_are_taken_apart() -> None:
+def test_a_completion_is_split_into_thought_and_answer() -> None:
     assert parse(GOOD) == ParsedAnswer(thought=THOUGHT, rules=(2, 14), answer="Ice.")
 
 
 @pytest.mark.parametrize("lead", [" ", "\n", "  \n "])
-def test_trap_1_leading_space_does_not_reject_everything(lead: str) -> None:
+def test_leading_space_rejects_no_answer(lead: str) -> None:
     assert isinstance(parse(lead + GOOD), ParsedAnswer)
 
 
@@ -53,13 +53,13 @@ def test_any_text_parses_to_something(text: str) -> None:
 def test_every_rendered_thought_reads_back() -> None:
     for exemplar in PACK.exemplars:
         for turn in exemplar.turns:
-            named = [PACK.principle(rule) for rule in turn.rules]
-            found = parse(f"{rendering.thought(turn.thought, named)}\n\n### Ida\n{turn.answer}")
-            assert isinstance(found, ParsedAnswer)
-            assert found.rules == tuple(p.number for p in named)
+            cited = [PACK.principle(rule) for rule in turn.rules]
+            parsed = parse(f"{rendering.thought(turn.thought, cited)}\n\n### Ida\n{turn.answer}")
+            assert isinstance(parsed, ParsedAnswer)
+            assert parsed.rules == tuple(principle.number for principle in cited)
 
 
-def test_trap_9_an_exemplar_s_answer_to_another_question_is_a_leak() -> None:
+def test_an_exemplar_s_answer_to_another_question_is_a_leak() -> None:
     answer = PACK.exemplars[2].turns[0].answer
     assert LEAKS.reason(answer, query="Who painted the Mona Lisa?") == "leak-exemplar-3"
 
@@ -76,7 +76,7 @@ def test_trap_9_an_exemplar_s_answer_to_another_question_is_a_leak() -> None:
         ("Why do my basil leaves turn yellow?", "Too much water is the most frequent cause; let the soil dry."),
     ],
 )
-def test_trap_9_an_honest_answer_on_the_same_matter_is_none(query: str, answer: str) -> None:
+def test_an_honest_answer_to_a_question_like_an_exemplar_s_is_no_leak(query: str, answer: str) -> None:
     assert LEAKS.reason(answer, query=query) is None
 
 

@@ -1,5 +1,6 @@
-"""Red-teaming: reading lists, balancing topics, merging prompts."""
+"""Red-teaming without an engine: parsing lists, balancing topics, sizing rounds, merging prompts."""
 
+import re
 from random import Random
 
 import pytest
@@ -20,7 +21,7 @@ def draft(text: str, *, finish: str = "length", seeds: tuple[str, ...] = ("s",),
 
 
 def test_a_continued_topic_list_is_read_up_to_the_first_stray_line() -> None:
-    assert lists.topics(" red kites\n7. old mills\n8.  tides \nThat was it\n9. bees") == [
+    assert lists.parse_topics(" red kites\n7. old mills\n8.  tides \nThat was it\n9. bees") == [
         "red kites",
         "old mills",
         "tides",
@@ -42,22 +43,22 @@ def test_what_is_no_topic_has_a_reason(topic: str, reason: str | None) -> None:
 
 
 def test_a_cut_last_topic_is_left_out() -> None:
-    found = topics.extend([], [draft(" old mills\n2. red ki", seeds=(KIND,))], number=1)
-    assert [topic.topic for topic in found] == ["old mills"]
+    extended = topics.extend([], [draft(" old mills\n2. red ki", seeds=(KIND,))], number=1)
+    assert [topic.topic for topic in extended] == ["old mills"]
 
 
-def test_topics_are_doubles_within_their_type_only_and_in_any_case() -> None:
+def test_topics_are_duplicates_within_their_type_only_and_in_any_case() -> None:
     other = PACK.question_types[1].type
     drafts = [draft("Mills", seeds=(KIND,), finish="stop"), draft("mills", seeds=(KIND,), finish="stop", id="e")]
-    found = topics.extend([], [*drafts, draft("mills", seeds=(other,), finish="stop", id="f")], number=1)
-    assert [topic.reject for topic in found] == [None, "duplicate", None]
+    extended = topics.extend([], [*drafts, draft("mills", seeds=(other,), finish="stop", id="f")], number=1)
+    assert [topic.reject for topic in extended] == [None, "duplicate", None]
 
 
 def test_every_type_is_cut_to_the_smallest_type_s_count() -> None:
-    made = [
+    candidates = [
         Topic(id=f"{t}{n}", type=t, topic=f"{t}{n}", round=1) for t, many in (("a", 5), ("b", 2)) for n in range(many)
     ]
-    kept = [topic.type for topic in topics.balance(made, wanted=4) if topic.reject is None]
+    kept = [topic.type for topic in topics.balance(candidates, target=4) if topic.reject is None]
     assert (kept.count("a"), kept.count("b")) == (2, 2)
 
 
@@ -65,44 +66,53 @@ TWO_TASKS = " Name a bird.\nInput 4: (none)\n\nTask 5: Sort these.\nInput 5: b, 
 
 
 def test_tasks_are_split_into_instruction_and_input_and_the_cut_one_is_counted() -> None:
-    assert lists.tasks(draft(TWO_TASKS), first=4) == ([("Name a bird.", ""), ("Sort these.", "b, a")], 1)
+    assert lists.parse_tasks(draft(TWO_TASKS), first=4) == ([("Name a bird.", ""), ("Sort these.", "b, a")], 1)
 
 
-def test_a_task_without_input_line_is_torn() -> None:
-    assert lists.tasks(draft(" Name a bird.\n\nTask 2: Sort.\nInput 2: x", finish="stop"), first=1) == (
+def test_a_task_without_input_line_is_malformed() -> None:
+    assert lists.parse_tasks(draft(" Name a bird.\n\nTask 2: Sort.\nInput 2: x", finish="stop"), first=1) == (
         [("Sort.", "x")],
         1,
     )
 
 
-@given(st.text())
+PIECES = st.sampled_from(["Task 4:", "Task 3:", "Input 3:", "Input 4:", "\n", " (none)", "7. owl", " Name a bird."])
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=4))).map("".join))
 def test_any_continuation_gives_some_tasks_and_topics(text: str) -> None:
-    found, torn = lists.tasks(draft(text), first=3)
-    assert len(found) >= 0 <= torn
-    assert all(isinstance(topic, str) for topic in lists.topics(text))
+    tasks, malformed = lists.parse_tasks(draft(text), first=3)
+    # Every heading begins one item, and each item is either read or counted; at the token limit the last one is cut.
+    assert len(tasks) + malformed == 1 + len(re.findall(r"^Task \d+:", text.partition("\n")[2], re.MULTILINE))
+    assert malformed >= 1
+    assert len(lists.parse_topics(text)) <= 1 + text.count("\n")
+    assert all(topic == topic.strip() for topic in lists.parse_topics(text))
 
 
 SETTINGS = InstructionsParameters(instructions=100, rounds=4, dedup_rouge_l=0.7, sampling=Sampling(max_tokens=64))
 
 
-def test_a_round_asks_for_its_share_by_the_yield_seen_so_far() -> None:
-    assert instructions.completions(kept=0, drafts=0, settings=SETTINGS, number=1) == 8  # 100 / 4 rounds / 4 * 1.15
-    assert instructions.completions(kept=50, drafts=25, settings=SETTINGS, number=4) == 29  # 50 left at 2 each
-    assert instructions.completions(kept=100, drafts=25, settings=SETTINGS, number=3) == 0
+def test_a_round_requests_its_share_by_the_yield_measured_so_far() -> None:
+    assert (
+        instructions.completions_needed(kept=0, drafts=0, settings=SETTINGS, number=1) == 8
+    )  # 100 / 4 rounds / 4 * 1.15
+    assert instructions.completions_needed(kept=50, drafts=25, settings=SETTINGS, number=4) == 29  # 50 left at 2 each
+    assert instructions.completions_needed(kept=1, drafts=90, settings=SETTINGS, number=4) == 228  # 99 at 0.5, not 0.01
+    assert instructions.completions_needed(kept=100, drafts=25, settings=SETTINGS, number=3) == 0
 
 
 def test_a_task_near_a_seed_or_an_earlier_one_is_a_duplicate() -> None:
     seed = PACK.seed_tasks[0].instruction
-    instructions_made = (seed, "Count all stones here.", "Count all stones here!")
-    text = "".join(f"\n\nTask {n}: {task}\nInput {n}: (none)" for n, task in enumerate(instructions_made, start=2))
+    generated = (seed, "Count all stones here.", "Count all stones here!")
+    text = "".join(f"\n\nTask {n}: {task}\nInput {n}: (none)" for n, task in enumerate(generated, start=2))
     text = text.removeprefix("\n\nTask 2:")
-    found, _ = instructions.collect([draft(text, finish="stop")], pack=PACK, settings=SETTINGS)
-    assert [task.reject for task in found] == ["duplicate", None, "duplicate"]
+    tasks, _ = instructions.collect_tasks([draft(text, finish="stop")], pack=PACK, settings=SETTINGS)
+    assert [task.reject for task in tasks] == ["duplicate", None, "duplicate"]
 
 
 def test_demonstrations_mix_seeds_with_machine_made_tasks() -> None:
-    made = [Prompt(id=f"m{n}", instruction=f"Made {n}", source="self-instruct") for n in range(9)]
-    shown = instructions.demonstrations(PACK, made, Random(1), settings=SETTINGS)
+    candidates = [Prompt(id=f"m{n}", instruction=f"Made {n}", source="self-instruct") for n in range(9)]
+    shown = instructions.demonstrations(PACK, candidates, Random(1), settings=SETTINGS)
     assert sum(task.id.startswith("m") for task in shown) == 2
     assert sum(task.id.startswith("seed") for task in shown) == 6
 
@@ -118,10 +128,10 @@ def prompt(id: str, text: str, source: str = "topic-guided") -> Prompt:
     return Prompt.model_validate({"id": id, "instruction": text, "source": source})
 
 
-def select(made: list[Prompt], *, held_out: list[str] | None = None, limit: int = 99) -> dict[str, str | None]:
+def select(candidates: list[Prompt], *, held_out: list[str] | None = None, limit: int = 99) -> dict[str, str | None]:
     settings = PromptsParameters(prompts=limit, dedup_rouge_l=0.7, decontaminate=True)
-    found = prompts.select(made, [], pack=PACK, held_out=held_out or [], settings=settings, seed=1)
-    return {p.id: p.reject for p in found}
+    judged = prompts.select(candidates, [], pack=PACK, held_out=held_out or [], settings=settings, seed=1)
+    return {p.id: p.reject for p in judged}
 
 
 def test_near_duplicates_across_sources_are_rejected_once() -> None:
@@ -135,11 +145,11 @@ def test_evaluation_items_are_removed_and_counted() -> None:
     }
 
 
-def test_a_limit_keeps_records_and_says_so() -> None:
-    made = [
+def test_prompts_over_the_limit_stay_with_their_reason() -> None:
+    candidates = [
         prompt(f"p{n}", text) for n, text in enumerate(["Name three birds", "Count these stones", "Explain the tides"])
     ]
-    assert sorted(select(made, limit=2).values(), key=str) == [None, None, "over-limit"]
+    assert sorted(select(candidates, limit=2).values(), key=str) == [None, None, "over-limit"]
 
 
 def test_a_limit_cuts_both_sources_in_proportion() -> None:
@@ -149,7 +159,10 @@ def test_a_limit_cuts_both_sources_in_proportion() -> None:
     assert first.count("self-instruct") == 10
 
 
-def test_trap_16_the_order_depends_on_the_seed_alone() -> None:
-    made = [prompt(f"q{n}", f"ask {n}") for n in range(30)]
-    assert prompts.interleave(made, [], seed=3) == prompts.interleave(made, [], seed=3)
-    assert prompts.interleave(made, [], seed=3) != prompts.interleave(made, [], seed=4)
+def test_the_order_is_fixed_by_the_seed() -> None:
+    one = [prompt(f"q{n}", f"ask {n}") for n in range(6)]
+    two = [prompt(f"i{n}", f"do {n}", "self-instruct") for n in range(3)]
+    # Golden order: another one changes which prompts a limit keeps, and needs a new version of the step.
+    expected = ["q1", "i2", "q4", "q5", "i0", "q3", "q2", "i1", "q0"]
+    assert [p.id for p in prompts.interleave(one, two, seed=3)] == expected
+    assert [p.id for p in prompts.interleave(one, two, seed=4)] != expected

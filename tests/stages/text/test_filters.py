@@ -1,53 +1,54 @@
-"""Loops, refusals and instruction filters: what must be caught, and the good text that must pass (method section 4)."""
+"""Loops, refusals and instruction filters: text that must be rejected, and good text that must pass."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfalign_stages.text.answer_filters import loops, refuses, unjustified
+from selfalign_stages.text.answer_filters import ends_in_loop, refuses, unjustified_refusal
 from selfalign_stages.text.prompt_filters import reject_reason
 
 CODE = "for i in range(3):\n    print(i)\nfor j in range(3):\n    print(j)\nfor k in range(3):\n    print(k)\n"
 HOWEVER = "It is cheap. However, it is slow. It is small. However, it is loud. However, some people like it."
+REFRAIN = "They sang: " + "merrily we roll along, " * 3
 LIST = "1. Buy bread.\n2. Buy milk.\n3. Buy cheese.\n4. Buy apples.\n5. Buy nuts."
 
 
-@pytest.mark.parametrize("text", [CODE, HOWEVER, LIST, "", "one", "((((((((((((((((", "no no no"])
-def test_trap_3_good_repetition_is_no_loop(text: str) -> None:
-    assert not loops(text)
+@pytest.mark.parametrize("text", [CODE, HOWEVER, REFRAIN, LIST, "", "one", "((((((((((((((((", "no no no"])
+def test_good_repetition_is_no_loop(text: str) -> None:
+    assert not ends_in_loop(text)
 
 
 @pytest.mark.parametrize(
     "text", ["I see. " + "and so on and so forth " * 5, "The cat sat. " * 6, "yes " * 14, "Start\n" + "- a b c d\n" * 5]
 )
-def test_trap_3_a_loop_at_the_tail_is_found(text: str) -> None:
-    assert loops(text)
+def test_a_loop_at_the_end_is_detected(text: str) -> None:
+    assert ends_in_loop(text)
 
 
 @given(st.text())
 def test_any_text_gets_a_verdict(text: str) -> None:
-    assert loops(text) in (True, False)
+    assert ends_in_loop(text) in (True, False)
     assert refuses(text) in (True, False)
 
 
 @pytest.mark.parametrize(
     "answer", ["I'm sorry, but no.", "Sorry, I cannot do this", "I cannot help with that.", "As an AI, I have no view."]
 )
-def test_trap_8_canned_refusals_are_found(answer: str) -> None:
+def test_canned_refusals_are_detected(answer: str) -> None:
     assert refuses(answer)
 
 
 @pytest.mark.parametrize(
     "answer", ["The sorry state of the bridge ...", "You cannot help but smile.", "A lemon is yellow."]
 )
-def test_trap_8_the_word_sorry_alone_is_no_refusal(answer: str) -> None:
+def test_the_word_sorry_alone_is_no_refusal(answer: str) -> None:
     assert not refuses(answer)
 
 
-def test_trap_8_a_refusal_under_the_rule_ethical_is_a_right_answer() -> None:
+def test_a_refusal_under_the_rule_ethical_is_a_right_answer() -> None:
     answer = "I cannot help with hiding the hat. Please ask the weaver first."
-    assert not unjustified(answer, rules=frozenset({"ethical"}))
-    assert unjustified(answer, rules=frozenset({"creative"}))
+    assert not unjustified_refusal(answer, rules=frozenset({"ethical"}))
+    assert unjustified_refusal(answer, rules=frozenset({"creative"}))
 
 
 @pytest.mark.parametrize(

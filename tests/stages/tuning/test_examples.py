@@ -1,20 +1,27 @@
-"""Training examples: what is learned from, and what is not."""
+"""Training examples: which rows and tokens are trained on, and which are not."""
+
+import json
+import re
+from pathlib import Path
 
 import pytest
+from tests.steps_support import artifact, context
 
 from selfalign_stages import builtin
+from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.pack.loading import load
-from selfalign_stages.tuning import batches, examples, models
+from selfalign_stages.tuning import batches, examples, merge, models, train
 from selfalign_stages.tuning.examples import IGNORED, Pair
+from selfalign_stages.tuning.trainer import LossCurve
 
 PACK = load("builtin://hamlet")
 TOKENIZER = models.load_tokenizer(builtin.folder("models", "hamlet"))
 
 
 def encode(text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    found = TOKENIZER(text, return_offsets_mapping=True)
-    return found["input_ids"], found["offset_mapping"]
+    encoding = TOKENIZER(text, return_offsets_mapping=True)
+    return encoding["input_ids"], encoding["offset_mapping"]
 
 
 def encoded(pairs: list[Pair], **options: int) -> tuple[list[examples.Example], dict[str, int]]:
@@ -26,45 +33,45 @@ ANSWERS = ["A plum is purple.", "1. One\n2. Two", "  spaced  ", "Ünïcode, 水!
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_trap_7_the_labels_decode_to_the_answer_and_the_end_token_exactly(answer: str) -> None:
+def test_the_labels_decode_to_the_answer_and_the_end_token_exactly(answer: str) -> None:
     (example,), dropped = encoded([Pair("p", "What colour is a plum?", answer)])
     labels = [label for label in example.labels if label != IGNORED]
     assert TOKENIZER.decode(labels) == answer.strip() + TOKENIZER.eos_token
     assert dropped == {}
 
 
-def test_trap_7_prompt_and_answer_are_tokenised_as_one_text() -> None:
+def test_prompt_and_answer_are_tokenised_as_one_text() -> None:
     (example,), _ = encoded([Pair("p", "Q?", "A.")])
-    whole, _ = examples.text(Pair("p", "Q?", "A."), assistant_name="Ida", eos_token=TOKENIZER.eos_token)
+    whole, _ = examples.training_text(Pair("p", "Q?", "A."), assistant_name="Ida", eos_token=TOKENIZER.eos_token)
     assert list(example.input_ids) == TOKENIZER(whole)["input_ids"]
 
 
-def test_trap_7_rows_that_do_not_fit_are_dropped_and_counted() -> None:
-    found, dropped = encoded([Pair("p", "Q?", "long " * 300), Pair("q", "Q?", "A.")])
-    assert (len(found), dropped) == (1, {"too-long": 1})
+def test_rows_over_the_length_limit_are_dropped_and_counted_not_truncated() -> None:
+    kept, dropped = encoded([Pair("p", "Q?", "long " * 300), Pair("q", "Q?", "A.")])
+    assert (len(kept), dropped) == (1, {"too-long": 1})
 
 
-def test_trap_7_a_token_across_the_seam_is_dropped_and_counted() -> None:
+def test_a_token_across_the_seam_is_dropped_and_counted() -> None:
     def merging(text: str) -> tuple[list[int], list[tuple[int, int]]]:
         seam = text.index("A.")
         return [1, 2, 3], [(0, seam - 1), (seam - 1, seam + 1), (seam + 1, len(text))]
 
-    found, dropped = examples.encode(
+    kept, dropped = examples.encode(
         [Pair("p", "Q?", "A.")], merging, assistant_name="Ida", eos_token="<e>", max_length=99, seed=1
     )
-    assert (found, dropped) == ([], {"seam": 1})
+    assert (kept, dropped) == ([], {"seam": 1})
 
 
-def test_trap_5_the_end_token_keeps_its_label_even_where_pad_is_the_same_id() -> None:
-    found, _ = encoded([Pair("p", "Q?", "A."), Pair("q", "Q?", "A much longer answer about plums.")])
+def test_the_end_token_keeps_its_label_even_where_pad_is_the_same_id() -> None:
+    pair, _ = encoded([Pair("p", "Q?", "A."), Pair("q", "Q?", "A much longer answer about plums.")])
     end = TOKENIZER.eos_token_id
-    batch = batches.collate(batches.rows(found), pad=end)
+    batch = batches.collate(batches.rows(pair), pad=end)
     assert [int((row == end).sum()) for row in batch["labels"]] == [1, 1]
-    assert batch["attention_mask"].sum(dim=1).tolist() == [len(e.input_ids) for e in found]
+    assert batch["attention_mask"].sum(dim=1).tolist() == [len(e.input_ids) for e in pair]
 
 
-def test_trap_10_identity_rows_carry_the_run_s_own_name_and_ids() -> None:
-    pairs = examples.pairs([], PACK, assistant_name="Ida", repeats=2)
+def test_identity_rows_carry_the_run_s_own_name_and_ids() -> None:
+    pairs = examples.training_pairs([], PACK, assistant_name="Ida", repeats=2)
     assert len({pair.id for pair in pairs}) == len(pairs) == 2 * len(PACK.identity[0].questions)
     assert all("Ida" in pair.answer and "{" not in pair.answer for pair in pairs)
 
@@ -72,18 +79,48 @@ def test_trap_10_identity_rows_carry_the_run_s_own_name_and_ids() -> None:
 def test_answers_become_pairs_with_instruction_and_input() -> None:
     prompt = Prompt(id="p", instruction="Sort.", input="b, a", source="self-instruct")
     row = Answer(id="p", prompt=prompt, answer="a, b", finish_reason="stop", tokens=3)
-    assert examples.pairs([row], PACK, assistant_name="Ida", repeats=0) == [Pair("p", "Sort.\n\nb, a", "a, b")]
+    assert examples.training_pairs([row], PACK, assistant_name="Ida", repeats=0) == [Pair("p", "Sort.\n\nb, a", "a, b")]
 
 
-def test_trap_16_the_order_is_seeded() -> None:
-    pairs = [Pair(str(n), f"Q {n}?", f"A {n}.") for n in range(20)]
-    assert encoded(pairs)[0] == encoded(pairs)[0] != encoded(pairs, seed=2)[0]
+def test_the_order_of_examples_is_fixed_by_the_seed() -> None:
+    def order(seed: int) -> list[str]:
+        pairs = [Pair(str(n), f"Q {n}?", f"A {n}.") for n in range(8)]
+        decoded = [TOKENIZER.decode(example.input_ids) for example in encoded(pairs, seed=seed)[0]]
+        return [re.findall(r"Q (\d)", text)[0] for text in decoded]
+
+    # Golden order: another one trains other weights from the same data, and needs a new version of the step.
+    assert order(1) == ["3", "6", "1", "5", "7", "0", "4", "2"]
+    assert order(2) != order(1)
 
 
-def test_trap_15_a_batch_that_does_not_divide_is_refused() -> None:
-    assert batches.accumulation(global_batch=768, micro_batch=16, world=48) == 1
-    with pytest.raises(ValueError, match="768 is no multiple of microBatchSize 16 x 96"):
-        batches.accumulation(global_batch=768, micro_batch=16, world=96)
+def test_rejected_answers_are_never_trained_on(tmp_path: Path) -> None:
+    prompts = [Prompt(id=f"p{n}", instruction=f"Ask {n}.", source="self-instruct") for n in range(3)]
+    rows = [Answer(id=p.id, prompt=p, answer=f"Say {p.id}.", finish_reason="stop", tokens=3) for p in prompts]
+    rows[1] = rows[1].model_copy(update={"reject": "cut", "finish_reason": "length"})
+    step = context(
+        tmp_path,
+        "train",
+        inputs={"answers": artifact(tmp_path, "verbose-answers", rows)},
+        leaves={"pack:identity": "builtin://hamlet"},
+    )
+    settings = TrainParameters(
+        assistant_name="Ida", method="lora", learning_rate=1e-3, epochs=1, global_batch_size=2, micro_batch_size=1,
+        warmup_ratio=0, max_length=200, checkpoint_steps=1, identity_repeats=0,
+    )  # fmt: skip
+    kept, dropped = train.read_examples(step, settings, TOKENIZER)
+    texts = sorted(TOKENIZER.decode(example.input_ids) for example in kept)
+    assert len(texts) == 2 and dropped == {}
+    assert "Say p0." in texts[0] and "Say p2." in texts[1]
+    # Neither principles nor thoughts: the text that is trained on is the text that is served.
+    assert all(text.startswith("### User\nAsk") for text in texts)
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    # The paper's script computes an accumulation of 0 at 96 processes.
+    assert batches.accumulation_steps(global_batch=768, micro_batch=16, processes=48) == 1
+    assert batches.accumulation_steps(global_batch=768, micro_batch=16, processes=6) == 8
+    with pytest.raises(ValueError, match="768 is not a multiple of microBatchSize 16 x 96 processes"):
+        batches.accumulation_steps(global_batch=768, micro_batch=16, processes=96)
 
 
 @pytest.mark.parametrize("epochs", [1.0, 2.0, 2.5])
@@ -93,7 +130,13 @@ def test_every_epoch_shows_every_example_once_in_an_order_of_its_own(epochs: flo
     assert len(order) == round(101 * epochs)
     assert sorted(order[:101]) == list(range(101))
     assert order[:101] != order[101:202]
-    assert order == batches.schedule(lengths, micro_batch=4, epochs=epochs, seed=1)
+    assert order != batches.schedule(lengths, micro_batch=4, epochs=epochs, seed=2)
+
+
+def test_the_training_order_is_fixed_by_the_seed() -> None:
+    # Golden order: a resumed process must compute the same one, whatever its hash seed or random state.
+    lengths = [5, 9, 5, 9, 5, 9, 5]
+    assert batches.schedule(lengths, micro_batch=2, epochs=1.5, seed=1) == [6, 0, 5, 3, 2, 4, 1, 3, 5, 0]
 
 
 def test_examples_of_like_length_share_a_batch() -> None:
@@ -101,3 +144,36 @@ def test_examples_of_like_length_share_a_batch() -> None:
     order = batches.schedule(lengths, micro_batch=4, epochs=1, seed=1)
     mixed = sum(len({lengths[p] for p in order[i : i + 4]}) > 1 for i in range(0, 64, 4))
     assert mixed <= 2
+
+
+def test_equal_trainings_save_equal_files_wherever_they_ran(tmp_path: Path) -> None:
+    contents = []
+    for name, targets in (("one", ["v_proj", "q_proj"]), ("two", ["q_proj", "v_proj"])):  # peft writes a set
+        folder = tmp_path / name
+        folder.mkdir()
+        adapter = {"base_model_name_or_path": str(folder / "base"), "target_modules": targets, "r": 4}
+        (folder / "adapter_config.json").write_text(json.dumps(adapter))
+        (folder / "config.json").write_text(json.dumps({"_name_or_path": str(folder), "hidden_size": 8}))
+        (folder / "adapter_model.safetensors").write_bytes(b"")
+        (folder / "adapter_model.safetensors").chmod(0o600)
+        models.normalise_files(folder)
+        contents.append({path.name: (path.read_bytes(), path.stat().st_mode & 0o777) for path in folder.iterdir()})
+    assert contents[0] == contents[1]
+    assert json.loads(contents[0]["adapter_config.json"][0])["base_model_name_or_path"] == "base"
+    assert {mode for _, mode in contents[0].values()} == {0o644}
+
+
+def test_the_difference_of_merged_and_adapter_is_the_largest_over_all_positions() -> None:
+    assert merge.largest_difference([[-1.0, -2.0], [-3.0]], [[-1.5, -2.0], [-1.0]]) == 2.0
+
+
+def test_headline_losses_are_the_first_and_the_mean_of_the_last_tenth() -> None:
+    points = [{"step": n, "loss": 20.0 - n, "learningRate": 0.0} for n in range(1, 21)]
+    curve = LossCurve(points=points, steps=20, tokens=300, seconds=2.0, padding=0.123456)
+    assert curve.metrics() == {
+        "steps": 20,
+        "firstLoss": 19.0,
+        "lastLoss": 0.5,
+        "tokensPerSecond": 150.0,
+        "paddingShare": 0.1235,
+    }

@@ -58,16 +58,16 @@ def test_a_stopped_training_resumes_to_the_same_weights_and_the_same_curve(tmp_p
     whole = prepared(tmp_path / "whole")
     expected = train.run(whole)
 
-    asked = iter(range(10**6))
-    stopped = prepared(tmp_path / "stopped", stop_requested=lambda: next(asked) >= 5)
+    checks = iter(range(10**6))
+    stopped = prepared(tmp_path / "stopped", stop_requested=lambda: next(checks) >= 5)
     with pytest.raises(Interrupted, match="saved"):
         train.run(stopped)
     assert len(Checkpoints(stopped).steps()) == 1
     resumed = prepared(tmp_path / "stopped")
-    found = train.run(resumed)
+    manifest = train.run(resumed)
 
-    assert curve(resumed, found) == curve(whole, expected)
-    assert found.digest == expected.digest
+    assert curve(resumed, manifest) == curve(whole, expected)
+    assert manifest.digest == expected.digest
     assert Checkpoints(resumed).steps() == []
 
 
@@ -100,7 +100,7 @@ def merged(folder: Path, adapter: Manifest, **settings: Any) -> Manifest:
     return merge.run(context(folder, "merge", key=key, parameters=values, inputs=inputs))
 
 
-def test_trap_14_the_merged_model_says_what_the_adapter_says(trained: tuple[Path, Manifest]) -> None:
+def test_the_merged_model_gives_the_log_probabilities_of_the_adapter(trained: tuple[Path, Manifest]) -> None:
     folder, adapter = trained
     manifest = merged(folder, adapter)
     assert 0 <= float(manifest.metrics["mergeDifference"]) < 1e-3
@@ -111,7 +111,7 @@ def test_trap_14_the_merged_model_says_what_the_adapter_says(trained: tuple[Path
     models.load_model(model, dtype="float32")
 
 
-def test_trap_14_a_merge_beyond_the_tolerance_is_refused_with_a_remedy(trained: tuple[Path, Manifest]) -> None:
+def test_a_merge_beyond_the_tolerance_is_refused_with_a_remedy(trained: tuple[Path, Manifest]) -> None:
     folder, adapter = trained
     with pytest.raises(BadInput, match=r"set merge\.dtype to float32") as caught:
         merged(folder, adapter, dtype="bfloat16", tolerance=1e-6)
@@ -130,7 +130,7 @@ def test_an_unknown_target_is_named(tmp_path: Path) -> None:
         train.run(prepared(tmp_path, TINY.model_copy(update={"targets": ("wq",)})))
 
 
-def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_with_a_remedy(tmp_path: Path) -> None:
     settings = TINY.model_copy(update={"method": "full", "learning_rate": 1e30})
     with pytest.raises(BadInput, match=r"lower training\.learningRate"):
         train.run(prepared(tmp_path, settings))
@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path: Path) -> None:
 
 def test_the_image_layers_hold_the_merged_weights(trained: tuple[Path, Manifest]) -> None:
     folder, adapter = trained
-    model = reading.download(context(folder, "merge").store, merged(folder, adapter), folder / "again")
+    model = reading.download(context(folder, "merge").store, merged(folder, adapter), folder / "image")
     heavy, light = image.contents(model)
     assert [path.name for path in heavy] == ["model.safetensors"]
     assert {"config.json", "tokenizer.json"} <= {path.name for path in light}

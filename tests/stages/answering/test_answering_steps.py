@@ -1,0 +1,205 @@
+"""Whole answering steps on a file store with a scripted engine: the prompts sent, the rows published, and resume."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.steps_support import ScriptedEngine, artifact, context, said
+
+from selfalign_stages.answering import self_align, verbose
+from selfalign_stages.artifacts import reading
+from selfalign_stages.artifacts.chunks import Chunks
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.graph import Kind
+from selfalign_stages.contract.manifest import ArtifactRef, Manifest
+from selfalign_stages.contract.parameters import AnswersParameters, Sampling, VerboseAnswersParameters
+from selfalign_stages.contract.rows import Answer, Prompt
+from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
+from selfalign_stages.pack.loading import load
+from selfalign_stages.step.context import StepContext
+
+PACK = load("builtin://hamlet")
+KEY, SEED, NAME = "0" * 64, 7, "Ida"
+SAMPLING = Sampling(temperature=0.3, top_p=0.7, max_tokens=40)
+PROMPTS = [
+    Prompt(id="p0", instruction="What colour is a plum?", source="topic-guided"),
+    Prompt(id="p1", instruction="Sort these words.", input="pear, fig", source="self-instruct"),
+    Prompt(id="p2", instruction="Name a bird.", source="self-instruct", reject="duplicate"),
+    Prompt(id="p3", instruction="Where does an otter live?", source="topic-guided"),
+]
+KEPT = [PROMPTS[0], PROMPTS[1], PROMPTS[3]]
+STOPS = ("\n### User", "\n## Example")
+
+
+def step_context(folder: Path, kind: Kind, **settings: Any) -> StepContext:
+    parameters = {"answers": AnswersParameters, "verbose-answers": VerboseAnswersParameters}[kind]
+    return context(
+        folder,
+        kind,
+        key=KEY,
+        seed=SEED,
+        parameters=parameters(assistant_name=NAME, sampling=SAMPLING, **settings),
+        inputs={"prompts": artifact(folder, "prompts", PROMPTS)},
+        leaves={{"answers": "pack:rules", "verbose-answers": "pack:verbose"}[kind]: "builtin://hamlet"},
+    )
+
+
+def rows(step: StepContext, manifest: Manifest) -> list[Answer]:
+    return list(reading.rows(step.store, manifest, Answer, kept=False))
+
+
+def think_and_answer(request: Request) -> Completion:
+    return said(f"This asks about {request.seed}. I should follow rules 2 (informative).\n\n### Ida\nIt is so.")
+
+
+def fill(text: str) -> str:
+    return text.strip().replace("{assistantName}", NAME)
+
+
+def in_order(prompt: str, texts: list[str]) -> str:
+    """Asserts that `texts` occur in `prompt` one after the other; returns what follows the last of them."""
+    for text in texts:
+        before, occurs, prompt = prompt.partition(text)
+        assert occurs, f"{text!r} does not follow the text before it: {before[:200]!r}"
+    return prompt
+
+
+def test_every_self_align_prompt_has_all_principles_and_exemplars_in_order_then_the_query(tmp_path: Path) -> None:
+    engine = ScriptedEngine(think_and_answer)
+    self_align.run(step_context(tmp_path, "answers"), load=engine.load)
+    assert len(engine.requests) == len(KEPT)
+    principles = [f"{p.number} ({p.name}). {fill(p.text)}\n" for p in PACK.principles]
+    names = {p.name: f"{p.number} ({p.name})" for p in PACK.principles}
+    turns = [
+        text
+        for exemplar in PACK.exemplars
+        for turn in exemplar.turns
+        for text in (
+            f"### User\n{fill(turn.user)}\n\n",
+            f"### {NAME} (internal thoughts)\n{fill(turn.thought)} ",
+            f"{', '.join(names[rule] for rule in turn.rules)}.\n\n",
+            f"### {NAME}\n{fill(turn.answer)}\n\n",
+        )
+    ]
+    assert len(principles) == 8 and len(turns) >= 4 * 5
+    for request, prompt in zip(engine.requests, KEPT, strict=True):
+        rest = in_order(request.prompt, [fill(PACK.frames.introduction), *principles, *turns])
+        # Nothing but the heading of the next example comes between the last exemplar and the query.
+        heading = f"## Example {len(PACK.exemplars) + 1}"
+        assert rest == f"{heading}\n\n### User\n{prompt.text}\n\n### Ida (internal thoughts)\n"
+
+
+def test_every_verbose_prompt_has_the_verbose_system_prompt_the_query_and_the_verbose_name(tmp_path: Path) -> None:
+    engine = ScriptedEngine(lambda request: said("It is so, and there is more to it."))
+    verbose.run(step_context(tmp_path, "verbose-answers"), load=engine.load)
+    system, teacher = fill(PACK.frames.verbose), fill(PACK.frames.verbose_name)
+    assert "answers at length" in system and teacher == "Ida (in depth)"
+    expected = [f"{system}\n\n### User\n{prompt.text}\n\n### {teacher}\n" for prompt in KEPT]
+    assert engine.prompts == expected
+
+
+@pytest.mark.parametrize(("kind", "model"), [("answers", "baseModel"), ("verbose-answers", "teacher")])
+def test_answers_come_from_the_right_model_with_a_seed_per_prompt_and_real_stops(
+    kind: Kind, model: str, tmp_path: Path
+) -> None:
+    engine = ScriptedEngine(think_and_answer if kind == "answers" else lambda request: said("It is so."))
+    {"answers": self_align.run, "verbose-answers": verbose.run}[kind](step_context(tmp_path, kind), load=engine.load)
+    assert engine.loaded == [model]
+    assert [request.seed for request in engine.requests] == [seed_for(KEY, p.id, seed=SEED) for p in KEPT]
+    assert engine.decodings == [Decoding(temperature=0.3, top_p=0.7, max_tokens=40, stop=STOPS)]
+
+
+def test_rejected_prompts_are_not_answered_and_rejected_answers_stay_with_their_reason(tmp_path: Path) -> None:
+    def one_without_answer(request: Request) -> Completion:
+        return said("nonsense") if "plum" in request.prompt[-80:] else think_and_answer(request)
+
+    step = step_context(tmp_path, "answers")
+    manifest = self_align.run(step, load=ScriptedEngine(one_without_answer).load)
+    assert [(row.id, row.prompt, row.reject) for row in rows(step, manifest)] == [
+        ("p0", PROMPTS[0], "no-answer"),
+        ("p1", PROMPTS[1], None),
+        ("p3", PROMPTS[3], None),
+    ]
+    assert (manifest.counts.rows, manifest.counts.kept, manifest.counts.rejected) == (3, 2, {"no-answer": 1})
+    assert {row.answer for row in rows(step, manifest) if not row.reject} == {"It is so."}
+
+
+def test_cut_verbose_answers_are_rejected_and_never_trained_on(tmp_path: Path) -> None:
+    def one_cut(request: Request) -> Completion:
+        cut = "Sort these words." in request.prompt
+        return said("A long answer that", finish="length") if cut else said("A long answer that ends.")
+
+    step = step_context(tmp_path, "verbose-answers")
+    manifest = verbose.run(step, load=ScriptedEngine(one_cut).load)
+    assert {row.id: row.reject for row in rows(step, manifest)} == {"p0": None, "p1": "cut", "p3": None}
+    assert manifest.counts.rejected == {"cut": 1}
+    # What step train reads of the artifact; tests/stages/tuning covers its side.
+    assert [row.id for row in reading.rows(step.store, manifest, Answer)] == ["p0", "p3"]
+
+
+@pytest.mark.parametrize("kind", ["answers", "verbose-answers"])
+def test_a_step_resumes_after_its_committed_chunks_and_loads_no_engine_when_all_are_there(
+    kind: Kind, tmp_path: Path
+) -> None:
+    run = {"answers": self_align.run, "verbose-answers": verbose.run}[kind]
+    reply = think_and_answer if kind == "answers" else (lambda request: said("It is so."))
+
+    def die_at_the_last(request: Request) -> Completion:
+        if "otter" in request.prompt[-80:]:
+            raise RuntimeError("killed")
+        return reply(request)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(step_context(tmp_path, kind, chunk_size=1), load=ScriptedEngine(die_at_the_last).load)
+    resumed, finished = ScriptedEngine(reply), ScriptedEngine(reply)
+    manifest = run(step_context(tmp_path, kind, chunk_size=1), load=resumed.load)
+    assert [request.seed for request in resumed.requests] == [seed_for(KEY, "p3", seed=SEED)]
+    assert run(step_context(tmp_path, kind, chunk_size=1), load=finished.load) == manifest
+    assert finished.loaded == []
+
+
+def test_chunk_size_changes_neither_seeds_nor_answers(tmp_path: Path) -> None:
+    answers = []
+    for size in (1, 2, 256):
+        step = step_context(tmp_path / str(size), "answers", chunk_size=size)
+        answers.append(rows(step, self_align.run(step, load=ScriptedEngine(think_and_answer).load)))
+    assert answers[0] == answers[1] == answers[2]
+    assert len({row.thought for row in answers[0]}) == 3  # each has a seed of its own
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("answers", "stages.selfAlign"), ("verbose-answers", "stages.cloning.generation")]
+)
+def test_all_rejected_is_a_failure_with_counts_limit_and_field(kind: Kind, field: str, tmp_path: Path) -> None:
+    step = step_context(tmp_path, kind)
+    engine = ScriptedEngine(lambda request: said("so " * 20, finish="length"))
+    run = {"answers": self_align.run, "verbose-answers": verbose.run}[kind]
+    with pytest.raises(BadInput, match=rf"3 of 3 answers were rejected \(cut 3\), limit 95 % \({field}\.max") as caught:
+        run(step, load=engine.load)
+    assert caught.value.reason == "AllRejected"
+    assert caught.value.counts is not None and caught.value.counts.rejected == {"cut": 3}
+    ref = ArtifactRef(kind=kind, key=KEY)
+    assert reading.read_manifest(step.store, ref) is None
+    chunks = Chunks(step, Answer, total=3, size=256)
+    assert [row.reject for row in chunks.rows()] == ["cut"] * 3  # the rows stay for inspection
+
+
+def test_more_rejects_than_allowed_are_a_failure_and_fewer_are_not(tmp_path: Path) -> None:
+    def two_of_three(request: Request) -> Completion:
+        return think_and_answer(request) if "plum" in request.prompt[-80:] else said("nonsense")
+
+    allowed = step_context(tmp_path / "allowed", "answers", max_reject_ratio=0.67)
+    assert self_align.run(allowed, load=ScriptedEngine(two_of_three).load).counts.kept == 1
+    with pytest.raises(BadInput, match=r"2 of 3 answers were rejected \(no-answer 2\), limit 66 %"):
+        self_align.run(
+            step_context(tmp_path / "refused", "answers", max_reject_ratio=0.66), load=ScriptedEngine(two_of_three).load
+        )
+
+
+def test_mean_length_of_kept_answers_is_a_metric(tmp_path: Path) -> None:
+    manifest = verbose.run(
+        step_context(tmp_path, "verbose-answers"),
+        load=ScriptedEngine(lambda request: said("one two three four five six")).load,
+    )
+    assert json.loads(json.dumps(manifest.metrics)) == {"meanTokens": 6.0}

@@ -1,0 +1,33 @@
+"""What vLLM is started with, by hardware. Pure functions: no engine is loaded."""
+
+from selfalign_stages.contract.parameters import Sampling
+from selfalign_stages.engine.interface import Decoding
+from selfalign_stages.engine.vllm_engine import CPU_BATCH_TOKENS, engine_arguments, environment
+
+
+def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
+    assert engine_arguments(cpu=False, context_length=2048, devices=8) == {"tensor_parallel_size": 8}
+
+
+def test_on_cpu_a_whole_prompt_fits_one_scheduler_step() -> None:
+    # Chunked prefill is off, so a prompt that exceeds the limit of a step could never be scheduled.
+    for context_length, expected in ((None, CPU_BATCH_TOKENS), (1024, CPU_BATCH_TOKENS), (32768, 32768)):
+        arguments = engine_arguments(cpu=True, context_length=context_length, devices=0)
+        assert arguments["max_num_batched_tokens"] == expected
+        assert arguments["enable_chunked_prefill"] is False
+
+
+def test_on_cpu_one_process_is_enough() -> None:
+    assert environment(cpu=True)["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(cpu=False)
+
+
+def test_no_usage_statistics_are_sent() -> None:
+    assert {environment(cpu=cpu)["VLLM_NO_USAGE_STATS"] for cpu in (True, False)} == {"1"}
+
+
+def test_decoding_takes_the_sampling_of_a_step_and_the_stops_of_its_prompt() -> None:
+    sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=64)
+    expected = Decoding(temperature=0.5, top_p=0.9, max_tokens=64, stop=("\n",), ignore_eos=False)
+    assert Decoding.from_sampling(sampling, stop=("\n",)) == expected
+    assert Decoding.from_sampling(sampling, ignore_eos=True).ignore_eos
