@@ -39,7 +39,13 @@ class Figures:
     undocumented: int = 0
     lines: int = 0
     comments: int = 0
+    notes: int = 0
     dialect: int = 0
+
+    @property
+    def explained(self) -> int:
+        """Lines that give reasons: comments, and strings under constants and fields."""
+        return self.comments + self.notes
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Names and values for the table."""
@@ -59,7 +65,8 @@ class Figures:
         )
         yield "public docstrings of one line", f"{100 * one_line / max(len(self.docstrings), 1):.0f} %"
         yield "public names without docstring", str(self.undocumented)
-        yield "comment lines", f"{100 * self.comments / max(self.lines, 1):.1f} %"
+        yield "lines of comments", f"{100 * self.comments / max(self.lines, 1):.1f} %"
+        yield "lines of comments and of strings under constants", f"{100 * self.explained / max(self.lines, 1):.1f} %"
         yield "dialect words", str(self.dialect)
 
     def _reach(self, start: str) -> set[str]:
@@ -115,6 +122,8 @@ def _count_definitions(tree: ast.Module, figures: Figures) -> None:
     """Docstrings of modules, public classes and public functions; a string after an assignment documents a constant."""
     figures.docstrings.append((ast.get_docstring(tree) or "").count("\n") + 1)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef):
+            figures.notes += sum(map(_lines_under_constant, node.body, node.body[1:]))
         if isinstance(node, Function):
             figures.function_lines.append((node.end_lineno or node.lineno) - node.lineno + 1)
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
@@ -123,6 +132,15 @@ def _count_definitions(tree: ast.Module, figures: Figures) -> None:
                 figures.undocumented += 1
             else:
                 figures.docstrings.append(docstring.count("\n") + 1)
+
+
+def _lines_under_constant(first: ast.stmt, second: ast.stmt) -> int:
+    """Lines of `second` if it is a string that documents the assignment before it."""
+    if not isinstance(first, ast.Assign | ast.AnnAssign) or not isinstance(second, ast.Expr):
+        return 0
+    if isinstance(second.value, ast.Constant) and isinstance(second.value.value, str):
+        return (second.end_lineno or second.lineno) - second.lineno + 1
+    return 0
 
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
