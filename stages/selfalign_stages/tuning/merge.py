@@ -7,6 +7,7 @@ cast can still change the model, so the difference is measured on training texts
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,10 @@ def logprobs(model: Any, probes: list[list[int]]) -> list[list[float]]:
 
 
 def largest_difference(first: list[list[float]], second: list[list[float]]) -> float:
-    """Returns the largest absolute difference, position by position; both have the same lengths."""
-    return max(abs(a - b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
+    """Returns the largest absolute difference, position by position; NaN if there is one at any position."""
+    differences = [abs(a - b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True)]
+    # max alone would skip a NaN that is not first, because every comparison with it is false
+    return max(differences, key=lambda difference: (math.isnan(difference), difference))
 
 
 def _download(context: StepContext, name: str) -> Path:

@@ -1,6 +1,7 @@
 """Training examples: which rows and tokens are trained on, and which are not."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -177,3 +178,10 @@ def test_headline_losses_are_the_first_and_the_mean_of_the_last_tenth() -> None:
         "tokensPerSecond": 150.0,
         "paddingShare": 0.1235,
     }
+
+
+def test_a_log_probability_that_is_no_number_is_the_largest_difference_wherever_it_is() -> None:
+    for position in range(3):
+        merged = [0.0, 0.0, 0.0]
+        merged[position] = math.nan
+        assert math.isnan(merge.largest_difference([[0.0, 5.0, 0.0]], [merged]))
