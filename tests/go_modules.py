@@ -12,7 +12,7 @@ def build(folder: Path, module: str, *, packages: list[str], output: str, flags:
     folder.mkdir(exist_ok=True)
     name, _, version = module.partition("@")
     (folder / "go.mod").write_text(f"module own\n\ngo 1.24.0\n\nrequire {name} {version}\n\n{more}")
-    imports = "".join(f'\t_ "{package}"\n' for package in packages)
+    imports = "".join(f'\t_ "{package}"\n' for package in packages if package != ".")
     (folder / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\nimport (\n{imports})\n")
     go(folder, "mod", "tidy", "-e")
     go(folder, "build", "-trimpath", "-ldflags", flags, "-o", output, *packages)
