@@ -34,12 +34,13 @@ demo: $(READY)
 
 # End-to-end tests mostly wait for pods and images, the others mostly compute: side by side they take less time on two
 # cores than one after the other. Their log follows when both have ended. TESTS="tests/operator -k name" runs those alone.
+OTHERS := tests/operator tests/stages tests/gitops tests/cluster tests/test_layout.py
 test: $(READY)
 ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	@$(BIN)/python -m pytest tests/e2e > end-to-end.log 2>&1 & e2e=$$!; \
-	$(BIN)/python -m pytest --ignore=tests/e2e; others=$$?; \
+	$(BIN)/python -m pytest $(OTHERS); others=$$?; \
 	test $$others = 0 || test -n "$$CI" || kill $$e2e; \
 	echo "waiting for the end-to-end tests: tail -f end-to-end.log"; \
 	wait $$e2e; ended=$$?; cat end-to-end.log; test $$others = 0 && test $$ended = 0
