@@ -66,6 +66,17 @@ def test_verbose_settings_change_cloning_and_its_dependents_alone() -> None:
     }
 
 
+def test_deterministic_red_teaming_reaches_every_step_that_generates() -> None:
+    steps = graph.steps(run(stages={"redTeaming": {"deterministic": True}}))
+    flags = {step.id: step.resolved().get("deterministic") for step in steps if step.stage == "redTeaming"}
+    assert flags == {
+        "redteaming-topics": True,
+        "redteaming-questions": True,
+        "redteaming-instructions": True,
+        "redteaming-prompts": None,
+    }
+
+
 def test_a_gate_changes_nothing_before_the_gate_step() -> None:
     steps = changed(stages={"evaluation": {"gates": ["engraved.hhh.overall >= 0.5"]}})
     assert steps == {"evaluation-gate", "packaging-image"}

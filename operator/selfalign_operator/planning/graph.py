@@ -137,13 +137,18 @@ def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], 
 
 def _topics(settings: RedTeaming) -> TopicsParameters:
     return TopicsParameters(
-        topics_per_type=settings.topics_per_type, rounds=settings.rounds, sampling=_sampling(settings.sampling.topics)
+        topics_per_type=settings.topics_per_type,
+        rounds=settings.rounds,
+        sampling=_sampling(settings.sampling.topics),
+        deterministic=settings.deterministic,
     )
 
 
 def _questions(settings: RedTeaming) -> QuestionsParameters:
     return QuestionsParameters(
-        questions_per_topic=settings.questions_per_topic, sampling=_sampling(settings.sampling.questions)
+        questions_per_topic=settings.questions_per_topic,
+        sampling=_sampling(settings.sampling.questions),
+        deterministic=settings.deterministic,
     )
 
 
@@ -155,6 +160,7 @@ def _instructions(settings: RedTeaming) -> InstructionsParameters:
         rounds=settings.rounds,
         dedup_rouge_l=settings.dedup_rouge_l,
         sampling=_sampling(settings.sampling.instructions),
+        deterministic=settings.deterministic,
     )
 
 
