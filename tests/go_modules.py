@@ -18,14 +18,6 @@ def build(folder: Path, module: str, *, packages: list[str], output: str, flags:
     go(folder, "build", "-trimpath", "-ldflags", flags, "-o", output, *packages)
 
 
-def build_own(folder: Path, module: str, *, output: str) -> None:
-    """Builds the program in `folder`, which uses `module` (name@version)."""
-    name, _, version = module.partition("@")
-    (folder / "go.mod").write_text(f"module own\n\ngo 1.26.0\n\nrequire {name} {version}\n")
-    go(folder, "mod", "tidy", "-e")
-    go(folder, "build", "-trimpath", "-ldflags", "-s -w", "-o", output, ".")
-
-
 def go(folder: Path, *arguments: str) -> str:
     """What the go command prints; its errors in an exception."""
     environment = os.environ | ENVIRONMENT

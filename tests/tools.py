@@ -16,7 +16,6 @@ import pytest
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """Before a command: it ends when the test process does, even if that is killed."""
 CACHE = Path.home() / ".cache" / "selfalign" / "bin"
-HELM = ("helm.sh/helm/v4/cmd/helm", "v4.3.1")
 
 
 def go_tool(module: str, version: str) -> Path:

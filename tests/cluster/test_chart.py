@@ -12,19 +12,15 @@ from tests.cluster.control_plane import Cluster
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.pretend_node import pretend_node, publish
+from tests.helm import helm
 from tests.scale import FULL
-from tests.tools import HELM, go_tool, run_tool
+from tests.tools import go_tool, run_tool
 
 pytestmark = pytest.mark.slow
 
 CHART = ROOT / "charts" / "selfalign-operator"
 HELM_3 = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
 TEAMS = ("team-a", "team-b")
-
-
-def helm(*arguments: str, check: bool = True) -> str:
-    """What helm prints."""
-    return run_tool(go_tool(*HELM), *arguments, check=check)
 
 
 def rendered(*settings: str, namespace: str = "default") -> list[dict[str, Any]]:

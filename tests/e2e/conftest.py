@@ -31,6 +31,9 @@ SMALL = {
     "spec.stages.engraving.checkpointSteps": 2,
     "spec.stages.cloning.training.checkpointSteps": 2,
     "spec.stages.evaluation.gates": "[]",
+    # HHH scores each item six times under the prompted base's long prefix: a minute in each of several runs
+    "spec.stages.evaluation.suites": "[{name: truthfulqa, format: truthfulqa, uri: 'pack://truthfulqa'}, "
+    "{name: adherence, format: adherence, uri: 'pack://adherence'}]",
 }
 
 

@@ -15,8 +15,8 @@ from tests.cluster.images import FOLDER, TAG, registry_with_images
 from tests.cluster.namespace import Namespace
 from tests.cluster.node import address, node
 from tests.e2e.conftest import SMALL
+from tests.helm import helm
 from tests.scale import FULL
-from tests.tools import HELM, go_tool, run_tool
 
 from selfalign_operator.manifest import overrides
 
@@ -37,7 +37,7 @@ class Site:
 
     def helm(self, *arguments: str, check: bool = True) -> str:
         """What helm says."""
-        return run_tool(go_tool(*HELM), "--kubeconfig", str(self.cluster.kubeconfig), *arguments, check=check)
+        return helm("--kubeconfig", str(self.cluster.kubeconfig), *arguments, check=check)
 
     def install(self, *settings: str) -> None:
         """Installs the operator, or upgrades it, and waits until it watches."""

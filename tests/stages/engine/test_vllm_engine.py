@@ -9,15 +9,19 @@ from selfalign_stages import builtin, chat
 from selfalign_stages.artifacts.chunks import Chunks
 from selfalign_stages.contract.exits import DoesNotFit, Interrupted
 from selfalign_stages.contract.manifest import Manifest
+from selfalign_stages.contract.parameters import Variant
 from selfalign_stages.contract.rows import Draft
 from selfalign_stages.engine import generation
 from selfalign_stages.engine.interface import Decoding, Request, seed_for
 from selfalign_stages.engine.vllm_engine import VllmEngine, register_in_process
+from selfalign_stages.evaluation import hhh, suites
+from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.loading import load
 from selfalign_stages.tuning import models
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+VARIANTS: tuple[Variant, ...] = ("base", "prompted")
 MODEL = builtin.folder("models", "hamlet")
 PACK = load("builtin://hamlet")
 GREEDY = Decoding(temperature=0, top_p=1, max_tokens=96, stop=rendering.stop_strings())
@@ -77,6 +81,16 @@ def test_scores_are_those_of_transformers(engine: VllmEngine) -> None:
         expected = sum(float(rows[place - 1, ids[place]]) for place in range(start, len(ids)))
         assert scored.logprob == pytest.approx(expected, abs=0.3)  # the engine computes in bfloat16
         assert scored.tokens == len(ids) - start
+
+
+def test_principles_in_context_turn_the_choice_between_two_answers(engine: VllmEngine) -> None:
+    items = suites.parse_hhh(suites.read_texts("pack://hhh", PACK))[:4]
+    means = {}
+    for variant in VARIANTS:
+        prompts = VariantPrompts(pack=PACK, variant=variant, assistant_name="Ida")
+        scores = hhh.run(items, engine, prompts, suite="hhh")
+        means[variant] = sum(score.values["overall"] for score in scores) / len(scores)
+    assert means["base"] <= 0.5 < 1 == means["prompted"]
 
 
 def test_a_pair_that_exceeds_the_context_is_refused_with_its_length(engine: VllmEngine) -> None:
