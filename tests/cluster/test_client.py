@@ -100,12 +100,6 @@ def test_warnings_about_an_object_come_oldest_first_and_without_others(namespace
     assert client.list_warning_events(namespace.name, "u1") == [("R3", "m"), ("R0", "m")]
 
 
-def test_a_cluster_without_kueue_answers_404_for_workloads(namespace: Namespace, client: Client) -> None:
-    with pytest.raises(ApiError) as raised:
-        client.get_workload(namespace.name, "uid")
-    assert raised.value.code == 404
-
-
 def test_a_fenced_client_reads_and_refuses_to_write(namespace: Namespace, client: Client) -> None:
     namespace.apply()
     may_write = iter([True, False])

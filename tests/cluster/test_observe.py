@@ -43,12 +43,6 @@ def test_a_pod_over_quota_is_explained_by_the_quota(namespace: Namespace, operat
     assert "exceeded quota: none" in waits_for(namespace, operator, "QuotaExceeded")
 
 
-def test_a_queue_without_kueue_is_named_with_its_remedy(namespace: Namespace, operator: InProcessOperator) -> None:
-    namespace.apply(queueName="team-a")
-    message = waits_for(namespace, operator, "QuotaPending")
-    assert "team-a" in message and "no Kueue" in message and "spec.queueName" in message
-
-
 def creating(namespace: Namespace) -> dict[str, Any]:
     """Preflight's pod, scheduled and waiting for its container."""
     (pod,) = namespace.get("pods")["items"]
