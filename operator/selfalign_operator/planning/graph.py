@@ -6,12 +6,11 @@ contract.graph turns the graph into artifact keys once preflight has resolved th
 never enter parameters: changing them must not change a key.
 """
 
-import math
 from collections.abc import Iterator
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.stages import Generation, RedTeaming
 from selfalign_operator.api.training import Training, resolve
+from selfalign_operator.planning import step_parameters
 from selfalign_stages.contract.graph import (
     BASE_MODEL,
     GATE_STEP,
@@ -29,15 +28,10 @@ from selfalign_stages.contract.parameters import (
     GateParameters,
     ImageParameters,
     ImportParameters,
-    InstructionsParameters,
     MergeParameters,
-    PromptsParameters,
     PushParameters,
-    QuestionsParameters,
-    Sampling,
     ScoreParameters,
     SuiteParameters,
-    TopicsParameters,
     Variant,
     VerboseAnswersParameters,
 )
@@ -118,10 +112,12 @@ def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
     sources = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
     # Without decontamination the suites are no leaves: adding a suite then leaves the prompts' key unchanged.
     suites = _suite_leaves(run) if settings.decontaminate else ()
-    yield _red_teaming_step("topics", _topics(settings), inputs=base)
-    yield _red_teaming_step("questions", _questions(settings), inputs=base | {"topics": "redteaming-topics"})
-    yield _red_teaming_step("instructions", _instructions(settings), inputs=base)
-    yield _red_teaming_step("prompts", _prompts(settings), inputs=sources, suites=suites)
+    yield _red_teaming_step("topics", step_parameters.topics(settings), inputs=base)
+    yield _red_teaming_step(
+        "questions", step_parameters.questions(settings), inputs=base | {"topics": "redteaming-topics"}
+    )
+    yield _red_teaming_step("instructions", step_parameters.instructions(settings), inputs=base)
+    yield _red_teaming_step("prompts", step_parameters.prompts(settings), inputs=sources, suites=suites)
 
 
 def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
@@ -135,62 +131,9 @@ def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], 
     )
 
 
-def _topics(settings: RedTeaming) -> TopicsParameters:
-    return TopicsParameters(
-        topics_per_type=settings.topics_per_type,
-        rounds=settings.rounds,
-        sampling=_sampling(settings.sampling.topics),
-        deterministic=settings.deterministic,
-    )
-
-
-def _questions(settings: RedTeaming) -> QuestionsParameters:
-    return QuestionsParameters(
-        questions_per_topic=settings.questions_per_topic,
-        sampling=_sampling(settings.sampling.questions),
-        deterministic=settings.deterministic,
-    )
-
-
-def _instructions(settings: RedTeaming) -> InstructionsParameters:
-    # The schema keeps topicGuidedShare below 1, but rounding may still leave nothing: self-instruct needs one task.
-    general_share = 1 - settings.topic_guided_share
-    return InstructionsParameters(
-        instructions=max(1, math.ceil(settings.prompts * general_share)),
-        rounds=settings.rounds,
-        dedup_rouge_l=settings.dedup_rouge_l,
-        sampling=_sampling(settings.sampling.instructions),
-        deterministic=settings.deterministic,
-    )
-
-
-def _prompts(settings: RedTeaming) -> PromptsParameters:
-    return PromptsParameters(
-        prompts=settings.prompts, dedup_rouge_l=settings.dedup_rouge_l, decontaminate=settings.decontaminate
-    )
-
-
-def _sampling(sampling: Sampling) -> Sampling:
-    """Copies one of the API's subclasses, which differ in defaults alone, into the contract's type."""
-    return Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
-
-
-def _generation(generation: Generation, assistant_name: str) -> dict[str, object]:
-    """Parameters that both kinds of answers have in common."""
-    return {
-        "assistant_name": assistant_name,
-        "sampling": Sampling(
-            temperature=generation.temperature, top_p=generation.top_p, max_tokens=generation.max_tokens
-        ),
-        "chunk_size": generation.chunk_size,
-        "deterministic": generation.deterministic,
-        "max_reject_ratio": generation.max_reject_ratio,
-    }
-
-
 def _self_align(run: SelfAlignRun) -> Step:
     """Principle-driven self-alignment (paper section 3.2)."""
-    settings = _generation(run.spec.stages.self_align, run.spec.assistant_name)
+    settings = step_parameters.generation(run.spec.stages.self_align, run.spec.assistant_name)
     return Step(
         id="selfalign-answers",
         stage="selfAlign",
@@ -224,7 +167,7 @@ def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers:
 def _cloning(run: SelfAlignRun) -> Iterator[Step]:
     """Verbose cloning: the engraved model answers at length, the base model is trained on it (paper section 3.4)."""
     cloning = run.spec.stages.cloning
-    settings = _generation(cloning.generation, run.spec.assistant_name)
+    settings = step_parameters.generation(cloning.generation, run.spec.assistant_name)
     yield Step(
         id="cloning-answers",
         stage="cloning",
@@ -257,7 +200,7 @@ def _score(run: SelfAlignRun, variant: Variant, model: str) -> Step:
         variant=variant,
         assistant_name=run.spec.assistant_name,
         suites=tuple(SuiteParameters(name=suite.name, format=suite.format) for suite in settings.suites),
-        sampling=_sampling(settings.sampling),
+        sampling=step_parameters.sampling_parameters(settings.sampling),
     )
     return Step(
         id=f"evaluation-score-{variant}",

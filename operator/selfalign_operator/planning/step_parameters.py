@@ -1,0 +1,73 @@
+"""Parameters of the generating steps, from the settings of their stages. Pure.
+
+What a function here returns is part of the step's key. The API and the contract have types of their own, so that a
+field which only says where a step runs (workers, resources, template) cannot reach a key by accident.
+"""
+
+import math
+
+from selfalign_operator.api.stages import Generation, RedTeaming
+from selfalign_stages.contract.parameters import (
+    InstructionsParameters,
+    PromptsParameters,
+    QuestionsParameters,
+    Sampling,
+    TopicsParameters,
+)
+
+
+def topics(settings: RedTeaming) -> TopicsParameters:
+    """Parameters of step topics (paper section 3.1)."""
+    return TopicsParameters(
+        topics_per_type=settings.topics_per_type,
+        rounds=settings.rounds,
+        sampling=sampling_parameters(settings.sampling.topics),
+        deterministic=settings.deterministic,
+    )
+
+
+def questions(settings: RedTeaming) -> QuestionsParameters:
+    """Parameters of step questions: topic-guided red-teaming (paper section 3.1)."""
+    return QuestionsParameters(
+        questions_per_topic=settings.questions_per_topic,
+        sampling=sampling_parameters(settings.sampling.questions),
+        deterministic=settings.deterministic,
+    )
+
+
+def instructions(settings: RedTeaming) -> InstructionsParameters:
+    """Parameters of step instructions: general self-instruct, for the rest of the prompts (paper section 3.1)."""
+    # The schema keeps topicGuidedShare below 1, but rounding may still leave nothing: self-instruct needs one task.
+    general_share = 1 - settings.topic_guided_share
+    return InstructionsParameters(
+        instructions=max(1, math.ceil(settings.prompts * general_share)),
+        rounds=settings.rounds,
+        dedup_rouge_l=settings.dedup_rouge_l,
+        sampling=sampling_parameters(settings.sampling.instructions),
+        deterministic=settings.deterministic,
+    )
+
+
+def prompts(settings: RedTeaming) -> PromptsParameters:
+    """Parameters of step prompts, which merges both branches."""
+    return PromptsParameters(
+        prompts=settings.prompts, dedup_rouge_l=settings.dedup_rouge_l, decontaminate=settings.decontaminate
+    )
+
+
+def sampling_parameters(sampling: Sampling) -> Sampling:
+    """Copies one of the API's subclasses, which differ in defaults alone, into the contract's type."""
+    return Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
+
+
+def generation(generation: Generation, assistant_name: str) -> dict[str, object]:
+    """Parameters that both kinds of answers have in common."""
+    return {
+        "assistant_name": assistant_name,
+        "sampling": Sampling(
+            temperature=generation.temperature, top_p=generation.top_p, max_tokens=generation.max_tokens
+        ),
+        "chunk_size": generation.chunk_size,
+        "deterministic": generation.deterministic,
+        "max_reject_ratio": generation.max_reject_ratio,
+    }
