@@ -90,12 +90,17 @@ def control_plane(state: Path, *, address: str = "127.0.0.1", controllers: bool 
 
 
 def wait_for(what: str, reached: Callable[[], bool], *, seconds: float = 60) -> None:
-    """Waits until something holds; an assertion names what did not."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    """Waits until something holds; an assertion names what did not.
+
+    The longer it takes, the more rarely it is asked for, up to once a second: each question may start a kubectl, and
+    several waiting tests would take a core from what they wait for.
+    """
+    started, pause = time.monotonic(), 0.05
+    while time.monotonic() < started + seconds:
         if reached():
             return
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 1.0)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 

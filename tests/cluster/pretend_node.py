@@ -36,7 +36,7 @@ class PretendNode:
 
     def work(self) -> None:
         """Until stopped."""
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.1):
             for pod in self._pods():
                 self._turn(pod)
 
