@@ -21,7 +21,6 @@ SMALL = {
     "spec.stages.redTeaming.prompts": 120,
     "spec.stages.redTeaming.topicsPerType": 2,
     "spec.stages.redTeaming.questionsPerTopic": 3,
-    "spec.stages.redTeaming.deterministic": True,
     "spec.stages.selfAlign.chunkSize": 24,
     "spec.stages.selfAlign.deterministic": True,
     "spec.stages.cloning.generation.chunkSize": 24,
