@@ -18,8 +18,8 @@ TEMPERATURE = "Sampling temperature: logits are divided by it, so higher is more
 TOP_P = "Nucleus sampling mass (top-p): tokens are drawn from the smallest set whose probabilities add up to it."
 MAX_TOKENS = "Maximum number of new tokens per completion. The unfinished end of one that reaches it is dropped."
 DETERMINISTIC = (
-    "Whether the artifact is equal byte for byte after any interruption and rerun on the same machine. Each chunk is "
-    "then generated alone, from an empty prefix cache, which is slower."
+    "Whether the artifact is equal byte for byte after any interruption and rerun on the same machine with the same "
+    "number of threads. Each chunk is then generated alone, from an empty prefix cache, which is slower."
 )
 
 
