@@ -6,14 +6,19 @@ from typing import Any
 
 import jsonschema
 import pytest
+import regex  # type: ignore[import-untyped]
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 from tests.operator.builders import manifest
 from tests.operator.schema_walk import faults, nodes
 from tests.operator.test_manifest_loading import WRONG_VALUES
 
 from selfalign_operator.api import training
+from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.manifest import overrides
+from selfalign_operator.manifest.loading import load
 from selfalign_operator.schemas import crd
 
 ROOT = Path(__file__).parents[2]
@@ -144,20 +149,54 @@ def test_unset_training_fields_are_described_by_their_presets() -> None:
         assert isinstance(value, tuple | float) or f"{value}" in field["description"], name
 
 
-def refusals(document: Any) -> list[str]:
-    """Violations of the schema. OpenAPI v3.0 marks exclusive bounds as JSON schema draft 4 does."""
-    return [error.message for error in jsonschema.Draft4Validator(SCHEMA).iter_errors(document)]
+def matches(validator: Any, pattern: str, instance: Any, schema: Any) -> Any:
+    """The keyword `pattern` as RE2 reads it: with categories such as \\p{Cf}, and $ at the very end only."""
+    if isinstance(instance, str) and not regex.search(regex.sub(r"\$$", r"\\Z", pattern), instance):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [pair for pair in WRONG_VALUES if pair != ("spec.budget.deadline", "0h")],  # zero is beyond it
+# OpenAPI v3.0 marks exclusive bounds as JSON schema draft 4 does.
+Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft4Validator, {"pattern": matches}
 )
+
+
+def refusals(document: Any) -> list[str]:
+    """Violations of the schema."""
+    return [error.message for error in Validator(SCHEMA).iter_errors(document)]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_VALUES)
 def test_the_schema_refuses_what_validate_refuses(field: str, value: Any) -> None:
     document = manifest()
     assert refusals(document) == []
     assert overrides.apply(document, f"{field}={json.dumps(value)}") is None
     assert refusals(document)
+
+
+GRAMMARS = {
+    "spec.budget.deadline": st.text("0019hms \n", max_size=8)
+    | st.from_regex(r"([0-9]{1,7}[hms]){1,3}", fullmatch=True),
+    "spec.stages.engraving.resources.limits": st.text("0019.eE+-kKMGinum", max_size=7)
+    | st.from_regex(r"[0-9]{1,21}(\.[0-9]{0,20})?(m|Gi|e[0-9]{1,4})?", fullmatch=True),
+    "spec.assistantName": st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=42),
+    "metadata.name": st.text("aA0-._\n", max_size=5),
+}
+"""Fields whose texts have a grammar, and texts near its border."""
+
+
+@pytest.mark.parametrize("field", GRAMMARS)
+@settings(deadline=None)
+@given(st.data())
+def test_schema_and_validate_accept_the_same_texts(field: str, data: st.DataObject) -> None:
+    value: Any = data.draw(GRAMMARS[field])
+    document = manifest()
+    value = {"memory": value} if field.endswith("limits") else value
+    container, parts = document, field.split(".")
+    for part in parts[:-1]:
+        container = container.setdefault(part, {})
+    container[parts[-1]] = value
+    assert bool(refusals(document)) is not isinstance(load(json.dumps(document)), SelfAlignRun)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)

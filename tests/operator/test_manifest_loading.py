@@ -36,6 +36,17 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("spec.image.tag", "no spaces"),
     ("spec.budget.deadline", "72"),
     ("spec.budget.deadline", "0h"),
+    ("spec.budget.deadline", "0h0m0s"),
+    ("spec.budget.deadline", "1h\n"),
+    ("spec.budget.deadline", "١h"),
+    ("spec.budget.deadline", "9" * 40 + "h"),
+    ("spec.stages.engraving.resources.limits.cpu", "1e999999999"),
+    ("spec.stages.engraving.resources.limits.cpu", "1" * 40),
+    ("spec.stages.engraving.resources.limits.cpu", -1),
+    ("spec.assistantName", "Ju\u202eniper"),
+    ("spec.assistantName", "Ju\u200bniper"),
+    ("spec.assistantName", "\u00a0Juniper"),
+    ("spec.assistantName", "Juniper\x9b"),
     ("spec.onSpecChange", "reconcile"),
     ("metadata.name", "Upper"),
     ("metadata.name", "a" * 53),
@@ -169,9 +180,12 @@ def test_impossible_combinations_are_reported_with_a_remedy(spec: dict[str, Any]
         ("", ("one document", "there are 0")),
         ("- a\n", ("mapping",)),
         ("a: [", ("line",)),
-        ("a: !!python/object:os.system {}", ("constructor",)),
+        ("a: !!python/object:os.system {}", ("tag", "remove it")),
         ("a: &x [*x]", ("itself",)),
         ("1: a", ("quotes",)),
+        ("[" * 100_000, ("line 1, column 101", "levels")),
+        ("a: \x1b[2J", ("line 1, column 4", "U+001B")),
+        (r'a: "\ud800"', ("half of a surrogate pair",)),
     ],
 )
 def test_yaml_is_parsed_strictly(text: str, words: tuple[str, ...]) -> None:
@@ -230,10 +244,36 @@ def test_set_accepts_yaml_values_and_list_indices() -> None:
         ("metadata.name.x=7", "metadata.name.x"),
         ("spec.stages.evaluation.gates[3]=a", "spec.stages.evaluation.gates[3]"),
         ("spec.seed=[", "spec.seed"),
+        ("spec.seed=.nan", "spec.seed"),
+        ("spec.seed=\udcff", "spec.seed"),
+        ("spec" + ".a" * 1000 + "=1", "--set"),
+        ("spec[" + "9" * 5000 + "]=1", "--set"),
+        ("spec.podDefaults.template" + ".a" * 20 + "=" + "[" * 90 + "]" * 90, ""),
     ],
 )
 def test_an_override_of_an_impossible_path_is_a_problem(override: str, field: str) -> None:
     assert list(problems(override, stages={"evaluation": {"gates": []}})) == [field]
+
+
+def test_two_overrides_of_values_that_share_an_anchor_are_independent() -> None:
+    training = "spec.stages.engraving={rank: &r 4, alpha: *r}"
+    run = valid(training, "spec.stages.engraving.rank=8", text=MINIMAL)
+    assert (run.spec.stages.engraving.rank, run.spec.stages.engraving.alpha) == (8, 4)
+    placed = valid("spec.podDefaults.template={a: &x {b: 1}, c: *x}", "spec.podDefaults.template.a.b=2", text=MINIMAL)
+    assert placed.spec.pod_defaults.template == {"a": {"b": 2}, "c": {"b": 1}}
+
+
+def test_merge_keys_are_read_as_kubectl_reads_them() -> None:
+    text = MINIMAL + "  stages:\n    engraving: &t {rank: 4}\n    cloning: {training: {<<: *t, alpha: 8}}\n"
+    training = valid(text=text).spec.stages.cloning.training
+    assert (training.rank, training.alpha) == (4, 8)
+    assert "keep one of them" in problems(text=text.replace("alpha", "rank"))[""]
+
+
+def test_a_document_of_thousands_of_mistakes_is_not_reported_in_full() -> None:
+    loaded = load(MINIMAL + "".join(f"  field{number}: 1\n" for number in range(1000)))
+    assert not isinstance(loaded, SelfAlignRun)
+    assert len(loaded) == 101 and loaded[-1].message.startswith("900 more problems")
 
 
 def test_durations_and_quantities_have_the_units_of_kubernetes() -> None:

@@ -1,6 +1,6 @@
 """The operator's own parser of quantities agrees with the Kubernetes client's, and refuses what Kubernetes refuses."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from selfalign_operator.api.quantity import parse_quantity
 
-reference = pytest.importorskip("kubernetes.utils.quantity").parse_quantity
+client = pytest.importorskip("kubernetes.utils.quantity")
+
+
+def reference(quantity: str | int) -> Decimal:
+    """The client's result, without the rounding to 28 digits of the default context, which Kubernetes does not do."""
+    with localcontext(prec=100):
+        return Decimal(client.parse_quantity(quantity))
+
 
 SUFFIXES = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 numbers = st.from_regex(r"[0-9]{1,12}(\.[0-9]{0,9})?|\.[0-9]{1,9}", fullmatch=True)
@@ -64,4 +71,12 @@ def test_what_the_api_server_refuses_and_the_client_does_not_is_refused(text: st
 def test_negative_quantities_are_refused(quantity: str | int) -> None:
     assert reference(quantity) < 0
     with pytest.raises(ValueError):
+        parse_quantity(quantity)
+
+
+@pytest.mark.parametrize(
+    "quantity", ["1e999999999", "1e100", "1" * 20, f"0.{'1' * 20}", 2**63, -1, "1\n", "\u0661", ""]
+)
+def test_what_would_take_unbounded_memory_is_no_quantity(quantity: str | int) -> None:
+    with pytest.raises(ValueError, match="is not a quantity"):
         parse_quantity(quantity)

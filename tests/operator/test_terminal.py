@@ -1,18 +1,20 @@
 """Display and closing lines of `selfalign run`: numbers, bars, lines, tables."""
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from tests.operator.builders import SimulatedRun, run, simulated_after
 
-from selfalign_operator.api.status import StepStatus
+from selfalign_operator.api.status import EvaluationStatus, RunStatus, StageStatus, StepProgress, StepStatus
+from selfalign_operator.planning import conditions
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.terminal import closing, numbers, progress_bars, report
 from selfalign_operator.terminal.progress_lines import Lines, describe
 from selfalign_stages.contract.exits import ExitCode
-from selfalign_stages.contract.task import Progress, StoreLocation
+from selfalign_stages.contract.task import Problem, Progress, StoreLocation
 
 
 def text(renderable: object) -> str:
@@ -127,12 +129,59 @@ def test_bars_and_lines_describe_an_outcome_in_the_same_words() -> None:
     assert describe(kept) == f"done in {numbers.outcome(kept)}" == "done in 36s, 397 of 686 rows kept"
 
 
+HOSTILE = "a[red]b[/]c\x1b[2J\u202ed\ne"
+SHOWN = r"a[red]b[/]c\x1b[2J\u202ed\ne"
+
+
+def hostile_status() -> RunStatus:
+    """A status whose names, units, reasons and warnings a model or a file chose."""
+    progress = StepProgress(done=3, total=12, unit=HOSTILE, rate=1)
+    running = StepStatus(name=HOSTILE, kind="import", state="Running", progress=progress, rejected={HOSTILE: 7})
+    stage = StageStatus(name="redTeaming", state="Running", steps=(running,))
+    evaluation = EvaluationStatus(passed=True, metrics={f"base.{HOSTILE}.overall": 0.5})
+    return RunStatus(phase="Running", progress=HOSTILE, stages=(stage,), warnings=(HOSTILE,), evaluation=evaluation)
+
+
+def test_bars_show_names_as_they_are_and_carry_out_nothing() -> None:
+    out = io.StringIO()
+    with progress_bars.Bars(Console(file=out, width=200, force_terminal=True, color_system=None)) as bars:
+        bars.print_line(HOSTILE)
+        bars.show(hostile_status())
+    shown = text(progress_bars.draw(hostile_status()))
+    assert shown.count(SHOWN[:12]) >= 3
+    assert f"warning: {SHOWN}" in out.getvalue()
+    for character in ("\x1b[2J", "\u202e"):
+        assert character not in out.getvalue() and character not in shown
+
+
+def test_tables_show_names_as_they_are_and_carry_out_nothing() -> None:
+    out = io.StringIO()
+    report.write(out, hostile_status())
+    # the columns break long names
+    assert "[red]" in out.getvalue() and r"\x1b" in out.getvalue()
+    assert "\x1b" not in out.getvalue() and "\u202e" not in out.getvalue()
+
+
+def test_the_lines_of_a_log_lose_their_colours_and_their_excess(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("x" * closing.LOG_BYTES + "\n\x1b[36mINFO\x1b[0m ready\n" + "y" * 10_000 + "\n")
+    assert list(closing.last_lines(log))[-2:] == ["INFO ready", "y" * closing.LINE_CHARACTERS]
+
+
+def test_each_problem_of_a_refused_run_is_a_line_below_its_reason() -> None:
+    problems = (Problem(field="spec.seed", message="wrong"), Problem(field="spec.\nforged", message="wrong"))
+    status = conditions.invalid_spec_status(1, RunStatus(), problems, datetime(2026, 1, 1, tzinfo=UTC))
+    lines = closing.failure(status, exit_code=None, log=None)
+    assert lines[:2] == ["InvalidSpec: spec.seed: wrong", r"  spec.\nforged: wrong"]
+
+
 @pytest.mark.parametrize(
     ("exit_code", "remedy"),
     [
         (ExitCode.BAD_INPUT, "correct what is named above"),
-        (ExitCode.ACCESS_DENIED, "check the credentials"),
+        (ExitCode.ACCESS_DENIED, "give the access"),
         (ExitCode.UNAVAILABLE, "when the service responds"),
+        (ExitCode.INPUT_LOST, "run the same command again: it makes what was lost anew"),
         (1, "see the log for the cause"),
         (None, closing.RERUN),
     ],

@@ -5,7 +5,8 @@ not match pattern" would leave the user to read a regular expression.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+import unicodedata
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
@@ -13,13 +14,28 @@ from pydantic_core import PydanticCustomError
 
 from selfalign_operator.api.quantity import QUANTITY_PATTERN, parse_quantity
 
-DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
-"""The subset of Go's durations that kubectl users write: whole hours, minutes and seconds, in that order."""
+DURATION_PATTERN = (
+    r"^([1-9][0-9]{0,4}h([0-9]{1,6}m)?([0-9]{1,8}s)?|(0h)?[1-9][0-9]{0,5}m([0-9]{1,8}s)?|(0h)?(0m)?[1-9][0-9]{0,7}s)$"
+)
+"""The subset of Go's durations that kubectl users write: whole hours, minutes and seconds, in that order, above zero.
+
+Bounded to eleven years of hours, and as much of minutes and seconds: Go's own limit is 292 years, and a date so far
+ahead is beyond Python's. One pattern and no code beside it, so that API server and Python accept the same texts.
+"""
+UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
 LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 """An RFC 1123 label. Run names become parts of Job names, label values and pod host names."""
-ASSISTANT_NAME_PATTERN = r"^[^\s#{}]([^\n\r\t#{}]*[^\s#{}])?$"
+_NAME_CHARACTER = r"[^#{}\p{Cc}\p{Cf}\p{Co}\p{Z}]"
+ASSISTANT_NAME_PATTERN = f"^{_NAME_CHARACTER}(( |{_NAME_CHARACTER})*{_NAME_CHARACTER})?$"
 """One line without `#`, which starts headings of the conversation format, and without braces, which mark placeholders
-in principle packs."""
+in principle packs. No controls, format characters such as bidirectional marks, private characters, and no blank but the
+space, because the name is printed wherever the assistant is.
+
+For the API server's regular expressions (RE2); Python's have no categories, hence `_check_assistant_name`. Not \\p{C},
+which includes unassigned code points since Go 1.25, and whose meaning would vary with the API server's version.
+"""
+UNUSABLE_CATEGORIES = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
+"""The categories of that pattern, with surrogates, which text of an API server cannot contain."""
 RUN_NAME_LIMIT = 52
 """Longest run name in characters, as for CronJobs: labels hold it (63 at most), and names of Jobs begin with it."""
 OBJECT_NAME_LIMIT = 253
@@ -30,24 +46,22 @@ def seconds(duration: str) -> int:
     """Converts a duration such as 1h30m to seconds.
 
     Raises:
-        ValueError: the text is empty or has another form.
+        ValueError: the text has another form, or is zero.
     """
-    match = re.fullmatch(DURATION_PATTERN, duration)
-    if not duration or match is None:
-        raise ValueError(f"{duration!r} is no duration")
-    hours, minutes, rest = (int(part[:-1]) if part else 0 for part in match.groups())
-    return int(timedelta(hours=hours, minutes=minutes, seconds=rest).total_seconds())
+    if re.fullmatch(DURATION_PATTERN, duration) is None:
+        raise ValueError(f"{duration[:60]!r} is no duration")
+    return sum(int(count) * UNIT_SECONDS[unit] for count, unit in re.findall(r"([0-9]+)([hms])", duration))
 
 
 def _check_duration(text: str) -> str:
     try:
-        if seconds(text) > 0:
-            return text
+        seconds(text)
     except ValueError:
-        pass
-    raise PydanticCustomError(
-        "duration", "not a duration: write whole hours, minutes and seconds above zero with h, m, s, such as 10m or 72h"
-    )
+        raise PydanticCustomError(
+            "duration",
+            "not a duration: write whole hours, minutes and seconds above zero with h, m, s, such as 10m or 72h",
+        ) from None
+    return text
 
 
 def _check_quantity(value: str | int) -> str | int:
@@ -61,7 +75,8 @@ def _check_quantity(value: str | int) -> str | int:
 
 
 def _check_assistant_name(text: str) -> str:
-    if not text.isprintable() or not re.fullmatch(ASSISTANT_NAME_PATTERN, text):
+    categories = {unicodedata.category(character) for character in text if character != " "}
+    if text != text.strip(" ") or not text or not set("#{}").isdisjoint(text) or categories & UNUSABLE_CATEGORIES:
         raise PydanticCustomError(
             "assistant_name",
             "not a usable name: write one printable line without #, braces or blanks at its ends, such as Dromedary",
@@ -86,7 +101,6 @@ Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used=
 Duration = Annotated[
     str,
     AfterValidator(_check_duration),
-    # the pattern alone would admit the empty string, hence minLength
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}),
 ]
 Quantity = Annotated[
@@ -96,6 +110,9 @@ Quantity = Annotated[
         {
             "x-kubernetes-int-or-string": True,
             "pattern": QUANTITY_PATTERN,
+            # Of integers, since the pattern is for texts. No maximum: the API server itself refuses more than 64 bits,
+            # and would give 2^63 - 1 back as another number, because it holds limits as floats.
+            "minimum": 0,
             "description": "A Kubernetes quantity, such as 500m, 8 or 40Gi.",
         }
     ),

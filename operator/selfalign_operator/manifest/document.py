@@ -1,51 +1,48 @@
 """Limits on a parsed manifest before any field is checked, and the notation of field paths. Pure.
 
-YAML can express values that JSON, and therefore an API server, cannot hold: NaN, infinities, and aliases that contain
-themselves. Aliases can also multiply (a "billion laughs" file of a few lines expands to gigabytes). The document is
-converted to JSON later, which would crash or exhaust memory on them, so they are rejected here, by path.
+What YAML can express and JSON, and therefore an API server, cannot hold is refused here, by path: NaN, infinities, and
+more levels than a parser takes, which overrides can make of a valid document. Aliases are limited where they are read
+(`contract.strict_yaml`).
 """
 
+import json
 import math
 from typing import Any
 
+from selfalign_stages.contract.strict_json import MAX_DEPTH
 from selfalign_stages.contract.task import Problem
-
-MAX_VALUES = 100_000
-"""Upper bound on the values of a manifest, aliases expanded. A real one has a few hundred."""
 
 
 def check_values(document: Any) -> list[Problem]:
     """Checks every value of a parsed document.
 
-    The traversal follows aliases, so it sees the document as JSON would hold it. It is iterative and counts as it goes:
-    neither deep nesting nor multiplying aliases cost more than MAX_VALUES steps.
-
     Args:
         document: dicts, lists and scalars of the YAML parser.
 
     Returns:
-        One problem for each NaN or infinity. For a cycle, or too many values, that one problem alone: the rest of such
-        a document is not worth reading.
+        One problem for each NaN or infinity. For too many levels that one problem alone: a path of hundreds of parts
+        helps nobody.
     """
     problems: list[Problem] = []
-    # path, value, and the ids of the containers around it, which a cycle would enter a second time
-    stack: list[tuple[str, Any, frozenset[int]]] = [("", document, frozenset())]
-    count = 0
-    # a stack and no recursion: MAX_VALUES is then the only limit on depth, and it ends in a message, not in a crash
+    # path, value, levels above it; a stack and no recursion, so that depth ends in a message
+    stack: list[tuple[str, Any, int]] = [("", document, 0)]
     while stack:
-        path, value, ancestors = stack.pop()
-        count += 1
-        if count > MAX_VALUES:
-            message = f"more than {MAX_VALUES} values, because aliases multiply: write the values out"
-            return [Problem(field="", message=message)]
+        path, value, depth = stack.pop()
         if isinstance(value, float) and not math.isfinite(value):
             problems.append(Problem(field=path, value=str(value), message=f"{value} is not finite: write a number"))
         if isinstance(value, dict | list):
-            if id(value) in ancestors:
-                return [Problem(field=path, message="an alias contains itself: write the value out")]
-            within = ancestors | {id(value)}
-            stack += [(join(path, key), inner, within) for key, inner in entries(value)]
+            if depth >= MAX_DEPTH:
+                return [Problem(field="", message=f"nested in more than {MAX_DEPTH} levels")]
+            stack += [(join(path, key), inner, depth + 1) for key, inner in entries(value)]
     return problems
+
+
+def without_shared_values(value: Any) -> Any:
+    """Copies a parsed value so that no part of it occurs twice: a change of one place must not change another.
+
+    `copy.deepcopy` would keep what aliases share.
+    """
+    return json.loads(json.dumps(value))
 
 
 def entries(value: dict[str, Any] | list[Any]) -> list[tuple[str | int, Any]]:

@@ -5,6 +5,7 @@ not in the document. Users edit YAML, so locations are mapped back to the docume
 """
 
 import difflib
+import itertools
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ Location = tuple[str | int, ...]
 """Keys and indices from the top of a document, as in pydantic's `loc`."""
 MAX_VALUE_CHARACTERS = 200
 """Longer values are left out of a message: a user finds the field by its path."""
+MAX_NAMES, MAX_NAME_CHARACTERS = 20, 40
+"""Names in a list of the fields that are there, and characters of each: more than any mapping of a manifest has."""
 SIMILARITY = 0.6
 """Least similarity (difflib's ratio) of a did-you-mean suggestion; its own default, good for typos and wrong case."""
 
@@ -132,7 +135,8 @@ def _without_type_words(message: str) -> str:
 def _present_fields(value: Any) -> str:
     if not isinstance(value, dict) or not value:
         return "there are no fields here"
-    return f"fields here: {', '.join(map(str, value))}"
+    names = [str(name)[:MAX_NAME_CHARACTERS] for name in itertools.islice(value, MAX_NAMES)]
+    return f"fields here: {', '.join(names)}{', ...' if len(value) > MAX_NAMES else ''}"
 
 
 def fields_at(location: Location) -> list[str]:

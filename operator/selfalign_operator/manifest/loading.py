@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.manifest import cross_field, error_messages, overrides
-from selfalign_operator.manifest.document import check_values
+from selfalign_operator.manifest.document import check_values, without_shared_values
 from selfalign_operator.manifest.error_messages import Location
 from selfalign_stages.contract import strict_yaml
 from selfalign_stages.contract.task import Problem
@@ -31,6 +31,8 @@ PLACEHOLDERS: dict[Location, Any] = {
     ("spec", "baseModel", "uri"): "builtin://placeholder",
 }
 """Values for required fields that are missing or invalid, so that the rest can be checked. Never part of a result."""
+MAX_PROBLEMS = 100
+"""Most invalid fields that are reported; a file with more is another kind of document, such as a list of thousands."""
 MAX_PRUNINGS = 3
 """How often invalid fields are replaced: a default in place of one may violate a validator of the model around it."""
 
@@ -53,12 +55,11 @@ def load(text: str, *, set_values: Sequence[str] = ()) -> SelfAlignRun | list[Pr
         return [Problem(field="", message="expected a mapping with apiVersion, kind, metadata and spec")]
     if unusable := check_values(document):
         return unusable
-    # the JSON round trip copies aliased values: --set must not change every place that shares an anchor
-    document = json.loads(json.dumps(document))
+    document = without_shared_values(document)
     invalid_overrides = [
         problem for override in set_values if (problem := overrides.apply(document, override)) is not None
     ]
-    # once more, because the value of an override can be NaN, too
+    # once more, because the value of an override can be deep, and its path as well
     if unusable := check_values(document):
         return invalid_overrides + unusable
     checked = check(document)
@@ -73,7 +74,10 @@ def check(document: dict[str, Any]) -> SelfAlignRun | list[Problem]:
         run = _validate(document)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=True)
-        problems = [error_messages.problem(details, document) for details in error_messages.innermost(errors)]
+        causes = error_messages.innermost(errors)
+        problems = [error_messages.problem(details, document) for details in causes[:MAX_PROBLEMS]]
+        if (left_out := len(causes) - MAX_PROBLEMS) > 0:
+            return [*problems, Problem(field="", message=f"{left_out} more problems: correct those above first")]
         rest = _without_invalid_fields(document, errors)
         invalid = {problem.field for problem in problems}
         return problems + (cross_field.problems(rest, invalid=invalid) if rest else [])

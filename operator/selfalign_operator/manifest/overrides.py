@@ -7,10 +7,14 @@ messages. The value is YAML: `7` is a number, `[a, b]` a list, `"7"` text.
 import re
 from typing import Any
 
+from selfalign_operator.manifest.document import check_values, without_shared_values
+from selfalign_operator.manifest.error_messages import short_value
 from selfalign_stages.contract import strict_yaml
-from selfalign_stages.contract.task import Problem
+from selfalign_stages.contract.printable import printable
+from selfalign_stages.contract.strict_json import MAX_DEPTH
+from selfalign_stages.contract.task import LONGEST_VALUE, Problem
 
-PART = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
+PART = re.compile(r"([^.\[\]]+)|\[([0-9]{1,6})\]")
 """One part of a path: a key, or an index in brackets."""
 
 
@@ -29,13 +33,19 @@ def apply(document: Any, override: str) -> Problem | None:
     path, separator, text = override.partition("=")
     parts = _parts(path)
     if not separator or parts is None:
-        return Problem(field="--set", value=override, message="write --set path=value, such as spec.seed=7")
+        # printable, because the bytes of a command line need not be text
+        shown = printable(override)[:LONGEST_VALUE]
+        return Problem(field="--set", value=shown, message="write --set path=value, such as spec.seed=7")
+    if len(parts) > MAX_DEPTH:
+        return Problem(field="--set", message=f"a path of {len(parts)} parts: no field has more than {MAX_DEPTH}")
     try:
         # empty text is no YAML document, but `--set spec.image.license=` clearly means an empty string
         value = strict_yaml.parse(text or '""')
     except ValueError as error:
-        return Problem(field=path, value=text, message=f"--set: {error}")
-    return _put(document, parts, value, path)
+        return Problem(field=path, value=printable(text)[:LONGEST_VALUE], message=f"--set: {error}")
+    if problems := check_values(value):
+        return Problem(field=path, value=printable(text)[:LONGEST_VALUE], message=f"--set: {problems[0].message}")
+    return _put(document, parts, without_shared_values(value), path)
 
 
 def _parts(path: str) -> list[str | int] | None:
@@ -54,13 +64,13 @@ def _put(document: Any, parts: list[str | int], value: Any, path: str) -> Proble
         if isinstance(part, int):
             # an index equal to the length appends, but nothing can be created below it
             if not isinstance(container, list) or part > len(container) or (part == len(container) and not is_last):
-                return Problem(field=path, value=value, message=f"--set: there is no item [{part}]")
+                return Problem(field=path, value=short_value(value), message=f"--set: there is no item [{part}]")
             if is_last:
                 container[part : part + 1] = [value]
                 return None
         elif not isinstance(container, dict):
             message = f"--set: {part!r} is below a value that is not a mapping: shorten the path"
-            return Problem(field=path, value=value, message=message)
+            return Problem(field=path, value=short_value(value), message=message)
         elif is_last:
             container[part] = value
             return None

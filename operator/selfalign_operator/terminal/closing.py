@@ -5,24 +5,37 @@ there and nowhere else, and a user should not have to open the file first. The r
 whose meaning the stage contract defines.
 """
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from selfalign_operator.api.status import RunStatus
+from selfalign_operator.planning.retries import INPUT_LOST
 from selfalign_operator.terminal import numbers
 from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.task import StoreLocation
 
 LOG_LINES = 12
 """Lines of a failed step's log that are printed: an exception with its causes, without scrolling the tables away."""
+LOG_BYTES = 2**18
+"""Bytes at the end of a log in which those lines are looked for; a log may be as large as the disk."""
+LINE_CHARACTERS = 1000
+"""Characters of a log's line that are printed; an error of a server may quote a whole document in one."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""A colour or weight of text on a terminal (ECMA-48, SGR), which the engine puts into its log."""
 NOISE = ("  File ", "Traceback (most recent call last)", "    ")
 """Beginnings of the lines of a Python traceback; only the exception itself helps a user."""
 REMEDIES: dict[int | None, str] = {
     ExitCode.BAD_INPUT: "correct what is named above; finished steps stay in the store",
-    ExitCode.ACCESS_DENIED: "check the credentials in the environment, then run the same command again",
+    ExitCode.ACCESS_DENIED: "give the access that is named above, then run the same command again",
     ExitCode.DOES_NOT_FIT: "provide what is named above, or use a smaller setting; finished steps stay in the store",
     ExitCode.UNAVAILABLE: "run the same command again when the service responds; finished steps stay in the store",
+    ExitCode.INPUT_LOST: (
+        "find out what deletes or damages files of the store, then run the same command again: it makes what was lost "
+        "anew and reuses the rest. Damaged files were moved to the store's folder set-aside"
+    ),
 }
 """What to do after a step that ended for good, by its exit code."""
 RERUN = "run the same command again: it resumes from the published artifacts"
@@ -74,7 +87,8 @@ def failure(status: RunStatus, *, exit_code: int | None, log: Path | None) -> li
     stalled = status.condition("Stalled")
     if stalled is None:
         return []
-    lines = [f"{stalled.reason}: {stalled.message}"]
+    # The message has a line for each problem; newlines within a problem are escaped already (contract.printable).
+    lines = f"{stalled.reason}: {stalled.message}".replace("\n", "\n  ").split("\n")
     if log is not None:
         lines += [f"  | {line}" for line in last_lines(log)] + [f"log        {log}"]
     return [*lines, f"next       {_remedy(stalled.reason, exit_code)}"]
@@ -87,15 +101,22 @@ def _remedy(reason: str, exit_code: int | None) -> str:
         return "correct what is named above, then run the same command again; no step was started"
     if reason == "Suspended":
         return "set spec.suspend to false"
+    if reason == INPUT_LOST:  # also of a step that succeeded, and whose artifact was lost too often afterwards
+        return REMEDIES[ExitCode.INPUT_LOST]
     return REMEDIES.get(exit_code, CRASHED if exit_code is not None else RERUN)
 
 
 def last_lines(log: Path, *, most: int = LOG_LINES) -> Sequence[str]:
-    """Returns the last lines of a log that are neither blank nor part of a traceback; none if it cannot be read."""
+    """Returns the last lines of a log that are neither blank nor part of a traceback; none if it cannot be read.
+
+    Long lines are cut, and colours removed: a log is written for a terminal, but not for the middle of this output.
+    """
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        with log.open("rb") as source:
+            source.seek(max(0, source.seek(0, os.SEEK_END) - LOG_BYTES))
+            text = source.read().decode(errors="replace")
     except OSError:
         return ()
     # indented lines are source lines of a traceback, rarely anything else
-    useful = [line.rstrip() for line in lines if line.strip() and not line.startswith(NOISE)]
-    return useful[-most:]
+    lines = (line for line in COLOUR.sub("", text).splitlines() if line.strip() and not line.startswith(NOISE))
+    return [line.rstrip()[:LINE_CHARACTERS] for line in lines][-most:]

@@ -10,17 +10,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from selfalign_operator.api.status import RunStatus, StageStatus, StepStatus
 from selfalign_operator.terminal import numbers
+from selfalign_operator.terminal.plain import plain
 
 MARKS = {
-    "Succeeded": "[green]✓[/]",
-    "Running": "[cyan]▸[/]",
-    "Waiting": "[yellow]…[/]",
-    "Failed": "[red]✗[/]",
-    "Pending": "[dim]·[/]",
-    "Skipped": "[dim]-[/]",
+    "Succeeded": Text("✓", style="green"),
+    "Running": Text("▸", style="cyan"),
+    "Waiting": Text("…", style="yellow"),
+    "Failed": Text("✗", style="red"),
+    "Pending": Text("·", style="dim"),
+    "Skipped": Text("-", style="dim"),
 }
 """Mark of a stage by state; the shapes differ, not only the colours."""
 BAR_WIDTH = 28
@@ -45,8 +47,8 @@ class Bars:
         self._live.stop()
 
     def print_line(self, line: str) -> None:
-        """Prints a line above the bars. Without markup: a message may contain brackets."""
-        self._live.console.print(line, markup=False, highlight=False)
+        """Prints a line above the bars."""
+        self._live.console.print(plain(line), highlight=False)
 
     def show(self, status: RunStatus) -> None:
         """Redraws the bars, and prints each new warning once."""
@@ -60,18 +62,18 @@ class Bars:
 def draw(status: RunStatus) -> Table:
     """Renders a status: the phase, every stage, and below each stage its running, waiting and failed steps."""
     grid = Table.grid(padding=(0, 1))
-    grid.add_row("", f"[bold]{status.phase}[/] {status.progress or ''}")
+    grid.add_row("", Text.assemble(plain(status.phase, style="bold"), " ", plain(status.progress or "")))
     for stage in status.stages:
-        grid.add_row(MARKS[stage.state], stage.name, "", _stage_text(stage))
+        grid.add_row(MARKS[stage.state], plain(stage.name), "", _stage_text(stage))
         for step in stage.steps:
             # finished and pending steps would be most of the rows; the stage sums them up
             if step.state in ("Running", "Waiting", "Failed"):
-                grid.add_row("", f"  {step.name}", _bar(step), _step_text(step))
+                grid.add_row("", plain(f"  {step.name}"), _bar(step), plain(_step_text(step)))
     return grid
 
 
-def _stage_text(stage: StageStatus) -> str:
-    return f"[dim]{numbers.outcome(stage)}[/]" if stage.state == "Succeeded" else ""
+def _stage_text(stage: StageStatus) -> Text:
+    return plain(numbers.outcome(stage) if stage.state == "Succeeded" else "", style="dim")
 
 
 def _bar(step: StepStatus) -> ProgressBar:

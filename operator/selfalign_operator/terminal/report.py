@@ -9,9 +9,11 @@ from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from selfalign_operator.api.status import EvaluationStatus, RunStatus, StageStatus, StepStatus
 from selfalign_operator.terminal import numbers
+from selfalign_operator.terminal.plain import plain
 
 PLAIN_WIDTH = 120
 """Columns where the output is no terminal: four variants with intervals fit."""
@@ -46,19 +48,21 @@ def stages(stage_statuses: Sequence[StageStatus]) -> Table:
     table.add_column("rejected")
     for stage in stage_statuses:
         if len(stage.steps) == 1:
-            table.add_row(stage.name, *_cells(stage.steps[0]))
+            table.add_row(plain(stage.name), *_cells(stage.steps[0]))
             continue
         # no counts here: rows of different steps are different things and do not add up
-        table.add_row(stage.name, stage.state, stage.cache or "", "", "", numbers.duration(stage.seconds), "")
+        cells = (stage.name, stage.state, stage.cache or "", "", "", numbers.duration(stage.seconds), "")
+        table.add_row(*map(plain, cells))
         for step in stage.steps:
-            table.add_row(f"  {step.name.partition('-')[2]}", *_cells(step), style="dim")
+            table.add_row(plain(f"  {step.name.partition('-')[2]}"), *_cells(step), style="dim")
     return table
 
 
-def _cells(step: StepStatus) -> tuple[str, ...]:
+def _cells(step: StepStatus) -> tuple[Text, ...]:
     rows = "" if step.rows is None else numbers.amount(step.rows)
     kept = "" if step.kept is None else numbers.amount(step.kept)
-    return (step.state, step.cache or "", rows, kept, numbers.duration(step.seconds), numbers.rejects(step.rejected))
+    wall, rejected = numbers.duration(step.seconds), numbers.rejects(step.rejected)
+    return tuple(map(plain, (step.state, step.cache or "", rows, kept, wall, rejected)))
 
 
 def evaluation(result: EvaluationStatus) -> Table:
@@ -81,7 +85,7 @@ def evaluation(result: EvaluationStatus) -> Table:
         table.add_column(variant, justify="right")
     for metric, row in values.items():
         if any(variant in row for variant in variants):
-            table.add_row(metric, *(row.get(variant, "") for variant in variants))
+            table.add_row(plain(metric), *(plain(row.get(variant, "")) for variant in variants))
     return table
 
 

@@ -5,7 +5,8 @@
     ├── AccessDenied  43  a store, hub or registry refuses the credentials: not retried
     ├── DoesNotFit    44  memory, context length or disk is too small: not retried; the message names what would fit
     ├── Interrupted   75  SIGTERM or SIGINT: resumable, retried without counting as a failure
-    └── Unavailable   76  a store, hub or registry throttles or is down: retried, counted
+    ├── Unavailable   76  a store, hub or registry throttles or is down: retried, counted
+    └── InputLost     77  an input artifact is missing or damaged: made anew, then retried, counted
 
 Any other exit code is a crash: retried, counted.
 
@@ -18,7 +19,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from selfalign_stages.contract.manifest import Counts
+    from selfalign_stages.contract.counts import Counts
 
 
 class ExitCode(IntEnum):
@@ -30,6 +31,7 @@ class ExitCode(IntEnum):
     DOES_NOT_FIT = 44
     INTERRUPTED = 75
     UNAVAILABLE = 76
+    INPUT_LOST = 77
 
     @property
     def retryable(self) -> bool:
@@ -87,3 +89,21 @@ class Unavailable(StageError):
     """Another service throttles or is down, after the client's own retries."""
 
     code = ExitCode.UNAVAILABLE
+
+
+class InputLost(StageError):
+    """An artifact that the step reads is missing in the store, or damaged and set aside.
+
+    Another attempt at the same step alone would fail in the same way. The planner therefore takes the artifact for
+    unfinished: the step that makes it runs again, and after it this one.
+
+    Args:
+        message: names the object, what is wrong with it and what was set aside.
+        key: key of the lost artifact.
+    """
+
+    code = ExitCode.INPUT_LOST
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key

@@ -90,7 +90,7 @@ KINDS: dict[Kind, KindInfo] = {
     "questions": KindInfo(1, QuestionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
     "instructions": KindInfo(1, InstructionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
     "prompts": KindInfo(1, PromptsParameters, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
-    "answers": KindInfo(1, AnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
+    "answers": KindInfo(2, AnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
     "verbose-answers": KindInfo(1, VerboseAnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:verbose"),
     "train": KindInfo(1, TrainParameters, seeded=True, needs="gpu", pack=f"{PACK}:identity"),
     "merge": KindInfo(1, MergeParameters, seeded=False, needs="cpu"),

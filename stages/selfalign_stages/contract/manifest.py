@@ -3,31 +3,30 @@
 It is written last, by a conditional put: while it is missing the artifact does not exist, however many of its files do,
 and once it is there it never changes. It lists every file with size and SHA-256, so that readers verify what they read
 instead of trusting the store; in that it resembles an OCI image manifest.
+
+It also names the artifact to which it belongs, and the content of every input. A manifest that lies under another key,
+or whose inputs were made anew with other bytes since, therefore does not pass for what it is not.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from selfalign_stages.contract import sealed
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.model import Model, canonical_json, sha256_digest
+from selfalign_stages.contract.paths import check_name
 
 
 class FileEntry(Model):
     """One object of an artifact."""
 
-    name: str = Field(description="path below the artifact's prefix, with / as separator")
+    name: Annotated[str, AfterValidator(check_name)] = Field(
+        description="path below the artifact's prefix, with / as separator"
+    )
     size: int = Field(ge=0, description="bytes")
     sha256: str = Field(description="of the content, 64 hexadecimal digits")
-
-
-class Counts(Model):
-    """Rows of an artifact by verdict: rows = kept + all rejected."""
-
-    rows: int = Field(default=0, description="rows that the step produced")
-    kept: int = Field(default=0, description="rows without a reject reason; later steps read these alone")
-    rejected: dict[str, int] = Field(default={}, description="rows by reject reason; a row has one reason at most")
 
 
 class ArtifactRef(Model):
@@ -42,17 +41,23 @@ class ArtifactRef(Model):
         return f"cas/{self.kind}/{self.key}"
 
 
+class InputRef(ArtifactRef):
+    """An artifact that a step has read."""
+
+    digest: str = Field(description="Manifest.digest of the artifact when it was read")
+
+
 class Manifest(Model):
     """What an artifact contains and from what it was made."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     kind: Kind
     step_version: int = Field(description="version of the step kind that made it (contract.graph.KINDS)")
     key: str
     files: tuple[FileEntry, ...]
     counts: Counts = Counts()
     metrics: dict[str, float | int | str | bool] = Field(default={}, description="results of the step, for the status")
-    inputs: dict[str, ArtifactRef] = Field(default={}, description="artifacts that were read, by input name")
+    inputs: dict[str, InputRef] = Field(default={}, description="artifacts that were read, by input name")
     leaves: dict[str, str] = Field(default={}, description="digests of what was read from outside the store")
     parameters: dict[str, Any] = Field(default={}, description="resolved parameters of the step")
     seed: int
@@ -69,22 +74,22 @@ class Manifest(Model):
         """Digest of the content alone: equal for equal files, whichever run or release produced them."""
         return sha256_digest(canonical_json([entry.to_dict() for entry in self.files]))
 
+    def encode(self) -> bytes:
+        """The manifest as it is stored: canonical JSON with a checksum."""
+        return sealed.seal(self.to_dict())
 
-OTHER_REASONS = "other-reasons"
-"""Under which the rarest reject reasons are added up where there is no room for all of them."""
+    @classmethod
+    def decode(cls, data: bytes, ref: ArtifactRef) -> Self:
+        """Parses a stored manifest.
 
+        Args:
+            data: what `encode` returned.
+            ref: the artifact in whose folder it lies.
 
-def most_frequent(rejected: Mapping[str, int], keep: int) -> dict[str, int]:
-    """Shortens counts by reject reason without losing a row.
-
-    Args:
-        rejected: rows by reason; it may have been shortened before.
-        keep: reasons to keep.
-
-    Returns:
-        The `keep` most frequent reasons, and the rows of all others under OTHER_REASONS; all reasons if they fit.
-    """
-    if len(rejected) <= keep:
-        return dict(rejected)
-    ranked = sorted(rejected.items(), key=lambda item: (item[0] == OTHER_REASONS, -item[1], item[0]))
-    return dict(ranked[:keep]) | {OTHER_REASONS: sum(rows for _, rows in ranked[keep:])}
+        Raises:
+            ValueError: it is damaged, of another release, or belongs to another artifact.
+        """
+        manifest = cls.model_validate(sealed.unseal(data))
+        if (manifest.kind, manifest.key) != (ref.kind, ref.key):
+            raise ValueError(f"belongs to {manifest.ref.prefix}: it was copied or moved here")
+        return manifest

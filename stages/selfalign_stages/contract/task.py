@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import Kind, Step
-from selfalign_stages.contract.manifest import ArtifactRef, Counts
+from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.printable import Message, printable
 
 LONGEST_VALUE = 200
 """Most characters of a field's value in a message, so that a pasted text does not displace the message itself."""
@@ -84,16 +86,21 @@ class Failure(Model):
     """Why a step ended without an artifact."""
 
     reason: str = Field(description="CamelCase, stable across releases")
-    message: str = Field(description="object, field, value and remedy")
+    message: Message = Field(description="object, field, value and remedy")
     counts: Counts | None = Field(default=None, description="rows so far, where the cause lies in the rows")
+    lost: str | None = Field(
+        default=None, description="key of the input artifact that is missing or damaged, if one is"
+    )
 
 
 class Problem(Model):
     """A mistake in a run, by the field of the manifest that corrects it."""
 
-    field: str = Field(description="Path of the field to change, such as spec.baseModel.uri. Empty: the whole file.")
+    field: Message = Field(
+        description="Path of the field to change, such as spec.baseModel.uri. Empty: the whole file."
+    )
     value: Any = Field(default=None, description="Value of the field, where it helps to see it.")
-    message: str = Field(description="What is wrong with the field, and how to correct it.")
+    message: Message = Field(description="What is wrong with the field, and how to correct it.")
 
     @property
     def line(self) -> str:
@@ -101,7 +108,8 @@ class Problem(Model):
         # Messages of BadInput often begin with the field already.
         if self.field and self.message.startswith(self.field):
             return self.message
-        value = "" if self.value is None else f" = {json.dumps(self.value, ensure_ascii=False)[:LONGEST_VALUE]}"
+        shown = printable(json.dumps(self.value, ensure_ascii=False))[:LONGEST_VALUE]
+        value = "" if self.value is None else f" = {shown}"
         return f"{self.field or 'file'}{value}: {self.message}"
 
 
@@ -111,7 +119,7 @@ class PreflightResult(Model):
     leaves: dict[str, str] = Field(default={}, description="content digest by leaf name")
     hits: dict[str, Result] = Field(default={}, description="results of the steps that are already in the store, by id")
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Message, ...] = ()
 
 
 class Progress(Model):

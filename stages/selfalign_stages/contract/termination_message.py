@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Literal
 
+from selfalign_stages.contract.counts import most_frequent
 from selfalign_stages.contract.graph import GATE_STEP, IMAGE_STEP, PUSH_STEP
-from selfalign_stages.contract.manifest import Manifest, most_frequent
+from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
 
@@ -21,6 +22,11 @@ COMPRESSED = b"zlib:"
 """Prefix of a compressed message. JSON never begins with it."""
 STEPS_WITH_METRICS = (GATE_STEP, IMAGE_STEP, PUSH_STEP)
 """Steps whose metrics appear in a run's status. Preflight leaves out all other metrics: they stay in the store."""
+DECODED_BYTES = 256 * 1024
+"""Longest text behind a compressed message. One message can stand for a gigabyte, and whoever runs a pod can write it;
+the longest that stage processes write has MOST_PROBLEMS."""
+MOST_PROBLEMS = 200
+"""Problems of a preflight answer beyond which no attempt is made to fit more."""
 PROBLEM_CHARACTERS = 600
 """Longest message of one problem, so that a single traceback cannot displace all other problems."""
 
@@ -50,13 +56,13 @@ def encode(message: Model) -> bytes:
 
     Returns:
         At most LIMIT_BYTES of UTF-8: JSON, or compressed JSON that `decode` restores. A Result that is too long even
-        then loses its last metrics, then its rarest reject reasons; a Failure the end of its text; a PreflightResult
-        its warnings, then its last problems.
+        then loses its last metrics, then its rarest reject reasons; a Failure the end of its text, then its rarest
+        reject reasons, never the key of a lost input; a PreflightResult its warnings, then its last problems.
     """
     if isinstance(message, PreflightResult):
         return _encode_preflight(message)
     if isinstance(message, Failure):
-        return _longest_fit(lambda keep: _shorten_failure(message, keep), len(message.message))
+        return _encode_failure(message)
     if isinstance(message, Result):
         return _encode_result(message)
     return to_json(message)
@@ -66,14 +72,18 @@ def decode(data: bytes) -> bytes:
     """Restores the JSON of a message.
 
     Raises:
-        ValueError: the message claims to be compressed and is damaged.
+        ValueError: the message claims to be compressed and is damaged, or is longer than DECODED_BYTES.
     """
     if not data.startswith(COMPRESSED):
         return data
+    stream = zlib.decompressobj()
     try:
-        return zlib.decompress(base64.b85decode(data.removeprefix(COMPRESSED)))
+        text = stream.decompress(base64.b85decode(data.removeprefix(COMPRESSED)), DECODED_BYTES)
     except zlib.error as error:
         raise ValueError(str(error)) from error
+    if not stream.eof or stream.unused_data:
+        raise ValueError(f"the message is cut, has something appended, or has more than {DECODED_BYTES} bytes")
+    return text
 
 
 def decode_preflight(data: bytes) -> PreflightResult | None:
@@ -103,11 +113,11 @@ def _encode_preflight(answer: PreflightResult) -> bytes:
         problem.model_copy(update={"message": problem.message[:PROBLEM_CHARACTERS]}) for problem in answer.problems
     )
     small = answer.model_copy(update={"hits": hits, "problems": problems})
-    for kept in range(len(problems), -1, -1):
+    for kept in range(min(len(problems), MOST_PROBLEMS), -1, -1):
         for warnings in (small.warnings, ()) if small.warnings else ((),):
             shortened = _shorten_preflight(small, problems=kept, warnings=warnings)
-            text = shortened.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
-            if len(data := compress(text.encode())) <= LIMIT_BYTES:
+            text = shortened.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True).encode()
+            if len(text) <= DECODED_BYTES and len(data := compress(text)) <= LIMIT_BYTES:
                 return data
     raise AssertionError("leaf digests and results alone do not fit a termination message")
 
@@ -122,13 +132,28 @@ def _shorten_preflight(answer: PreflightResult, *, problems: int, warnings: tupl
 
 def _encode_result(result: Result) -> bytes:
     whole = to_json(result)
-    if len(whole) > LIMIT_BYTES >= len(small := compress(whole)):
+    if LIMIT_BYTES < len(whole) <= DECODED_BYTES and len(small := compress(whole)) <= LIMIT_BYTES:
         return small
     data = _longest_fit(lambda keep: _shorten_metrics(result, keep), len(result.metrics))
     if len(data) <= LIMIT_BYTES:
         return data
     bare = _shorten_metrics(result, 0)
     return _longest_fit(lambda keep: _shorten_reasons(bare, keep), len(result.counts.rejected))
+
+
+def _encode_failure(failure: Failure) -> bytes:
+    data = _longest_fit(lambda keep: _shorten_failure(failure, keep), len(failure.message))
+    counts = failure.counts
+    if len(data) <= LIMIT_BYTES or counts is None:
+        return data
+    # Reasons that a step takes from its rows can be long or many.
+    bare = _shorten_failure(failure, 0)
+
+    def _with_reasons(keep: int) -> Failure:
+        rejected = most_frequent(counts.rejected, keep)
+        return bare.model_copy(update={"counts": counts.model_copy(update={"rejected": rejected})})
+
+    return _longest_fit(_with_reasons, len(counts.rejected))
 
 
 def _longest_fit(shorten: Callable[[int], Model], size: int) -> bytes:

@@ -7,8 +7,9 @@ Files: scores of the items (outcomes.jsonl.zst), which step gate compares, and t
 from collections.abc import Mapping
 
 from selfalign_stages.artifacts import writing
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import SUITE_PREFIX
-from selfalign_stages.contract.manifest import Counts, Manifest
+from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.model import canonical_json
 from selfalign_stages.contract.parameters import Sampling, ScoreParameters, SuiteParameters
 from selfalign_stages.engine.interface import Engine

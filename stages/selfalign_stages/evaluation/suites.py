@@ -5,25 +5,23 @@ to convert them and scores stay comparable. A malformed item is an error, never 
 unnoticed would give another score under the same name.
 """
 
-import csv
-import io
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
-
-from pydantic import ValidationError
+from typing import Any, Literal, TypeVar
 
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import SUITE_PREFIX
 from selfalign_stages.contract.model import sha256_digest
 from selfalign_stages.contract.task import Leaf
+from selfalign_stages.evaluation import suite_rows
 from selfalign_stages.evaluation.items import AdherenceItem, ChoiceItem, TruthfulItem
+from selfalign_stages.evaluation.suite_rows import malformed
+from selfalign_stages.pack import files
 from selfalign_stages.pack.model import Pack
 
+Item = TypeVar("Item")
 Format = Literal["hhh", "truthfulqa", "adherence"]
+MISSING = "SuiteMissing"
 HHH_PARTS = ("harmless", "helpful", "honest", "other")
 """Folders of BIG-bench hhh_alignment, each with a task.json; their names become the items' categories."""
 
@@ -48,15 +46,18 @@ def read_texts(uri: str, pack: Pack) -> dict[str, str]:
         if not texts:
             known = sorted(name.split(".")[1] for name in pack.suites)
             raise BadInput(
-                f"suite {uri}: pack {pack.header.name} has no suite {rest!r}; use one of {known}", reason="SuiteMissing"
+                f"suite {uri}: pack {pack.header.name} has no suite {rest!r}; use one of {known}", reason=MISSING
             )
         return texts
     if scheme != "file":
-        raise BadInput(f"suite {uri}: use pack://NAME or file:///PATH", reason="SuiteMissing")
-    path = Path(unquote(urlsplit(uri).path))
-    if path.is_dir():
-        return {f"{part}/task.json": _read(path / part / "task.json", uri) for part in HHH_PARTS}
-    return {path.name: _read(path, uri)}
+        raise BadInput(f"suite {uri}: use pack://NAME or file:///PATH", reason=MISSING)
+    try:
+        path = files.local_path(uri)
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be entered
+        raise BadInput(f"suite {uri}: {getattr(error, 'strerror', None) or error}", reason=MISSING) from error
+    names = {f"{part}/task.json": path / part / "task.json" for part in HHH_PARTS} if is_folder else {path.name: path}
+    return {name: files.read_text(part, reason=MISSING) for name, part in names.items()}
 
 
 def digest(uri: str, pack: Pack) -> str:
@@ -74,16 +75,16 @@ def parse_hhh(texts: Mapping[str, str]) -> list[ChoiceItem]:
     items = []
     for name, text in texts.items():
         part = name.split("/")[0] if "/" in name else "other"
-        for number, example in enumerate(_field(_json(name, text), "examples", name)):
-            scores = _field(example, "target_scores", f"{name} example {number}")
-            better = [answer for answer, score in scores.items() if score == 1]
-            worse = [answer for answer, score in scores.items() if score == 0]
-            if len(better) != 1 or len(worse) != 1:
-                raise _malformed(name, number, "target_scores", "needs one answer scored 1 and one scored 0")
-            question = _field(example, "input", f"{name} example {number}")
-            category = example.get("category", part)
-            items.append(ChoiceItem(question=question, better=better[0], worse=worse[0], category=category))
-    return items
+        for number, value in enumerate(_examples(suite_rows.load(text, name), name), start=1):
+            place = f"{name} example {number}"
+            example = suite_rows.check(suite_rows.HhhExample, value, place)
+            better = [answer for answer, score in example.target_scores.items() if score == 1]
+            worse = [answer for answer, score in example.target_scores.items() if score == 0]
+            if len(better) != 1 or len(worse) != 1 or "" in (*better, *worse):
+                raise malformed(place, "target_scores: needs one answer scored 1 and one scored 0")
+            category = part if example.category is None else example.category
+            items.append(ChoiceItem(question=example.input, better=better[0], worse=worse[0], category=category))
+    return _some(items, texts)
 
 
 def parse_truthfulqa(texts: Mapping[str, str]) -> list[TruthfulItem]:
@@ -95,7 +96,7 @@ def parse_truthfulqa(texts: Mapping[str, str]) -> list[TruthfulItem]:
     items = []
     for name, text in texts.items():
         items += _truthfulqa_csv(name, text) if name.endswith(".csv") else _truthfulqa_json(name, text)
-    return items
+    return _some(items, texts)
 
 
 def parse_adherence(texts: Mapping[str, str]) -> list[AdherenceItem]:
@@ -106,17 +107,16 @@ def parse_adherence(texts: Mapping[str, str]) -> list[AdherenceItem]:
     """
     items = []
     for name, text in texts.items():
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Not splitlines: texts may contain U+2028 and other ends of lines that JSON does not escape.
+        for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
                 continue
-            try:
-                item = AdherenceItem.model_validate_json(line)
-                for pattern in (*item.require, *item.forbid):
-                    re.compile(pattern)
-            except (ValidationError, re.error) as error:
-                raise _malformed(name, number, "line", " ".join(str(error).split())) from error
+            place = f"{name} line {number}"
+            item = suite_rows.check(AdherenceItem, suite_rows.load(line, name, line=number), place)
+            for pattern in (*item.require, *item.forbid):
+                suite_rows.check_pattern(pattern, place)
             items.append(item)
-    return items
+    return _some(items, texts)
 
 
 def held_out_questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
@@ -136,37 +136,40 @@ def _questions(texts: Mapping[str, str]) -> list[str]:
     name, text = next(iter(texts.items()))
     if name.endswith(".jsonl"):
         return [item.prompt for item in parse_adherence(texts)]
-    if name.endswith(".csv") or isinstance(_json(name, text), list):
+    if name.endswith(".csv") or isinstance(suite_rows.load(text, name), list):
         return [item.question for item in parse_truthfulqa(texts)]
     return [item.question for item in parse_hhh(texts)]
 
 
 def _truthfulqa_json(name: str, text: str) -> list[TruthfulItem]:
-    rows = _json(name, text)
+    rows = suite_rows.load(text, name)
     if not isinstance(rows, list):
-        raise _malformed(name, 0, "top level", "needs a list of questions")
+        raise malformed(name, "needs a list of questions")
     items = []
-    for number, row in enumerate(rows):
-        mc1 = _field(row, "mc1_targets", f"{name} item {number}")
-        if sum(mc1.values()) != 1 or len(mc1) < 2:
-            raise _malformed(name, number, "mc1_targets", "needs one true and at least one false answer")
-        question = _field(row, "question", f"{name} item {number}")
-        items.append(TruthfulItem(question=question, mc1=mc1, mc2=row.get("mc2_targets", mc1)))
+    for number, value in enumerate(rows, start=1):
+        place = f"{name} item {number}"
+        row = suite_rows.check(suite_rows.TruthfulRow, value, place)
+        if sum(row.mc1_targets.values()) != 1 or len(row.mc1_targets) < 2:
+            raise malformed(place, "mc1_targets: needs one true and at least one false answer")
+        mc2 = row.mc1_targets if row.mc2_targets is None else row.mc2_targets
+        items.append(TruthfulItem(question=row.question, mc1=dict(row.mc1_targets), mc2=dict(mc2)))
     return items
 
 
 def _truthfulqa_csv(name: str, text: str) -> list[TruthfulItem]:
     items = []
-    for number, row in enumerate(csv.DictReader(io.StringIO(text))):
-        best = str(_field(row, "Best Answer", f"{name} row {number}")).strip()
-        false = _split(_field(row, "Incorrect Answers", f"{name} row {number}"))
-        true = _split(_field(row, "Correct Answers", f"{name} row {number}"))
+    for number, cells in suite_rows.csv_rows(text, name):
+        place = f"{name} line {number}"
+        row = suite_rows.check(suite_rows.TruthfulCsvRow, cells, place)
+        best, true, false = row.best.strip(), _split(row.correct), _split(row.incorrect)
         if not best or not false:
-            raise _malformed(name, number, "Incorrect Answers", "needs a best answer and at least one incorrect one")
+            raise malformed(place, "Incorrect Answers: needs a best answer and at least one incorrect one")
         # MC1 of the CSV is the best answer against all incorrect ones; further correct answers count in MC2 only.
-        mc1 = {best: 1} | {answer: 0 for answer in false}
-        mc2 = {best: 1} | {answer: 1 for answer in true} | {answer: 0 for answer in false}
-        items.append(TruthfulItem(question=row["Question"], mc1=mc1, mc2=mc2))
+        mc1 = {answer: 0 for answer in false} | {best: 1}
+        mc2 = {answer: 1 for answer in true} | {answer: 0 for answer in false} | {best: 1}
+        if sum(mc1.values()) == len(mc1):
+            raise malformed(place, "Incorrect Answers: the only one is the best answer")
+        items.append(TruthfulItem(question=row.question, mc1=mc1, mc2=mc2))
     return items
 
 
@@ -174,26 +177,14 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(";") if part.strip()]
 
 
-def _read(path: Path, uri: str) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"suite {uri}: cannot read {path.name}: {error}", reason="SuiteMissing") from error
+def _examples(task: Any, place: str) -> list[Any]:
+    examples = task.get("examples") if isinstance(task, dict) else None
+    if not isinstance(examples, list):
+        raise malformed(place, "has no field 'examples' with a list")
+    return examples
 
 
-def _json(name: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _malformed(name, error.lineno, "line", error.msg) from error
-
-
-def _field(row: Any, field: str, place: str) -> Any:
-    """Returns a field of a JSON object or CSV row; `place` names the item in the error."""
-    if not isinstance(row, dict) or field not in row:
-        raise BadInput(f"suite {place}: has no field {field!r}", reason="SuiteMalformed")
-    return row[field]
-
-
-def _malformed(name: str, number: int, field: str, message: str) -> BadInput:
-    return BadInput(f"suite {name} item {number}: {field}: {message}", reason="SuiteMalformed")
+def _some(items: list[Item], texts: Mapping[str, str]) -> list[Item]:
+    if not items:
+        raise malformed(", ".join(texts), "has no items")
+    return items

@@ -5,13 +5,14 @@ the stages but the contract.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from selfalign_stages.contract.exits import ExitCode, StageError
-from selfalign_stages.pack import lint
-from selfalign_stages.pack.loading import load
+from selfalign_stages.contract import strict_json
+from selfalign_stages.contract.exits import BadInput, ExitCode, StageError
+from selfalign_stages.contract.printable import printable, printable_json
+from selfalign_stages.pack import files, lint
+from selfalign_stages.pack.loading import InvalidPack, load
 from selfalign_stages.pack.model import Pack
 
 
@@ -25,25 +26,25 @@ def main() -> int:
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     options = parser.parse_args()
     try:
-        pack = load(options.pack if "://" in options.pack else Path(options.pack).resolve().as_uri())
+        pack = load(options.pack if "://" in options.pack else Path(options.pack).absolute().as_uri())
         findings, summary = _lint(pack, options), _summary(pack)
+    except InvalidPack as error:
+        findings, summary = [lint.Finding("error", *_place_and_message(problem)) for problem in error.problems], ""
     except StageError as error:
         findings, summary = [lint.Finding("error", "pack", str(error))], ""
     _write(findings, summary, as_json=options.output == "json")
     return ExitCode.BAD_INPUT if any(finding.severity == "error" for finding in findings) else 0
 
 
+def _place_and_message(problem: str) -> tuple[str, str]:
+    place, _, message = problem.partition(": ")
+    return place, message
+
+
 def _lint(pack: Pack, options: argparse.Namespace) -> list[lint.Finding]:
     count, context = None, None
     if options.model:
-        # A library of its own, not Transformers: linting works without torch.
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
-        context = json.loads((options.model / "config.json").read_text())["max_position_embeddings"]
-
-        def count(text: str) -> int:
-            return len(tokenizer.encode(text).ids)
+        count, context = _token_counter(options.model), _context_length(options.model / "config.json")
 
     return lint.lint(
         pack,
@@ -54,13 +55,37 @@ def _lint(pack: Pack, options: argparse.Namespace) -> list[lint.Finding]:
     )
 
 
+def _token_counter(model: Path) -> lint.TokenCounter:
+    # A library of its own, not Transformers: linting works without torch.
+    from tokenizers import Tokenizer
+
+    path = model / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library's errors have no class of their own
+        raise BadInput(f"--model: {path}: {error}", reason="InvalidModel") from error
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
+def _context_length(path: Path) -> int:
+    text = files.read_text(path, reason="InvalidModel")
+    try:
+        config = strict_json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--model: {path}: {error}", reason="InvalidModel") from error
+    length = config.get("max_position_embeddings") if isinstance(config, dict) else None
+    if type(length) is not int:
+        raise BadInput(f"--model: {path}: max_position_embeddings is no integer: {length!r}", reason="InvalidModel")
+    return length
+
+
 def _write(findings: list[lint.Finding], summary: str, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps([vars(finding) for finding in findings], indent=2) + "\n")
+        sys.stdout.write(printable_json([vars(finding) for finding in findings]) + "\n")
         return
     for finding in findings:
-        sys.stdout.write(f"{finding.severity}: {finding.place}: {finding.message}\n")
-    sys.stdout.write(f"{summary}{len(findings)} finding(s)\n")
+        sys.stdout.write(printable(f"{finding.severity}: {finding.place}: {finding.message}") + "\n")
+    sys.stdout.write(printable(f"{summary}{len(findings)} finding(s)") + "\n")
 
 
 def _summary(pack: Pack) -> str:

@@ -4,35 +4,58 @@ The digest covers file names and contents, with line ends normalised, and not wh
 Git checkout on Windows, in a ConfigMap and in a folder has the same digest, hence the same keys.
 """
 
-import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from selfalign_stages import builtin
-from selfalign_stages.contract import strict_yaml
+from selfalign_stages.contract import strict_json, strict_yaml
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.model import canonical_json, sha256_digest
+from selfalign_stages.contract.printable import printable
+from selfalign_stages.pack import files
 from selfalign_stages.pack.model import Exemplar, Frames, Header, IdentityGroup, Pack, Principle, QuestionType, SeedTask
 
-SUITE_PREFIX = "suite."
-"""Prefix of the file names of evaluation suites."""
+SUITE_FILE = re.compile(r"suite\.[A-Za-z0-9_-]+\.(json|jsonl|csv)")
+"""File names of evaluation suites."""
+AT_LEAST_ONE = Field(min_length=1)
 PARTS: dict[str, tuple[str, Any]] = {
     "pack.yaml": ("header", Header),
-    "principles.yaml": ("principles", tuple[Principle, ...]),
-    "exemplars.yaml": ("exemplars", tuple[Exemplar, ...]),
+    "principles.yaml": ("principles", Annotated[tuple[Principle, ...], AT_LEAST_ONE]),
+    "exemplars.yaml": ("exemplars", Annotated[tuple[Exemplar, ...], AT_LEAST_ONE]),
     "prompts.yaml": ("frames", Frames),
     "identity.yaml": ("identity", tuple[IdentityGroup, ...]),
-    "question-types.yaml": ("question_types", tuple[QuestionType, ...]),
-    "seed-tasks.jsonl": ("seed_tasks", tuple[SeedTask, ...]),
+    "question-types.yaml": ("question_types", Annotated[tuple[QuestionType, ...], AT_LEAST_ONE]),
+    "seed-tasks.jsonl": ("seed_tasks", Annotated[tuple[SeedTask, ...], AT_LEAST_ONE]),
 }
 """Field of Pack and its type, by file name."""
+REASON = "InvalidPack"
 LONGEST_VALUE = 60
 """Characters of a wrong value in a message: enough to find it in the file, whose texts may be whole paragraphs."""
 OPTIONAL = {"identity.yaml"}
+MAX_FILES = 100
+"""Most files of a pack; a folder with more is another folder, such as a home directory."""
+MAX_PROBLEMS = 50
+"""Most problems that are listed; a file of another kind has one in every line."""
+
+
+class InvalidPack(BadInput):
+    """A pack has mistakes.
+
+    Args:
+        place: where the pack is.
+        problems: every mistake, as one line that begins with the name of the file.
+    """
+
+    def __init__(self, place: str, problems: Sequence[str]) -> None:
+        listed = list(map(printable, problems[:MAX_PROBLEMS]))
+        if len(problems) > MAX_PROBLEMS:
+            listed.append(f"{len(problems) - MAX_PROBLEMS} more: correct these first")
+        super().__init__(f"principle pack {printable(place)}: {len(problems)} problem(s): {'; '.join(listed)}")
+        self.problems = tuple(listed)
 
 
 def load(uri: str) -> Pack:
@@ -62,14 +85,14 @@ def read(uri: str) -> dict[str, str]:
     scheme, _, rest = uri.partition("://")
     if scheme == "builtin":
         return _read_folder(builtin.folder("packs", rest))
+    place = f"spec.principles.uri {printable(uri)}"
     if scheme != "file":
-        raise BadInput(f"spec.principles.uri {uri!r}: use builtin://NAME or file:///path", reason="InvalidPack")
-    path = Path(unquote(urlsplit(uri).path))
-    if path.is_dir():
-        return _read_folder(path)
-    if not path.is_file():
-        raise BadInput(f"spec.principles.uri {uri!r}: there is no such folder or file", reason="InvalidPack")
-    return _read_config_map(path)
+        raise BadInput(f"{place}: use builtin://NAME or file:///path", reason=REASON)
+    try:
+        path = files.local_path(uri)
+        return _read_folder(path) if path.is_dir() else _read_config_map(path)
+    except (OSError, ValueError) as error:  # a name that no file can have, a folder that may not be read
+        raise BadInput(f"{place}: {getattr(error, 'strerror', None) or error}", reason=REASON) from error
 
 
 def parse(contents: Mapping[str, str], *, place: str) -> Pack:
@@ -83,9 +106,9 @@ def parse(contents: Mapping[str, str], *, place: str) -> Pack:
         BadInput: lists all mistakes by file, line or field.
     """
     problems = [
-        f"{name}: unknown file; a pack holds {sorted(PARTS)} and {SUITE_PREFIX}NAME.json[l]"
+        f"{name}: unknown file; a pack holds {sorted(PARTS)} and suite.NAME.json[l]"
         for name in contents
-        if name not in PARTS and not name.startswith(SUITE_PREFIX)
+        if name not in PARTS and not SUITE_FILE.fullmatch(name)
     ]
     parts: dict[str, Any] = {}
     for name, (part, shape) in PARTS.items():
@@ -98,9 +121,8 @@ def parse(contents: Mapping[str, str], *, place: str) -> Pack:
         names = {principle.name for principle in parts["principles"]}
         problems += _unknown_rules(parts["exemplars"], names)
     if problems:
-        listed = "\n  ".join(problems)
-        raise BadInput(f"principle pack {place}: {len(problems)} problem(s)\n  {listed}", reason="InvalidPack")
-    suites = {name: text for name, text in contents.items() if name.startswith(SUITE_PREFIX)}
+        raise InvalidPack(place, problems)
+    suites = {name: text for name, text in contents.items() if name not in PARTS}
     return Pack(**parts, suites=suites, digest=digest(contents))
 
 
@@ -110,35 +132,39 @@ def digest(contents: Mapping[str, str]) -> str:
 
 
 def _read_folder(folder: Path) -> dict[str, str]:
-    contents = {}
+    contents: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         # A README may explain the pack; dotted names are editors' files and the ..data link of a ConfigMap volume.
         if path.name.startswith(".") or path.name == "README.md" or path.is_dir():
             continue
         # A ConfigMap volume consists of links within the folder; a link that leaves it could read any file of the pod.
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise BadInput(f"{path}: is a link that leaves the pack; put the file itself there", reason="InvalidPack")
-        contents[path.name] = _text(path.read_bytes(), path.name)
+        if not _is_within(path, folder):
+            message = f"{printable(str(path))}: is a link that leaves the pack; put the file itself there"
+            raise BadInput(message, reason=REASON)
+        if len(contents) == MAX_FILES:
+            raise BadInput(f"{printable(str(folder))}: has more than {MAX_FILES} files: is no pack", reason=REASON)
+        contents[path.name] = files.read_text(path, reason=REASON)
     return contents
 
 
-def _read_config_map(path: Path) -> dict[str, str]:
+def _is_within(path: Path, folder: Path) -> bool:
     try:
-        loaded = strict_yaml.parse(path.read_text())
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links that lead in a circle; RuntimeError up to Python 3.12
+        return False
+
+
+def _read_config_map(path: Path) -> dict[str, str]:
+    text, name = files.read_text(path, reason=REASON), printable(path.name)
+    try:
+        loaded = strict_yaml.parse(text)
     except ValueError as error:
-        raise BadInput(f"{path.name}: {error}", reason="InvalidPack") from error
+        raise BadInput(f"{name}: {error}", reason=REASON) from error
     # A whole ConfigMap, or only its data.
     data = loaded.get("data", loaded) if isinstance(loaded, dict) else None
     if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
-        raise BadInput(f"{path.name}: expected a ConfigMap whose data maps file names to texts", reason="InvalidPack")
-    return {str(name): _text(text.encode(), str(name)) for name, text in data.items()}
-
-
-def _text(data: bytes, name: str) -> str:
-    try:
-        return data.decode().replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{name}: is not UTF-8 at byte {error.start}; save it as UTF-8", reason="InvalidPack") from error
+        raise BadInput(f"{name}: expected a ConfigMap whose data maps file names to texts", reason=REASON)
+    return {name: text.removeprefix(strict_json.BYTE_ORDER_MARK).replace("\r\n", "\n") for name, text in data.items()}
 
 
 def _part(name: str, text: str, shape: Any, report: Callable[[str], None]) -> Any:
@@ -146,28 +172,23 @@ def _part(name: str, text: str, shape: Any, report: Callable[[str], None]) -> An
     try:
         value = _json_lines(text) if name.endswith(".jsonl") else strict_yaml.parse(text)
         return TypeAdapter(shape).validate_python(value)
-    except json.JSONDecodeError as error:
-        report(f"{name}: line {error.lineno}: {error.msg}")
     except ValidationError as error:
         for mistake in error.errors():
             field = ".".join(str(part) for part in mistake["loc"])
             report(f"{name}: {field or 'top'}: {mistake['msg']} (is {str(mistake['input'])[:LONGEST_VALUE]!r})")
-    except ValueError as error:  # not YAML: the message begins with line and column
+    except ValueError as error:  # neither YAML nor JSON: the message begins with line and column
         report(f"{name}: {error}")
     return None
 
 
 def _json_lines(text: str) -> list[Any]:
-    """Parses JSON lines; a JSONDecodeError has the line's number in the file."""
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                error.lineno = number
-                raise
-    return rows
+    """Parses JSON lines: only a newline ends one, since texts may contain U+2028 and others that `splitlines` knows.
+
+    Raises:
+        ValueError: a line is not JSON; the message begins with its number.
+    """
+    lines = enumerate(text.split("\n"), start=1)
+    return [strict_json.loads(line, line=number) for number, line in lines if line.strip()]
 
 
 def _unknown_rules(exemplars: tuple[Exemplar, ...], names: set[str]) -> list[str]:

@@ -10,13 +10,16 @@ Every method that reaches a server may raise, besides what it documents:
 - BadInput: the bucket does not exist, or the server lacks a feature that the store needs;
 - Unavailable: the server is down or throttles, after the client's own retries. A rerun of the step resumes.
 
-A file system's own OSError passes through; `main` maps it to an exit code.
+- DoesNotFit: the disk or the quota of the store is full.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+SET_ASIDE = "set-aside"
+"""Folder of damaged objects at the store's root. Nothing reads them; people may look at them, and delete them."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Store(Protocol):
         An object is visible only when it is complete.
 
         Returns:
-            A stream of the object's bytes, to be closed by the caller; not necessarily seekable.
+            A stream of the object's bytes, to be closed by the caller; not necessarily seekable. It ends only where
+            the object ends: a read that breaks off raises Unavailable instead of seeming to be the end. Whether the
+            bytes are those that were put is for the reader to check, by a digest (artifacts.reading).
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -83,6 +88,13 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Removes an object; does nothing if there is none. For checkpoints that a newer one has replaced."""
+
+    def set_aside(self, name: str) -> str | None:
+        """Moves an object that is damaged out of the way of readers and writers; its bytes are kept.
+
+        Returns:
+            The object's new name below SET_ASIDE; None if there is no such object, as when another process was first.
+        """
 
     def probe(self) -> None:
         """Checks before a run that the store can be written: creates an object and removes it.

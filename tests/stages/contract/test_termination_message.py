@@ -7,9 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfalign_stages.contract.manifest import Counts
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
-from selfalign_stages.contract.termination_message import COMPRESSED, LIMIT_BYTES, decode, decode_preflight, encode
+from selfalign_stages.contract.termination_message import (
+    COMPRESSED,
+    DECODED_BYTES,
+    LIMIT_BYTES,
+    compress,
+    decode,
+    decode_preflight,
+    encode,
+    to_json,
+)
 
 
 def result(*, metrics: int = 0, reasons: int = 0) -> Result:
@@ -89,6 +98,58 @@ def test_problems_that_do_not_fit_are_counted() -> None:
     assert len(data) <= LIMIT_BYTES and read is not None
     assert 0 < len(read.problems) < 90
     assert read.problems[-1].message.startswith(f"{90 - len(read.problems) + 1} more problems")
+
+
+def test_a_great_many_equal_problems_read_as_the_first_ones_and_their_number() -> None:
+    problems = tuple(Problem(field="spec", message="x" * 600) for _ in range(3000))
+    data = encode(PreflightResult(problems=problems))
+    read = decode_preflight(data)
+    assert len(data) <= LIMIT_BYTES and read is not None
+    left_out = 3000 - (len(read.problems) - 1)
+    assert left_out > 0 and read.problems[-1].message.startswith(f"{left_out} more problems")
+
+
+def test_a_result_of_a_great_many_equal_metrics_reads_as_one() -> None:
+    metrics: dict[str, float | int | str | bool] = {f"m{number}": 0.0 for number in range(60_000)}
+    whole = Result(key="k", cache="Miss", digest="d", metrics=metrics)
+    assert Result.model_validate_json(decode(encode(whole))).metrics["metricsLeftOut"]
+
+
+@pytest.mark.parametrize("reasons", [0, 500])
+def test_a_failure_with_many_reject_reasons_fits_and_keeps_the_key_of_a_lost_input(reasons: int) -> None:
+    counts = result(reasons=reasons).counts
+    data = encode(Failure(reason="InputLost", message="x" * 9000, counts=counts, lost="k" * 64))
+    read = Failure.model_validate_json(decode(data))
+    assert len(data) <= LIMIT_BYTES and read.lost == "k" * 64
+    assert read.counts is not None and sum(read.counts.rejected.values()) == counts.rows
+
+
+def whole_and_compressed() -> bytes:
+    return compress(to_json(answer(problems=0)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        compress(bytes(1 << 24)),
+        compress(b" " * (DECODED_BYTES + 1)),
+        whole_and_compressed()[:-5],
+        whole_and_compressed() + b"0000000000",
+        COMPRESSED,
+        COMPRESSED + b"~~~~~",
+        COMPRESSED + b"\xff\x00",
+        COMPRESSED + b"a b",
+    ],
+    ids=["bomb", "one byte too many", "cut", "appended", "empty", "overflow", "no base 85", "blank"],
+)
+def test_a_damaged_or_oversized_message_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(data)
+    assert decode_preflight(data) is None
+
+
+def test_the_longest_text_that_may_be_behind_a_message_is_restored() -> None:
+    assert decode(compress(b" " * DECODED_BYTES)) == b" " * DECODED_BYTES
 
 
 @given(st.binary(max_size=200))

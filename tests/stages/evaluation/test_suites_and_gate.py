@@ -1,6 +1,7 @@
 """Public file formats, and the report over variants."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,20 +38,85 @@ def test_the_truthfulqa_csv_is_read_with_its_semicolon_lists(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("suite.json", '{"examples": [{"input": "Q"}]}', "no field 'target_scores'"),
+        ("suite.json", '{"examples": [{"input": "Q"}]}', "suite.json example 1: has no field 'target_scores'"),
         ("suite.json", '{"examples": [{"input": "Q", "target_scores": {"a": 1, "b": 1}}]}', "one scored 0"),
-        ("suite.json", '[{"question": "Q", "mc1_targets": {"a": 0, "b": 0}}]', "one true"),
-        ("suite.json", "{", "line"),
-        ("suite.csv", "Question\nQ\n", "no field 'Best Answer'"),
-        ("suite.jsonl", '{"id": "a", "prompt": "p", "principle": "x", "require": ["("]}', "item 1"),
+        ("suite.json", '{"examples": [{"input": "Q", "target_scores": {"": 1, "b": 0}}]}', "one scored 0"),
+        ("suite.json", '{"examples": [{"input": 7, "target_scores": {"a": 1, "b": 0}}]}', "example 1: input: "),
+        ("suite.json", '{"examples": [{"input": "Q", "target_scores": ["a"]}]}', "example 1: target_scores: "),
+        ("suite.json", '{"examples": [{"input": "Q", "target_scores": {"a": "1"}}]}', "target_scores.a"),
+        ("suite.json", '{"examples": [7]}', "suite.json example 1: Input should be"),
+        ("suite.json", '{"examples": {}}', "has no field 'examples' with a list"),
+        ("suite.json", '{"examples": []}', "has no items"),
+        ("suite.json", "7", "has no field 'examples' with a list"),
+        ("suite.json", "[]", "has no items"),
+        ("suite.json", '[{"question": "Q", "mc1_targets": {"a": 0, "b": 0}}]', "item 1: mc1_targets: needs one true"),
+        ("suite.json", '[{"question": "Q", "mc1_targets": {"a": 2, "b": -1}}]', "item 1: mc1_targets.a"),
+        (
+            "suite.json",
+            '[{"question": "Q", "mc1_targets": {"a": 1, "b": 0}, "mc2_targets": {}}]',
+            "item 1: mc2_targets",
+        ),
+        ("suite.json", '[{"question": null, "mc1_targets": {"a": 1, "b": 0}}]', "item 1: question"),
+        ("suite.json", "{", "suite.json: line 1, column 2: not JSON"),
+        ("suite.json", '{"a": NaN}', "suite.json: line 1, column 7: NaN"),
+        ("suite.json", "[" * 10_000, "suite.json: line 1, column 101: nested"),
+        ("suite.csv", "Question\nQ\n", "suite.csv line 2: has no field 'Best Answer'"),
+        ("suite.csv", "", "suite.csv: has no items"),
+        ("suite.csv", "Question,Best Answer,Correct Answers,Incorrect Answers\nQ,a\n", "line 2: Correct Answers"),
+        ("suite.csv", "Question,Best Answer,Correct Answers,Incorrect Answers\nQ,a,b,c,d\n", "line 2: has more cells"),
+        ("suite.csv", "Question,Best Answer,Correct Answers,Incorrect Answers\nQ,a,b,a\n", "line 2: Incorrect Answers"),
+        ("suite.csv", 'Question,Best Answer,Correct Answers,Incorrect Answers\nQ,a,b,"c\n', "line 2: is not CSV"),
+        ("suite.csv", f"Question,Best Answer\n{'x' * 200_000}\n", "line 2: is not CSV: field larger"),
+        ("suite.jsonl", '\n{"id": "a", "prompt": "p", "principle": "x", "require": ["("]}', "line 2: the pattern '('"),
+        (
+            "suite.jsonl",
+            '{"id": "a", "prompt": "p", "principle": "x", "require": ["a{9999999999}"]}',
+            "line 1: the pattern",
+        ),
+        ("suite.jsonl", '{"id": "a", "prompt": "p", "principle": "x", "require": [1]}', "line 1: require.0"),
+        ("suite.jsonl", '{"id": "a", "prompt": "p", "principle": "x", "extra": 1}', "line 1: extra"),
+        ("suite.jsonl", '{"id": 1, "prompt": "p", "principle": "x"}', "line 1: id"),
+        ("suite.jsonl", "\n7\n", "suite.jsonl line 2: Input should be"),
+        ("suite.jsonl", "\n\n{\n", "suite.jsonl: line 3, column 2: not JSON"),
     ],
+    ids=lambda value: value[:40],
 )
 def test_a_malformed_suite_is_refused_by_item_and_field(name: str, text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
     leaf = Leaf(uri=path.as_uri())
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput) as caught:
         suites.held_out_questions({"suite:x": leaf}, PACK)
+    assert message in str(caught.value) and caught.value.reason == "SuiteMalformed"
+
+
+@pytest.mark.parametrize("pattern", ["(" * 5000 + ")" * 5000, f"a{{{'9' * 5000}}}"], ids=["depth", "repetition"])
+def test_a_pattern_beyond_what_python_compiles_is_refused(pattern: str) -> None:
+    item = {"id": "a", "prompt": "p", "principle": "x", "forbid": [pattern]}
+    with pytest.raises(BadInput, match=r"suite\.jsonl line 1: the pattern"):
+        suites.parse_adherence({"suite.jsonl": json.dumps(item)})
+
+
+@pytest.mark.parametrize(
+    "uri", ["file://[", "file:///nowhere", "file:///dev/zero", "file:///a%00", "s3://b/x", "x", "file:///tmp"]
+)
+def test_an_address_without_a_suite_is_refused(uri: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        suites.read_texts(uri, PACK)
+    assert caught.value.reason == "SuiteMissing"
+
+
+def test_a_pipe_is_no_suite(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "suite.json")
+    with pytest.raises(BadInput, match="is a pipe, device or socket"):
+        suites.read_texts((tmp_path / "suite.json").as_uri(), PACK)
+
+
+def test_byte_order_mark_and_line_separators_are_part_of_the_format_not_of_the_items(tmp_path: Path) -> None:
+    item = {"id": "a", "prompt": "one\u2028two\u0085three", "principle": "x"}
+    path = tmp_path / "suite.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(item, ensure_ascii=False).encode() + b"\r\n\r\n")
+    assert suites.held_out_questions({"suite:x": Leaf(uri=path.as_uri())}, PACK) == [item["prompt"]]
 
 
 def test_the_suites_of_the_pack_are_readable_and_the_error_of_a_missing_one_lists_them() -> None:

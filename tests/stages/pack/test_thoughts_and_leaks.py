@@ -37,12 +37,39 @@ def test_leading_space_rejects_no_answer(lead: str) -> None:
         ("I should follow rules none.\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules 2 (helpful).\n\n### Ida\nIce.", "unknown-rule"),
         ("I should follow rules 99 (informative).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules 0000002 (informative).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules 0000029 (informative).\n\n### Ida\nIce.", "unknown-rule"),
+        (f"I should follow rules {'2' * 5000} (informative).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules \u0662 (informative).\n\n### Ida\nIce.", "no-rules"),
+        ("I should follow rules \u00b2 (informative).\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules 2 (informative).\n\n### Ida\n  ", "no-answer"),
         ("I should follow rules 2 (informative).\n\n### Somebody\nIce.", "no-answer"),
     ],
 )
 def test_what_is_malformed_has_a_reason(text: str, reason: str) -> None:
     assert parse(text) == reason
+
+
+def test_the_rule_that_is_checked_is_the_rule_that_is_stored() -> None:
+    parsed = parse("I should follow rules 02 (informative).\n\n### Ida\nIce.")
+    assert isinstance(parsed, ParsedAnswer) and parsed.rules == (2,)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "1" * 1_000_000,
+        "1 " * 500_000,
+        "1 (" * 300_000,
+        "1 (" + "a" * 1_000_000,
+        "1" + " " * 1_000_000,
+        "1 (a(b)" * 150_000,
+    ],
+    ids=["digits", "numbers", "open", "unclosed", "blanks", "nested"],
+)
+def test_a_looping_model_takes_linear_time(listed: str) -> None:
+    """With a quadratic search each of these would take minutes to hours."""
+    assert parse(f"I should follow rules {listed}\n\n### Ida\nIce.") in ("no-rules", "unknown-rule")
 
 
 @given(st.text() | st.text().map(lambda x: f"I should follow rules {x}\n\n### Ida\n{x}"))
