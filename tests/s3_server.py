@@ -21,14 +21,14 @@ class Server:
     endpoint: str
     root: Path
 
-    def make_bucket(self, name: str) -> str:
+    def make_bucket(self, name: str, *, region: str = "us-east-1") -> str:
         """Creates a bucket; its name."""
         import boto3
 
         client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
-            region_name="us-east-1",
+            region_name=region,
             aws_access_key_id=ACCESS,
             aws_secret_access_key=SECRET,
         )
@@ -44,11 +44,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(root: Path, *, host: str = "127.0.0.1") -> Iterator[Server]:
-    """Runs the server until the block ends."""
+def serve(root: Path, *, host: str = "127.0.0.1", options: tuple[str, ...] = ()) -> Iterator[Server]:
+    """Runs the server until the block ends, with further options of versitygw."""
     root.mkdir(parents=True, exist_ok=True)
     address = f"{host}:{free_port()}"
-    command = [str(go_tool(MODULE, VERSION)), "--port", address, "--access", ACCESS, "--secret", SECRET]
+    command = [str(go_tool(MODULE, VERSION)), "--port", address, "--access", ACCESS, "--secret", SECRET, *options]
     with (root.parent / "versitygw.log").open("w") as log:
         process = subprocess.Popen(
             [*ENDS_WITH_US, *command, "posix", str(root)], stdout=log, stderr=log, env=dict(os.environ)

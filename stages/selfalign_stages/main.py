@@ -16,23 +16,23 @@ import logging
 import os
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from selfalign_stages import steps
+from selfalign_stages.artifacts import hits
 from selfalign_stages.artifacts.open_store import open_store
-from selfalign_stages.artifacts.reading import read_manifest
 from selfalign_stages.contract import termination_message
-from selfalign_stages.contract.exits import AccessDenied, BadInput, DoesNotFit, ExitCode, StageError
+from selfalign_stages.contract.exits import BadInput, DoesNotFit, ExitCode, InputLost, StageError
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightTask, Task
+from selfalign_stages.step import disk_errors, log_lines
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.progress import ProgressMeter
 from selfalign_stages.step.stopping import ALL_OR_NOTHING, Stop
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, an ExitCode or 1 for a crash.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_lines.configure(level=logging.WARNING)
     for name, value in OPENMP_DEFAULTS.items():
         os.environ.setdefault(name, value)
     # Not the root logger: clients of hubs and buckets log URLs at INFO, and presigned ones contain credentials.
@@ -68,22 +68,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stop = Stop()
         stop.listen()
-        outcome = _preflight(options.task, stop) if options.kind == "preflight" else _step(options, stop)
+        outcome = _preflight(options, stop) if options.kind == "preflight" else _step(options, stop)
     # Every exception, since a process without a result message leaves its user with an exit code alone.
     except Exception as raised:
-        error = _as_stage_error(raised)
+        error = _as_stage_error(raised, options.scratch)
         LOG.error("%s: %s", error.reason, error)
-        _write_message(result_path, Failure(reason=error.reason, message=str(error), counts=error.counts))
+        lost = error.key if isinstance(error, InputLost) else None
+        _write_message(result_path, Failure(reason=error.reason, message=str(error), counts=error.counts, lost=lost))
         return int(error.code)
     _write_message(result_path, outcome)
     return ExitCode.PUBLISHED
 
 
-def _preflight(task: Path | None, stop: Stop) -> Model:
+def _preflight(options: argparse.Namespace, stop: Stop) -> Model:
     with stop.at_once():
         from selfalign_stages.preflight.check import check
 
-        return check(_read(task, PreflightTask))
+        # The steps of a pod run elsewhere, on disks of their own.
+        in_pod = TASK_VARIABLE in os.environ
+        return check(_read(options.task, PreflightTask), scratch=None if in_pod else options.scratch)
 
 
 def _step(options: argparse.Namespace, stop: Stop) -> Model:
@@ -96,10 +99,14 @@ def _step(options: argparse.Namespace, stop: Stop) -> Model:
     if task.kind != options.kind:
         raise BadInput(f"{options.task}: is a task of kind {task.kind}, not {options.kind}", reason="InvalidTask")
     store = open_store(task.store)
-    manifest = read_manifest(store, ArtifactRef(kind=task.kind, key=task.key))
-    if manifest is not None and steps.still_valid(store, manifest):
+    leaves = {name: leaf.digest or "" for name, leaf in task.leaves.items()}
+    examined = steps.examine(store, ArtifactRef(kind=task.kind, key=task.key), leaves=leaves)
+    if examined.manifest is not None:
         LOG.info("%s: the artifact exists already", task.id)
-        return termination_message.result_of(manifest, cache="Hit")
+        return termination_message.result_of(examined.manifest, cache="Hit")
+    if examined.problem:
+        LOG.warning("%s: %s; computed anew", task.id, examined.problem)
+        hits.set_aside(store, examined)
     # All models come from the store. Without this, Transformers may still ask a hub and wait for it on a GPU pod.
     if task.kind != "import":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -153,30 +160,49 @@ def _write_message(path: Path | None, message: Model) -> None:
     """Writes the result message: shortened to Kubernetes' limit for a termination log, whole for any other file.
 
     A file is replaced atomically, so that the local runner never reads half of it. A termination log is a mounted file,
-    which a rename cannot replace.
+    which a rename cannot replace. A message that cannot be written, as on a full disk, changes no exit code: that alone
+    decides about a retry, and a step that published is a cache hit in the next attempt.
     """
-    if path is None:
-        return
-    if path == TERMINATION_LOG:
-        path.write_bytes(termination_message.encode(message))
-        return
+    try:
+        if path is not None and path == TERMINATION_LOG:
+            path.write_bytes(termination_message.encode(message))
+        elif path is not None:
+            _replace(path, termination_message.to_json(message))
+    except OSError as error:
+        LOG.error("%s: the result cannot be written: %s", path, error)
+    _let_go_of_a_full_log()
+
+
+def _replace(path: Path, data: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(termination_message.to_json(message))
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _as_stage_error(raised: Exception) -> StageError:
+def _let_go_of_a_full_log() -> None:
+    """Drops output that a full disk did not take: Python would try again at its end, fail, and exit with 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, open(os.devnull, "w"))
+
+
+def _as_stage_error(raised: Exception, scratch: Path | None) -> StageError:
     """Maps any exception to a StageError: lack of memory, disk or permission to its exit code, the rest to a crash."""
     if isinstance(raised, StageError):
         return raised
-    traceback.print_exception(raised)
+    with suppress(OSError):  # the disk of the log may be full
+        log_lines.write_traceback(raised)
     # torch's OutOfMemoryError is compared by name, so that torch is not imported for an error of another kind.
-    if isinstance(raised, MemoryError) or type(raised).__name__ == "OutOfMemoryError":
+    no_memory = isinstance(raised, MemoryError) or getattr(raised, "errno", None) == errno.ENOMEM
+    if no_memory or type(raised).__name__ == "OutOfMemoryError":
         return DoesNotFit(f"out of memory: {raised}; use a smaller micro batch, a smaller model or a larger machine")
-    if isinstance(raised, OSError) and raised.errno == errno.ENOSPC:
-        return DoesNotFit(f"{raised.filename}: no space left on the device; free space or point --scratch elsewhere")
-    if isinstance(raised, OSError) and raised.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AccessDenied(f"{raised.filename}: {raised.strerror}; let this user write there, or use another path")
+    if (explained := disk_errors.explain(raised, scratch=scratch, in_pod=TASK_VARIABLE in os.environ)) is not None:
+        return explained
     first_line = str(raised).partition("\n")[0]  # the log has the whole message and the traceback
     return StageError(f"{type(raised).__name__}: {first_line}", reason="Crash")
 
@@ -187,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--task", type=Path, help=f"JSON file with the task; default: the content of ${TASK_VARIABLE}")
     parser.add_argument("--result", type=Path, help="file for the result; default: the termination log in a pod")
     parser.add_argument("--port", type=int, default=0, help="port that serves /progress and /metrics; 0: none")
-    parser.add_argument("--host", default="127.0.0.1", help="address that the port listens on; 0.0.0.0 in a pod")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the port; :: in a pod: both families")
     parser.add_argument("--scratch", type=Path, help="folder for temporary files; default: the system's")
     return parser
 

@@ -5,15 +5,28 @@ are polled instead of writing to the API server themselves: they need no credent
 cause no writes to etcd.
 """
 
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from selfalign_stages.step.progress import ProgressMeter
+
+ALL_INTERFACES = "::"
+"""Host that stands for all interfaces, over IPv6 and IPv4."""
+TIMEOUT_SECONDS = 5
+"""How long a client may send nothing, or take nothing, before its connection is closed."""
+SHUTDOWN_SECONDS = 0.1
+"""Between two checks for `shutdown`, which every step waits for at its end; the library's default is 0.5."""
+MOST_CONNECTIONS = 32
+"""Connections at a time; more are closed at once. Each has a thread, and threads count against the limits of the step
+(pids, memory), which must not fail because somebody opens connections to its port."""
 
 
 class ProgressCollector(Collector):
@@ -43,11 +56,60 @@ class ProgressCollector(Collector):
 
 
 class QuietServer(ThreadingHTTPServer):
-    """A server that does not log clients which close the connection early: pollers with short timeouts do so often."""
+    """A server that does not log clients which close the connection early: pollers with short timeouts do so often.
+
+    Args:
+        host: address to listen on, ALL_INTERFACES or any other of either family.
+        port: 0 takes a free port.
+        handler: handles the requests.
+
+    Raises:
+        OSError: the port is in use, or the address is none of this machine.
+    """
+
+    request_queue_size = MOST_CONNECTIONS
+    """Connections that the kernel accepts before the server does."""
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        both = host == ALL_INTERFACES and socket.has_dualstack_ipv6()
+        # A kernel without IPv6 has no address ::, and its pods have IPv4 addresses only.
+        host = "0.0.0.0" if host == ALL_INTERFACES and not both else host
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._dual_stack = both
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        """Binds for both families if asked to.
+
+        HTTPServer would look its own name up as well, which takes long where DNS does not respond.
+        """
+        if self._dual_stack:
+            # Some distributions make sockets IPv6 only by default (net.ipv6.bindv6only).
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts a thread for the connection, or closes it if there are too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Handles the connection, in its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Logs every error but broken connections."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """Logs every error but broken and silent connections."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
@@ -57,7 +119,7 @@ def serve(progress: ProgressMeter, *, step: str, host: str, port: int) -> Thread
     Args:
         progress: what the step reports.
         step: step id, for the metrics' label.
-        host: address to listen on.
+        host: address to listen on; ALL_INTERFACES stands for all of both families.
         port: 0 takes a free port; the server's `server_address` has its number.
 
     Returns:
@@ -71,6 +133,8 @@ def serve(progress: ProgressMeter, *, step: str, host: str, port: int) -> Thread
     registry.register(ProgressCollector(progress, step))
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = TIMEOUT_SECONDS
+
         def do_GET(self) -> None:
             if self.path == "/progress":
                 self._answer(progress.value.model_dump_json(by_alias=True).encode(), "application/json")
@@ -89,6 +153,6 @@ def serve(progress: ProgressMeter, *, step: str, host: str, port: int) -> Thread
         def log_message(self, format: str, *args: object) -> None:
             """Logs nothing: a request every few seconds would bury the step's own log."""
 
-    server = QuietServer((host, port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = QuietServer(host, port, Handler)
+    threading.Thread(target=server.serve_forever, args=(SHUTDOWN_SECONDS,), daemon=True).start()
     return server

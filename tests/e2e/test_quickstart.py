@@ -7,6 +7,7 @@ import pytest
 from tests import s3_server
 from tests.e2e.conftest import SAMPLE_KILLS, Workdir, steps
 from tests.scale import FULL
+from tests.stages.artifacts import damages
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,23 @@ def test_an_edit_reruns_only_what_depends_on_it(finished: tuple[Workdir, dict[st
     edited = workdir.run(**{"spec.image.tag": "other"})
     missed = {name for name, step in steps(edited).items() if step["cache"] == "Miss"}
     assert missed == {"packaging-image"}
+
+
+def test_a_flipped_bit_in_trained_weights_is_noticed_where_they_are_read_and_mended_in_the_same_run(
+    finished: tuple[Workdir, dict[str, Any]], bucket: s3_server.Server
+) -> None:
+    workdir, before = finished
+    root = bucket.root / "runs" / "team-a"
+    merged = steps(before)["cloning-merge"]
+    (weights,) = (root / "cas" / "merge" / merged["key"]).glob("*.safetensors")
+    good = weights.read_bytes()
+    weights.write_bytes(damages.flipped(good, len(good) * 4))
+    # Another tag packs the model anew, which reads it.
+    mended = steps(workdir.run(**{"spec.image.tag": "mended"}))
+    assert {name for name, step in mended.items() if step["cache"] == "Miss"} == {"cloning-merge", "packaging-image"}
+    assert mended["cloning-merge"]["digest"] == merged["digest"]
+    assert weights.read_bytes() == good
+    assert damages.flipped(good, len(good) * 4) in [path.read_bytes() for path in damages.set_aside(root)]
 
 
 if FULL:

@@ -7,18 +7,44 @@ would resume from a torn folder and fail, or train on without an optimizer state
     cas/train/KEY/checkpoints/step-150/0f3a...-model.safetensors
                                        9b1c...-optimizer.pt
                                        complete.json
+
+The list carries a checksum and the digests of the files and of the step's inputs. A checkpoint that differs from its
+list is set aside, and the step resumes from the one before.
 """
 
-import json
+import logging
 from pathlib import Path
+from typing import Annotated
 
-from selfalign_stages.artifacts import reading
-from selfalign_stages.contract.manifest import ArtifactRef, FileEntry
-from selfalign_stages.contract.model import canonical_json
+from pydantic import AfterValidator
+
+from selfalign_stages.artifacts import checked, writing
+from selfalign_stages.artifacts.checked import Damaged
+from selfalign_stages.contract import sealed
+from selfalign_stages.contract.manifest import ArtifactRef, FileEntry, InputRef
+from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.paths import check_name, inside
 from selfalign_stages.step.context import StepContext
 
+LOG = logging.getLogger("selfalign")
 COMPLETE = "complete.json"
 """Name of the file list that makes a checkpoint count."""
+KEPT = 2
+"""Checkpoints that a running step keeps: the newest, and the one before in case that is damaged."""
+
+
+class CheckpointFile(FileEntry):
+    """One object of a checkpoint: `name` in the store, `path` below the checkpoint's folder."""
+
+    path: Annotated[str, AfterValidator(check_name)]
+
+
+class Checkpoint(Model):
+    """The file list of a checkpoint."""
+
+    step: int
+    inputs: dict[str, InputRef]
+    files: tuple[CheckpointFile, ...]
 
 
 class Checkpoints:
@@ -30,6 +56,7 @@ class Checkpoints:
 
     def __init__(self, context: StepContext) -> None:
         self._store = context.store
+        self._inputs = writing.input_refs(context)
         self._root = f"{ArtifactRef(kind=context.task.kind, key=context.task.key).prefix}/checkpoints"
 
     def save(self, step: int, folder: Path) -> None:
@@ -39,14 +66,16 @@ class Checkpoints:
             step: number of optimizer steps done, from 1.
             folder: local folder with all files of the checkpoint, nested folders included.
         """
-        entries = []
+        files = []
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            size, digest = reading.hash_file(path)
+            size, digest = checked.hash_file(path)
             # The digest in the name lets a second attempt save the same step with other bytes: put never overwrites.
             name = f"{digest[:16]}-{path.name}"
-            self._store.put_file(f"{self._root}/step-{step}/{name}", path)
-            entries.append({"path": path.relative_to(folder).as_posix(), "name": name, "size": size, "sha256": digest})
-        self._store.replace(f"{self._root}/step-{step}/{COMPLETE}", canonical_json(entries))
+            self._store.put_file(self._name(step, name), path)
+            relative = path.relative_to(folder).as_posix()
+            files.append(CheckpointFile(name=name, size=size, sha256=digest, path=relative))
+        listed = Checkpoint(step=step, inputs=self._inputs, files=tuple(files))
+        self._store.replace(self._name(step, COMPLETE), sealed.seal(listed.to_dict()))
 
     def steps(self) -> list[int]:
         """Optimizer steps with a complete checkpoint, oldest first."""
@@ -54,39 +83,57 @@ class Checkpoints:
         return sorted(int(parts[-2].removeprefix("step-")) for parts in names if parts[-1] == COMPLETE)
 
     def latest(self, into: Path) -> tuple[int, Path] | None:
-        """Downloads and verifies the newest complete checkpoint.
+        """Downloads and verifies the newest complete checkpoint; sets damaged ones aside and takes the one before.
 
         Args:
             into: folder in which `checkpoint-STEP` is created, the name that Transformers' Trainer expects.
 
         Returns:
             The optimizer step and the checkpoint's folder; None if there is no complete checkpoint.
-
-        Raises:
-            BadInput: an object differs from the list. Deleting the checkpoint lets the step resume from an older one.
         """
         for step in reversed(self.steps()):
-            with self._store.open(f"{self._root}/step-{step}/{COMPLETE}") as stream:
-                entries = json.load(stream)
-            return step, self._fetch(step, entries, into / f"checkpoint-{step}")
+            try:
+                return step, self._fetch(step, into / f"checkpoint-{step}")
+            except (Damaged, FileNotFoundError) as error:
+                LOG.warning("checkpoint of step %s: %s; set aside, resuming from the one before", step, error)
+                # The list first: without it the checkpoint no longer counts.
+                self._store.set_aside(self._name(step, COMPLETE))
+                if isinstance(error, Damaged):
+                    self._store.set_aside(error.name)
         return None
 
-    def prune(self, *, keep: int = 1) -> None:
+    def prune(self, *, keep: int = KEPT) -> None:
         """Deletes all complete checkpoints but the newest `keep`."""
         complete = self.steps()
-        for step in complete[: len(complete) - keep]:
-            prefix = f"{self._root}/step-{step}/"
+        for step in complete[: max(len(complete) - keep, 0)]:
             # The list goes first: without it the checkpoint no longer counts, whatever is deleted after it.
-            self._store.delete(prefix + COMPLETE)
-            for info in list(self._store.list(prefix)):
+            self._store.delete(self._name(step, COMPLETE))
+            for info in list(self._store.list(self._name(step, ""))):
                 self._store.delete(info.name)
 
-    def _fetch(self, step: int, entries: list[dict[str, str]], folder: Path) -> Path:
-        for entry in entries:
-            target = folder / entry["path"]
+    def _name(self, step: int, name: str) -> str:
+        return f"{self._root}/step-{step}/{name}"
+
+    def _fetch(self, step: int, folder: Path) -> Path:
+        for file in self._listed(step).files:
+            target = inside(folder, file.path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self._store.open(f"{self._root}/step-{step}/{entry['name']}") as source, target.open("wb") as sink:
-                size, digest = reading.copy_hashing(source, sink)
-            file = FileEntry(name=entry["name"], size=int(entry["size"]), sha256=entry["sha256"])
-            reading.verify(self._root, file, size=size, sha256=digest)
+            checked.fetch(self._store, self._name(step, file.name), file, target)
         return folder
+
+    def _listed(self, step: int) -> Checkpoint:
+        listed: Checkpoint | None = None
+
+        def problem(data: bytes) -> str | None:
+            nonlocal listed
+            try:
+                listed = Checkpoint.model_validate(sealed.unseal(data))
+            except ValueError as error:
+                return f"is no valid list of files: {error}"
+            if (listed.step, listed.inputs) != (step, self._inputs):
+                return "belongs to another checkpoint, or to a training on other inputs"
+            return None
+
+        checked.read(self._store, self._name(step, COMPLETE), problem)
+        assert listed is not None, "a list that passed is parsed"
+        return listed

@@ -8,20 +8,29 @@ Exactly-once follows from conditional puts alone, without locks, leases or a coo
    after a restart; the first put succeeds, the second changes nothing.
 3. The manifest is written once all chunks exist, from the stored bytes, never from what a worker has in memory.
 
+Between its put and the manifest a chunk vouches for itself (chunk_header). A chunk that does not pass is set aside, and
+is then missing like any other that nobody has published.
+
 A worker that dies loses at most the chunks it had not yet published; a rerun computes those alone. The rejected
 alternative, appending to one file per worker and merging at the end, leaves torn last lines and depends on the number
 of workers.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from selfalign_stages.artifacts import reading, writing
-from selfalign_stages.contract.manifest import ArtifactRef, Counts, FileEntry, Manifest
-from selfalign_stages.contract.model import Model, sha256_hex
+from selfalign_stages.artifacts import checked, chunk_header, reading, writing
+from selfalign_stages.artifacts.checked import Damaged
+from selfalign_stages.contract.counts import Counts
+from selfalign_stages.contract.exits import Unavailable
+from selfalign_stages.contract.manifest import ArtifactRef, FileEntry, Manifest
+from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
 from selfalign_stages.step.context import StepContext
+from selfalign_stages.step.store import SET_ASIDE
 
+LOG = logging.getLogger("selfalign")
 Row = TypeVar("Row", bound=Model)
 
 
@@ -40,6 +49,8 @@ class Chunks(Generic[Row]):
         self._context, self._model = context, model
         self._total, self._size, self._stem = total, size, stem
         self._ref = ArtifactRef(kind=context.task.kind, key=context.task.key)
+        # Digests and not keys alone: an input that was made anew may have other bytes under the same key.
+        self._inputs = {name: ref.to_dict() for name, ref in writing.input_refs(context).items()}
         self.count = -(-total // size)
 
     def records(self, index: int) -> range:
@@ -60,7 +71,7 @@ class Chunks(Generic[Row]):
         """
         task = self._context.task
         own = [index for index in range(self.count) if index % task.workers == task.worker]
-        taken = self.present()
+        taken = self._sound()
         for index in own:
             if index not in taken:
                 taken.add(index)
@@ -79,7 +90,8 @@ class Chunks(Generic[Row]):
             rows: one row per record of the chunk, in order, rejected ones included.
         """
         assert len(rows) == len(self.records(index)), "a chunk holds every one of its records"
-        self._context.store.put(self._name(index), writing.encode_rows(rows))
+        data = chunk_header.add(writing.encode_rows(rows), binding=self._binding(index))
+        self._context.store.put(self._name(index), data)
 
     def finish(self, *, metrics: Mapping[str, float | int | str | bool] | None = None) -> Manifest:
         """Publishes the manifest over all chunks. Every worker may call it; all get the same manifest.
@@ -89,6 +101,7 @@ class Chunks(Generic[Row]):
 
         Raises:
             FileNotFoundError: a chunk is not published yet.
+            Unavailable: as in `rows`.
         """
         entries, counts = self.tally()
         return writing.publish(self._context, entries=entries, counts=counts, metrics=metrics)
@@ -101,6 +114,7 @@ class Chunks(Generic[Row]):
 
         Raises:
             FileNotFoundError: a chunk is not published yet.
+            Unavailable: as in `rows`.
         """
         entries, reasons, ids = [], Counter[str | None](), Counter[str]()
         for index in range(self.count):
@@ -116,13 +130,50 @@ class Chunks(Generic[Row]):
         return entries, Counts(rows=self._total, kept=kept, rejected=rejected)
 
     def rows(self) -> Iterator[Row]:
-        """Yields all rows in record order; every chunk must be published."""
+        """Yields all rows in record order; every chunk must be published.
+
+        Raises:
+            FileNotFoundError: a chunk is not published yet.
+            Unavailable: a chunk was damaged after this process computed or checked it, and is set aside. Another
+                attempt computes that chunk alone.
+        """
         for index in range(self.count):
             yield from reading.decode_rows(self._read(index), self._model)
 
     def _name(self, index: int) -> str:
         return f"{self._ref.prefix}/{writing.part_name(index, stem=self._stem)}"
 
+    def _binding(self, index: int) -> bytes:
+        return canonical_json({"name": self._name(index), "inputs": self._inputs})
+
+    def _sound(self) -> set[int]:
+        """Indexes of the published chunks that pass; sets the others aside.
+
+        Every chunk of an earlier attempt is read once here. Damage that came to light only at the end of a step would
+        need another attempt, and with it another start of the engine.
+        """
+        sound = self.present()
+        for index in sorted(sound):
+            try:
+                self._checked(index)
+            except Damaged as error:
+                self._set_aside(error)
+                sound.remove(index)
+        return sound
+
     def _read(self, index: int) -> bytes:
-        with self._context.store.open(self._name(index)) as stream:
-            return stream.read()
+        try:
+            return self._checked(index)
+        except Damaged as error:
+            self._set_aside(error)
+            raise Unavailable(f"{error}; moved to {SET_ASIDE}/, and computed anew", reason="ChunkDamaged") from error
+
+    def _checked(self, index: int) -> bytes:
+        binding = self._binding(index)
+        return checked.read(
+            self._context.store, self._name(index), lambda data: chunk_header.problem(data, binding=binding)
+        )
+
+    def _set_aside(self, error: Damaged) -> None:
+        LOG.warning("%s: set aside, and computed anew", error)
+        self._context.store.set_aside(error.name)

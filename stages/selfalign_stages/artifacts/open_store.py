@@ -12,7 +12,7 @@ from selfalign_stages.step.store import Store
 
 
 def open_store(location: StoreLocation) -> Store:
-    """Opens a store. Creates the folder of a file:// store if it is missing, but never a bucket."""
+    """Opens a store. Changes nothing: the folder of a file:// store is created by the first write, a bucket never."""
     if location.uri.startswith("s3://"):
         from selfalign_stages.artifacts.s3_store import S3Store
 

@@ -1,57 +1,73 @@
-"""Reads artifacts and verifies every byte against the manifest's digests.
+"""Reads artifacts, verifies every byte against the manifest, and sets aside what is damaged.
 
 Stores are shared and outlive runs: objects get lost to lifecycle rules, cut by full disks and edited by hand. Training
-on such rows, or publishing such weights, would go unnoticed; a digest check costs little beside the transfer.
+on such rows, or publishing such weights, would go unnoticed; a digest check costs little beside the transfer. A damaged
+object is moved away and never deleted. Its artifact then no longer exists for anyone, and InputLost makes the planner
+run the step that produces it again, which keeps what is still good.
 """
 
-import hashlib
 import io
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar
 
 import zstandard
 from pydantic import BaseModel
 
-from selfalign_stages.contract.exits import BadInput, DoesNotFit
+from selfalign_stages.artifacts import checked, chunk_header
+from selfalign_stages.artifacts.checked import Damaged
+from selfalign_stages.contract.exits import BadInput, DoesNotFit, InputLost
 from selfalign_stages.contract.manifest import ArtifactRef, FileEntry, Manifest
+from selfalign_stages.contract.model import sha256_hex
+from selfalign_stages.contract.paths import inside
 from selfalign_stages.step.store import Store
 
 Row = TypeVar("Row", bound=BaseModel)
-BLOCK = 1 << 20
-"""Bytes per read of a stream: bounds memory, and is large enough that hashing and the network dominate."""
-DOWNLOAD_THREADS = 4
-"""Files that are downloaded side by side. Shards of weights are large, so that few connections suffice."""
+SMALL_BYTES = 8 << 20
+"""Files up to this size are transferred SMALL_THREADS at a time: requests, and not bytes, take the time."""
+SMALL_THREADS, LARGE_THREADS = 16, 4
+"""Files that are transferred side by side. Shards of weights are large, so that few connections suffice."""
 MANIFEST = "manifest.json"
 """Name of the manifest among an artifact's objects."""
 
 
 def read_manifest(store: Store, ref: ArtifactRef) -> Manifest | None:
-    """Reads an artifact's manifest; None while the artifact does not exist."""
+    """Reads an artifact's manifest; None while the artifact does not exist.
+
+    Raises:
+        Damaged: the object is no manifest of this artifact.
+    """
+    manifest: Manifest | None = None
+
+    def problem(data: bytes) -> str | None:
+        nonlocal manifest
+        try:
+            manifest = Manifest.decode(data, ref)
+        except ValueError as error:
+            return f"is no valid manifest: {error}"
+        return None
+
     try:
-        with store.open(f"{ref.prefix}/{MANIFEST}") as stream:
-            return Manifest.model_validate_json(stream.read())
+        checked.read(store, f"{ref.prefix}/{MANIFEST}", problem)
     except FileNotFoundError:
         return None
+    return manifest
 
 
 def require_manifest(store: Store, ref: ArtifactRef) -> Manifest:
     """Reads the manifest of a step's input.
 
     Raises:
-        BadInput: the artifact does not exist any more; a new run computes it anew.
+        InputLost: the artifact does not exist, or is damaged and set aside.
     """
-    manifest = read_manifest(store, ref)
-    if manifest is None:
-        raise BadInput(
-            f"{ref.prefix}: the input artifact is missing in the store, though an earlier step published it; "
-            "run again to rebuild it, and check who deletes from the store",
-            reason="InputMissing",
-        )
-    return manifest
+    with _input(store, ref):
+        manifest = read_manifest(store, ref)
+        if manifest is None:
+            raise FileNotFoundError(f"{ref.prefix}/{MANIFEST}")
+        return manifest
 
 
 def read_bytes(store: Store, manifest: Manifest, name: str) -> bytes:
@@ -63,14 +79,16 @@ def read_bytes(store: Store, manifest: Manifest, name: str) -> bytes:
         name: name of the file in the manifest.
 
     Raises:
-        BadInput: the manifest lists no such file, or the object differs from its digest.
-        FileNotFoundError: the object is missing though the manifest lists it.
+        BadInput: the manifest lists no such file.
+        InputLost: the object is missing, or damaged and set aside.
     """
     entry = _entry(manifest, name)
-    with store.open(f"{manifest.ref.prefix}/{name}") as stream:
-        data = stream.read()
-    verify(manifest.ref.prefix, entry, size=len(data), sha256=hashlib.sha256(data).hexdigest())
-    return data
+
+    def problem(data: bytes) -> str | None:
+        return checked.difference(entry, size=len(data), sha256=sha256_hex(data))
+
+    with _input(store, manifest.ref):
+        return checked.read(store, f"{manifest.ref.prefix}/{name}", problem)
 
 
 def read_json(store: Store, manifest: Manifest, name: str) -> Any:
@@ -86,21 +104,35 @@ def rows(store: Store, manifest: Manifest, model: type[Row], *, kept: bool = Tru
         manifest: the artifact's manifest; its files that end in `.jsonl.zst` contain the rows.
         model: type of the rows.
         kept: leaves out rows with a reject reason. False: yields all rows.
+
+    Raises:
+        InputLost: a part is missing, or damaged and set aside.
     """
     for entry in manifest.files:
         if not entry.name.endswith(".jsonl.zst"):
             continue
-        for row in decode_rows(read_bytes(store, manifest, entry.name), model):
-            if not kept or getattr(row, "reject", None) is None:
-                yield row
+        data = read_bytes(store, manifest, entry.name)
+        with _input(store, manifest.ref), _decoding(f"{manifest.ref.prefix}/{entry.name}"):
+            part = list(decode_rows(data, model))
+        yield from (row for row in part if not kept or getattr(row, "reject", None) is None)
 
 
 def decode_rows(data: bytes, model: type[Row]) -> Iterator[Row]:
-    """Yields the rows of one part: JSON lines, compressed with zstd, decompressed as a stream."""
+    """Yields the rows of one part: JSON lines, compressed with zstd, decompressed as a stream.
+
+    Raises:
+        ValueError: it is not compressed by zstd or cut off, or a line is no row of this type.
+    """
     # As a stream: rows compress several times, and a part need not be in memory twice.
-    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data))
-    for line in io.TextIOWrapper(reader, encoding="utf-8"):
-        yield model.model_validate_json(line)
+    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(chunk_header.strip(data)))
+    try:
+        for number, line in enumerate(io.TextIOWrapper(reader, encoding="utf-8", newline="\n"), start=1):
+            try:
+                yield model.model_validate_json(line)
+            except RecursionError:
+                raise ValueError(f"line {number} is nested too deeply") from None
+    except zstandard.ZstdError as error:
+        raise ValueError(f"is not compressed by zstd: {error}") from None
 
 
 def download(store: Store, manifest: Manifest, folder: Path) -> Path:
@@ -116,83 +148,85 @@ def download(store: Store, manifest: Manifest, folder: Path) -> Path:
 
     Raises:
         DoesNotFit: the disk has less free space than the missing files need; nothing is downloaded.
-        BadInput: an object differs from its digest, or a name leads out of the folder.
+        InputLost: an object is missing, or damaged and set aside.
+        BadInput: a name leads out of the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # An interrupted download may have left whole files.
-    needed = [entry for entry in manifest.files if not _present(folder / entry.name, entry)]
-    size, free = sum(entry.size for entry in needed), shutil.disk_usage(folder).free
+    needed = [entry for entry in manifest.files if not _present(inside(folder, entry.name), entry)]
+    size, free = sum(entry.size for entry in needed), checked.free_bytes(folder)
     if size > free:
         raise DoesNotFit(
             f"{folder}: {manifest.ref.prefix} needs {size >> 20} MiB of disk and {free >> 20} MiB are free; "
-            "free space or point --scratch at a larger disk"
+            "free space there, or run where more is"
         )
-    with ThreadPoolExecutor(DOWNLOAD_THREADS) as pool:
-        list(pool.map(lambda entry: _fetch(store, manifest, entry, folder), needed))
+
+    def fetch_one(entry: FileEntry) -> None:
+        target = inside(folder, entry.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetch(store, manifest, entry, target)
+
+    for threads, entries in by_size(needed):
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fetch_one, entries))
     return folder
 
 
-def verify(prefix: str, entry: FileEntry, *, size: int, sha256: str) -> None:
-    """Compares what was read with what the manifest lists.
+def fetch(store: Store, manifest: Manifest, entry: FileEntry, target: Path) -> None:
+    """Downloads and verifies one file of an artifact.
 
     Args:
-        prefix: folder of the object in the store, for the message.
-        entry: the file as the manifest lists it.
-        size: bytes read.
-        sha256: hexadecimal digest of the bytes read.
+        store: the artifact's store.
+        manifest: the artifact's manifest.
+        entry: the file.
+        target: file to create or replace; it exists only with the right bytes.
 
     Raises:
-        BadInput: they differ. Reading again does not help: the object in the store has changed.
+        InputLost: the object is missing, or damaged and set aside.
     """
-    if (size, sha256) != (entry.size, entry.sha256):
-        raise BadInput(
-            f"{prefix}/{entry.name}: has sha256 {sha256[:12]} and {size} bytes, its manifest lists "
-            f"{entry.sha256[:12]} and {entry.size}; the object was changed: delete the artifact's folder and run again",
-            reason="DigestMismatch",
-        )
+    with _input(store, manifest.ref):
+        checked.fetch(store, f"{manifest.ref.prefix}/{entry.name}", entry, target)
 
 
-def _fetch(store: Store, manifest: Manifest, entry: FileEntry, folder: Path) -> None:
-    target = folder / entry.name
-    # The name comes from the store, where others may write; it must not overwrite files elsewhere in the pod.
-    if not target.resolve().is_relative_to(folder.resolve()):
-        raise BadInput(
-            f"{manifest.ref.prefix}/{entry.name}: leaves its folder; the manifest was edited: "
-            "delete the artifact's folder and run again",
-            reason="PathEscapes",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed only when verified, so that a file under its final name is always whole.
-    partial = target.with_name(target.name + ".partial")
-    with store.open(f"{manifest.ref.prefix}/{entry.name}") as source, partial.open("wb") as sink:
-        size, digest = copy_hashing(source, sink)
-    verify(manifest.ref.prefix, entry, size=size, sha256=digest)
-    partial.replace(target)
+def by_size(entries: Iterable[FileEntry]) -> list[tuple[int, list[FileEntry]]]:
+    """Groups files by how many of them are transferred side by side; returns that number with each group."""
+    groups: dict[int, list[FileEntry]] = {}
+    for entry in entries:
+        groups.setdefault(SMALL_THREADS if entry.size <= SMALL_BYTES else LARGE_THREADS, []).append(entry)
+    return list(groups.items())
 
 
-def copy_hashing(source: BinaryIO, sink: BinaryIO) -> tuple[int, str]:
-    """Copies a stream and hashes it on the way, so that the content is read once.
+@contextmanager
+def _input(store: Store, ref: ArtifactRef) -> Iterator[None]:
+    """Turns damage and absence of an input's object into InputLost, and sets a damaged object aside."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputLost(
+            f"{ref.prefix}: {error} is missing in the store, though an earlier step published it; the step that makes "
+            "it runs again. Check who deletes from the store",
+            key=ref.key,
+        ) from error
+    except Damaged as error:
+        moved = store.set_aside(error.name)
+        raise InputLost(
+            f"{error}; moved to {moved or 'nowhere, it is gone by now'}, and the step that makes it runs again. "
+            "Check the storage",
+            key=ref.key,
+        ) from error
 
-    Returns:
-        Bytes copied and their SHA-256 in hexadecimal.
-    """
-    sha, size = hashlib.sha256(), 0
-    while block := source.read(BLOCK):
-        sha.update(block)
-        size += len(block)
-        sink.write(block)
-    return size, sha.hexdigest()
 
-
-def hash_file(path: Path) -> tuple[int, str]:
-    """Returns size in bytes and hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-    return path.stat().st_size, digest
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    # The digest was right: the part was written by another release, or by hand together with its manifest.
+    try:
+        yield
+    except ValueError as error:
+        raise Damaged(name, str(error)) from error
 
 
 def _present(path: Path, entry: FileEntry) -> bool:
-    return path.is_file() and path.stat().st_size == entry.size and hash_file(path)[1] == entry.sha256
+    return path.is_file() and path.stat().st_size == entry.size and checked.hash_file(path)[1] == entry.sha256
 
 
 def _entry(manifest: Manifest, name: str) -> FileEntry:

@@ -1,47 +1,21 @@
-"""Maps what boto3 raises to the errors of the contract, naming bucket, key and remedy.
-
-boto3 reports almost everything as one ClientError with the server's code, and whether a retry can help depends on that
-code. Servers other than AWS do not always send a code, so that the HTTP status decides where it is missing.
-"""
+"""Maps what boto3 raises to the errors of the contract, naming bucket, key, endpoint and remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from selfalign_stages.artifacts import s3_answers
 from selfalign_stages.contract.exits import AccessDenied, BadInput, StageError, Unavailable
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-# Error codes by what they mean for a step (S3 API reference, "Error responses"). HEAD requests have no body: there the
-# client reports the HTTP status as the code.
-DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"}
-UNSUPPORTED = {"NotImplemented", "501"}
-THROTTLED = {"SlowDown", "RequestTimeout", "Throttling", "RequestTimeTooSkewed"}
-
-
-def code(error: "ClientError") -> str:
-    """The server's error code, such as NoSuchKey; "" if it sent none."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status(error: "ClientError") -> int:
-    """The HTTP status; 0 if the response has none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def precondition_failed(error: "ClientError") -> bool:
-    """Whether a conditional write was refused because the object exists (412 Precondition Failed)."""
-    return status(error) == 412
-
-
-def conflict(error: "ClientError") -> bool:
-    """Whether a conditional write collided with another one in flight; S3 asks clients to repeat it (409 Conflict)."""
-    return status(error) == 409
+WRONG_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+"""OpenSSL's errors that stay until the configuration changes: an unknown authority, and plain HTTP behind https://."""
 
 
 def translate(error: "ClientError", *, bucket: str, key: str, endpoint: str) -> Exception:
-    """Chooses the error of the contract for an error response.
+    """Chooses the error of the contract for an error answer.
 
     Args:
         error: what boto3 raised.
@@ -50,23 +24,18 @@ def translate(error: "ClientError", *, bucket: str, key: str, endpoint: str) -> 
         endpoint: the server, for messages: a URL, or "AWS".
 
     Returns:
-        An exception to raise: FileNotFoundError for a missing object, else a StageError. A code without a meaning of
-        its own becomes a plain StageError, a crash that is retried and counted.
+        An exception to raise: FileNotFoundError for a missing object, else a StageError.
     """
     place = f"s3://{bucket}/{key} at {endpoint}"
-    name, number = code(error), status(error)
+    if s3_answers.missing(error):
+        return FileNotFoundError(place)
+    name = s3_answers.code(error)
     if name == "NoSuchBucket":
         return BadInput(f"spec.artifacts.uri: there is no bucket {bucket!r} at {endpoint}; create it", reason=name)
-    # After NoSuchBucket, which is a 404 as well.
-    if name in ("NoSuchKey", "404") or number == 404:
-        return FileNotFoundError(place)
-    if name in DENIED or number in (401, 403):
-        return AccessDenied(f"{place}: {name}; check the credentials of spec.artifacts.secretRef and their permissions")
-    if name in UNSUPPORTED or number == 501:
-        return BadInput(f"{place}: the server does not support this request ({name})", reason="StoreUnsupported")
-    if number >= 500 or name in THROTTLED:
-        return Unavailable(f"{place}: {name or number} after retries; run again when the server answers")
-    return StageError(f"{place}: {error}")
+    meaning = s3_answers.meaning(error)
+    answer = ": ".join(filter(None, (name or str(s3_answers.status(error)), s3_answers.said(error))))
+    where = s3_answers.destination(error) if meaning is s3_answers.ELSEWHERE else ""
+    return meaning.error("; ".join(filter(None, (f"{place}: {answer}", where, meaning.remedy))), reason=meaning.reason)
 
 
 @contextmanager
@@ -76,29 +45,90 @@ def mapped(*, bucket: str, key: str, endpoint: str) -> Iterator[None]:
     Args:
         bucket: bucket of the requests.
         key: key or prefix of the requests.
-        endpoint: the server, for messages.
+        endpoint: the server, for messages: a URL, or "AWS".
 
     Raises:
         FileNotFoundError: there is no such object.
         AccessDenied: no credentials, or the server refuses them.
-        BadInput: no such bucket, or the server lacks the requested feature.
-        Unavailable: the server is down, unreachable or throttles.
-        StageError: any other error response.
+        BadInput: bucket, endpoint, region or another setting is wrong, or the server lacks the requested feature.
+        DoesNotFit: the store is full.
+        Unavailable: the server is down, unreachable or throttles, or credentials have expired.
     """
     # botocore takes long to import, and file:// stores never need it.
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         raise translate(error, bucket=bucket, key=key, endpoint=endpoint) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise AccessDenied(
-            f"s3://{bucket}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-            "or name a Secret in spec.artifacts.secretRef"
-        ) from error
-    # The rest of botocore's errors are those of the network: no connection, timeout, TLS, no region.
     except BotoCoreError as error:
-        raise Unavailable(
-            f"cannot reach s3://{bucket}/{key} at {endpoint}: {error}; check the endpoint and the network"
-        ) from error
+        raise _of_client(error, f"s3://{bucket}/{key} at {endpoint}") from error
+    except ResponseParserError as error:
+        # Its own message contains the whole answer, which may be long.
+        raise not_s3(f"s3://{bucket}/{key} at {endpoint}") from error
+
+
+def not_s3(place: str) -> StageError:
+    """The error for an answer that S3 would never send."""
+    meaning = s3_answers.NOT_S3
+    return meaning.error(f"{place}: {meaning.remedy}", reason=meaning.reason)
+
+
+def damaged(place: str, problem: str) -> Unavailable:
+    """The error for an answer that S3 could have sent, but not to this request.
+
+    Args:
+        place: bucket, key and endpoint.
+        problem: what is wrong with the answer.
+    """
+    return Unavailable(f"{place}: {problem}; run again, and if it recurs, look for a faulty proxy or server")
+
+
+def _of_client(error: Exception, place: str) -> StageError:
+    """Chooses the error for what boto3 raises without an error answer."""
+    from botocore import exceptions as of_boto
+
+    match error:
+        case of_boto.NoCredentialsError() | of_boto.PartialCredentialsError():
+            return AccessDenied(
+                f"{place}: {_sentence(error)}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a Secret with "
+                "both in spec.artifacts.secretRef"
+            )
+        case (
+            of_boto.CredentialRetrievalError()
+            | of_boto.TokenRetrievalError()
+            | of_boto.MetadataRetrievalError()
+            | of_boto.SSOError()
+            | of_boto.LoginError()
+        ):
+            return AccessDenied(
+                f"{place}: {_sentence(error)}; correct what provides the credentials, or name a Secret in "
+                "spec.artifacts.secretRef"
+            )
+        case of_boto.NoRegionError() | of_boto.InvalidRegionError():
+            return BadInput(f"{place}: {_sentence(error)}; set spec.artifacts.region", reason="RegionInvalid")
+        case of_boto.SSLError() if any(word in str(error).upper().replace(" ", "_") for word in WRONG_TLS):
+            return BadInput(
+                f"{place}: {_sentence(error)}; set spec.artifacts.caFile to the authority that signed the server's "
+                "certificate, and spec.artifacts.endpoint to http:// if the server has no TLS",
+                reason="TlsFailed",
+            )
+        case of_boto.ChecksumError() | of_boto.FlexibleChecksumError():
+            return damaged(place, f"the bytes arrived damaged ({_sentence(error)})")
+        case of_boto.ProxyConnectionError():
+            return Unavailable(f"{place}: {_sentence(error)}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY")
+        # Connection refused or lost, no such host, timeouts, and an answer that ended early.
+        case of_boto.ConnectionError() | of_boto.HTTPClientError() | of_boto.IncompleteReadError():
+            return Unavailable(f"cannot reach {place}: {_sentence(error)}; check the endpoint and the network")
+    # What is left is found before anything is sent: bucket names, addresses, profiles and settings of the environment.
+    return BadInput(
+        f"{place}: {_sentence(error)}; correct spec.artifacts.uri, spec.artifacts.endpoint or the AWS_* variable that "
+        "this names",
+        reason="StoreSettingInvalid",
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """The error's text on one line, short enough for a termination message."""
+    return " ".join(str(error).split()).rstrip(".")[:400]

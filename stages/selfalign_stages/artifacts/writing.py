@@ -5,20 +5,21 @@ continues with it, so that all later steps read the same bytes even where genera
 """
 
 import hashlib
-import io
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import zstandard
 from pydantic import BaseModel
 
-from selfalign_stages.artifacts.reading import MANIFEST, copy_hashing, hash_file, read_manifest
+from selfalign_stages.artifacts.checked import Damaged, copy_hashing, hash_file
+from selfalign_stages.artifacts.reading import MANIFEST, SMALL_THREADS, by_size, read_manifest, require_manifest
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import KINDS
-from selfalign_stages.contract.manifest import ArtifactRef, Counts, FileEntry, Manifest
+from selfalign_stages.contract.manifest import ArtifactRef, FileEntry, InputRef, Manifest
 from selfalign_stages.contract.model import Model, canonical_json
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.store import Store
@@ -52,72 +53,105 @@ def publish(
     Returns:
         The manifest in the store. It is another process's if that published first; use it instead of the arguments.
     """
-    ref = ArtifactRef(kind=context.task.kind, key=context.task.key)
-    written = [_upload(context.store, ref, name, content) for name, content in sorted((files or {}).items())]
     task = context.task
+    ref = ArtifactRef(kind=task.kind, key=task.key)
     manifest = Manifest(
         kind=task.kind,
         step_version=KINDS[task.kind].version,
         key=task.key,
         # Sorted, so that the artifact's digest does not depend on the order of uploads.
-        files=tuple(sorted((*entries, *written), key=lambda entry: entry.name)),
+        files=tuple(sorted((*entries, *_upload(context.store, ref, files or {})), key=lambda entry: entry.name)),
         counts=counts or Counts(),
         metrics=dict(metrics or {}),
-        inputs=task.inputs,
+        inputs=input_refs(context),
         leaves={name: leaf.digest or "" for name, leaf in task.leaves.items()},
         parameters=task.parameters,
         seed=task.seed,
         versions=installed_versions(),
         seconds=round(time.monotonic() - _STARTED, 3),
     )
-    context.store.put(f"{ref.prefix}/{MANIFEST}", canonical_json(manifest.to_dict()))
-    # The put may have lost against another process, whose manifest then counts.
-    published = read_manifest(context.store, ref)
+    return _put_manifest(context.store, manifest)
+
+
+def input_refs(context: StepContext) -> dict[str, InputRef]:
+    """The artifacts that a step reads, with the digests of their present content.
+
+    Raises:
+        InputLost: an input is missing, or damaged and set aside.
+    """
+    return {
+        name: InputRef(kind=ref.kind, key=ref.key, digest=require_manifest(context.store, ref).digest)
+        for name, ref in context.task.inputs.items()
+    }
+
+
+def _put_manifest(store: Store, manifest: Manifest) -> Manifest:
+    """Publishes the manifest; returns the one that counts, which is another process's if that was first."""
+    name = f"{manifest.ref.prefix}/{MANIFEST}"
+    store.put(name, manifest.encode())
+    try:
+        published = read_manifest(store, manifest.ref)
+    except Damaged:
+        # Whatever lies under the name, no reader can use it, and everything that it lists is in the store.
+        store.set_aside(name)
+        store.put(name, manifest.encode())
+        published = read_manifest(store, manifest.ref)
     assert published is not None, "a manifest that was put cannot be missing"
     return published
 
 
-def _upload(store: Store, ref: ArtifactRef, name: str, content: Path | bytes) -> FileEntry:
+def _upload(store: Store, ref: ArtifactRef, files: Mapping[str, Path | bytes]) -> list[FileEntry]:
+    """Creates the objects of an artifact, several at a time, and returns their entries."""
+    with ThreadPoolExecutor(SMALL_THREADS) as pool:
+        measured = list(pool.map(_measure, files, files.values()))
+    entries: list[FileEntry] = []
+    for threads, group in by_size(measured):
+        with ThreadPoolExecutor(threads) as pool:
+            entries += pool.map(lambda entry: _put(store, ref, entry, files[entry.name]), group)
+    return entries
+
+
+def _measure(name: str, content: Path | bytes) -> FileEntry:
+    if isinstance(content, bytes):
+        return FileEntry(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    size, digest = hash_file(content)
+    return FileEntry(name=name, size=size, sha256=digest)
+
+
+def _put(store: Store, ref: ArtifactRef, entry: FileEntry, content: Path | bytes) -> FileEntry:
     """Creates one object and returns its entry.
 
     Objects are never overwritten. If a dead attempt left other bytes under the name, which happens where an output is
     not reproducible bit by bit, these are stored under a name with their digest, and the manifest lists that name.
     """
-    if isinstance(content, bytes):
-        size, digest = len(content), hashlib.sha256(content).hexdigest()
-    else:
-        size, digest = hash_file(content)
 
     def put(target: str) -> bool:
         path = f"{ref.prefix}/{target}"
         return store.put(path, content) if isinstance(content, bytes) else store.put_file(path, content)
 
     # The stored object is read back only if the name is taken, so that a first attempt pays nothing for this.
-    if not put(name) and stored_digest(store, f"{ref.prefix}/{name}") != digest:
-        folder, _, last = name.rpartition("/")
-        unique = f"{digest[:DIGEST_PREFIX]}-{last}"
-        name = f"{folder}/{unique}" if folder else unique
-        put(name)
-    return FileEntry(name=name, size=size, sha256=digest)
+    if put(entry.name) or stored_digest(store, f"{ref.prefix}/{entry.name}") == entry.sha256:
+        return entry
+    folder, _, last = entry.name.rpartition("/")
+    unique = f"{entry.sha256[:DIGEST_PREFIX]}-{last}"
+    renamed = entry.model_copy(update={"name": f"{folder}/{unique}" if folder else unique})
+    # Taken as well, by other bytes again: only damage explains that.
+    if not put(renamed.name) and stored_digest(store, f"{ref.prefix}/{renamed.name}") != entry.sha256:
+        store.set_aside(f"{ref.prefix}/{renamed.name}")
+        put(renamed.name)
+    return renamed
 
 
 def stored_digest(store: Store, name: str) -> str:
     """Hexadecimal SHA-256 of a stored object, read in blocks."""
     with store.open(name) as stream:
-        return copy_hashing(stream, cast(BinaryIO, _Discard()))[1]
-
-
-class _Discard(io.RawIOBase):
-    """A stream that discards what is written to it."""
-
-    def write(self, data: object) -> int:
-        return len(data)  # type: ignore[arg-type]
+        return copy_hashing(stream, None)[1]
 
 
 def encode_rows(rows: Iterable[Model]) -> bytes:
     """Encodes rows as canonical JSON lines, compressed with zstd: equal rows give equal bytes, and equal digests."""
     lines = b"".join(canonical_json(row.to_dict()) + b"\n" for row in rows)
-    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(lines)
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(lines)
 
 
 def row_parts(rows: Sequence[Model], *, size: int) -> dict[str, Path | bytes]:

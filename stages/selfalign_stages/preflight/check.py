@@ -4,13 +4,15 @@ Preflight is the first pod of a run and needs no GPU. It also fixes the inputs: 
 the keys of all steps follow, are computed here once, and a step later refuses a leaf that differs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from selfalign_stages import steps
+from selfalign_stages.artifacts.hits import Examined
 from selfalign_stages.artifacts.open_store import open_store
-from selfalign_stages.artifacts.reading import read_manifest
 from selfalign_stages.base_model import inspection, open_source
 from selfalign_stages.base_model.inspection import Inspection
 from selfalign_stages.contract import graph
@@ -27,10 +29,17 @@ from selfalign_stages.step.store import Store
 
 # A lookup is one request to the store, which takes tens of milliseconds in S3; a run has 15 to 25 steps.
 LOOKUP_THREADS = 8
+STORE = "spec.artifacts.uri"
+"""Field of the problems of the artifact store."""
+Value = TypeVar("Value")
 
 
-def check(task: PreflightTask) -> PreflightResult:
+def check(task: PreflightTask, *, scratch: Path | None = None) -> PreflightResult:
     """Runs the preflight of a run.
+
+    Args:
+        task: the run.
+        scratch: folder for temporary files of the steps if they run on this machine, see `machine.check`.
 
     Returns:
         Leaf digests, results of finished steps, problems and warnings. Leaves that cannot be read have no digest, and
@@ -41,34 +50,54 @@ def check(task: PreflightTask) -> PreflightResult:
     """
     findings = Findings()
     # Independent checks, so that one that fails hides none of the others.
-    store = findings.attempt("spec.artifacts.uri", task.store.uri, partial(_open_store, task))
+    store = findings.attempt(STORE, task.store.uri, partial(_usable_as_folder, task, lambda: open_store(task.store)))
+    leaves, base = resolve_leaves(task, findings)
+    finished: dict[str, Result] | None = {}
+    # The keys of a run exist only with all its leaf digests, so one unreadable leaf makes every lookup impossible.
+    if store and leaves.keys() == task.leaves.keys():
+        look_up = partial(_finished_steps, store, task, leaves, findings)
+        finished = findings.attempt(STORE, task.store.uri, partial(_usable_as_folder, task, look_up))
+    remaining = [step for step in task.steps if step.id not in (finished or {})]
+    # Only steps that will run write: a store may be read-only for a run that is finished. A store that could not be
+    # read has been reported, and a second message about it would say the same.
+    if store and remaining and finished is not None:
+        findings.attempt(STORE, task.store.uri, partial(_usable_as_folder, task, store.probe))
+    # Registry and machine matter only to steps that will run: a rerun of a finished run needs neither.
+    registry.check(remaining, findings)
+    if remaining and base:
+        machine.check(task.store, remaining, model_bytes=base.size_bytes, findings=findings, scratch=scratch)
+    findings.raise_unavailable()
+    return PreflightResult(
+        leaves=leaves, hits=finished or {}, problems=tuple(findings.problems), warnings=tuple(findings.warnings)
+    )
+
+
+def resolve_leaves(task: PreflightTask, findings: Findings) -> tuple[dict[str, str], Inspection | None]:
+    """Reads and checks base model, pack and suites.
+
+    Args:
+        task: the run.
+        findings: receives their problems and warnings.
+
+    Returns:
+        Digests of the leaves that can be read, and the base model if it is fit.
+    """
     base = findings.attempt("spec.baseModel.uri", task.leaves[BASE_MODEL].uri, partial(_inspect_base, task, findings))
     pack = findings.attempt("spec.principles", task.leaves[PACK].uri, partial(load, task.leaves[PACK].uri))
     leaves = {BASE_MODEL: base.digest} if base else {}
     if pack:
         pack_and_suites.lint_pack(pack, base, task, findings)
         leaves |= parts.digests(pack) | pack_and_suites.suite_digests(task, pack, findings)
-    # The keys of a run exist only with all its leaf digests, so one unreadable leaf makes every lookup impossible.
-    finished = _finished_steps(store, task, leaves) if store and leaves.keys() == task.leaves.keys() else {}
-    remaining = [step for step in task.steps if step.id not in finished]
-    # Registry and machine matter only to steps that will run: a rerun of a finished run needs neither.
-    registry.check(remaining, findings)
-    if remaining and base:
-        machine.check(task.store, remaining, model_bytes=base.size_bytes, findings=findings)
-    findings.raise_unavailable()
-    return PreflightResult(
-        leaves=leaves, hits=finished, problems=tuple(findings.problems), warnings=tuple(findings.warnings)
-    )
+    return leaves, base
 
 
-def _open_store(task: PreflightTask) -> Store:
-    """Opens the artifact store and tries every kind of write in it."""
+def _usable_as_folder(task: PreflightTask, use: Callable[[], Value]) -> Value:
+    """Uses the store; an OSError of its folder becomes a problem with the folder's path."""
     try:
-        store = open_store(task.store)
-        store.probe()
+        return use()
     except OSError as error:  # no folder, read-only or full; errors of S3 are StageErrors already
-        raise BadInput(f"cannot be written to: {error.strerror}: {error.filename}", reason="StoreUnusable") from error
-    return store
+        place = error.filename or task.store.uri
+        raise BadInput(f"cannot be used: {error.strerror}: {place}", reason="StoreUnusable") from error
 
 
 def _inspect_base(task: PreflightTask, findings: Findings) -> Inspection | None:
@@ -81,15 +110,17 @@ def _inspect_base(task: PreflightTask, findings: Findings) -> Inspection | None:
     return None if base.fitness.problems else base
 
 
-def _finished_steps(store: Store, task: PreflightTask, leaves: Mapping[str, str]) -> dict[str, Result]:
-    """Returns results by step id of the steps whose artifacts are in the store and still valid."""
+def _finished_steps(
+    store: Store, task: PreflightTask, leaves: Mapping[str, str], findings: Findings
+) -> dict[str, Result]:
+    """Returns results by step id of the steps whose artifacts are whole; a warning for each that is damaged."""
     keys = graph.keys(task.steps, leaves=leaves, seed=task.seed)
 
-    def look_up(step: Step) -> Result | None:
-        # An artifact exists exactly if its manifest does (artifacts.writing); its other files need no request.
-        manifest = read_manifest(store, ArtifactRef(kind=step.kind, key=keys[step.id]))
-        return result_of(manifest, cache="Hit") if manifest and steps.still_valid(store, manifest) else None
+    def look_up(step: Step) -> Examined:
+        return steps.examine(store, ArtifactRef(kind=step.kind, key=keys[step.id]), leaves=leaves)
 
     with ThreadPoolExecutor(LOOKUP_THREADS) as pool:
-        results = pool.map(look_up, task.steps)
-        return {step.id: result for step, result in zip(task.steps, results, strict=True) if result}
+        examined = dict(zip((step.id for step in task.steps), pool.map(look_up, task.steps), strict=True))
+    # Preflight writes nothing for them: the step sets aside what it makes anew.
+    findings.warnings += [f"{id_}: runs again: {one.problem}" for id_, one in examined.items() if one.problem]
+    return {id_: result_of(one.manifest, cache="Hit") for id_, one in examined.items() if one.manifest is not None}

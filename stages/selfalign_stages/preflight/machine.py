@@ -5,13 +5,15 @@ machine, where a full disk after hours of generation, or the kernel's out-of-mem
 Estimates err on the low side: a run is refused only if it cannot fit.
 """
 
-import shutil
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ctypes.util import find_library
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from selfalign_stages.contract.file_errors import existing, few_inodes, mount_point, size_text
 from selfalign_stages.contract.graph import Kind, Step
 from selfalign_stages.contract.task import StoreLocation
 from selfalign_stages.engine.vllm_engine import is_cpu_build
@@ -19,22 +21,31 @@ from selfalign_stages.preflight.findings import Findings
 
 STORED_COPIES: dict[Kind, int] = {"import": 1, "merge": 1, "image": 1}
 """Copies of the weights that a step leaves in the store; an adapter is small beside them."""
-GENERATING = frozenset({"topics", "questions", "instructions", "answers", "verbose-answers", "score"})
+GENERATING: frozenset[Kind] = frozenset({"topics", "questions", "instructions", "answers", "verbose-answers", "score"})
 """Step kinds that load the engine."""
-SCRATCH_COPIES = 2
-"""Copies of the weights in the scratch folder at most: a merge has the base model and the merged one there."""
+SCRATCH_COPIES: dict[Kind, int] = {**dict.fromkeys(GENERATING, 1), "train": 1, "merge": 2, "image": 2}
+"""Copies of the weights that a step has in its scratch folder: those it reads, beside them those it makes."""
 MEMORY_SPARE_BYTES = 2 << 30
 """Memory that the CPU engine takes besides weights, for its libraries and a small KV cache."""
 MEMORY_TABLE = Path("/proc/meminfo")
 
 
-def check(store: StoreLocation, remaining: Sequence[Step], *, model_bytes: int, findings: Findings) -> None:
+def check(
+    store: StoreLocation,
+    remaining: Sequence[Step],
+    *,
+    model_bytes: int,
+    findings: Findings,
+    scratch: Path | None = None,
+) -> None:
     """Adds problems and warnings of this machine.
 
     Args:
         store: the artifact store; its disk is checked if it is a folder of this machine.
         remaining: steps that have no artifact yet.
         model_bytes: size of the base model.
+        scratch: folder for temporary files of the steps, on one disk for all of them. None: unknown, as for pods, which
+            run on other nodes than preflight; beside a store in a folder it is taken to be on the store's disk.
         findings: receives missing libraries and disk, and a model larger than memory, as problems; memory that other
             programs occupy now as a warning.
     """
@@ -44,14 +55,14 @@ def check(store: StoreLocation, remaining: Sequence[Step], *, model_bytes: int, 
         findings.problem(
             "machine", "libnuma.so.1", "the CPU engine cannot run without libnuma: apt-get install libnuma1"
         )
-    if store.uri.startswith("file://"):
-        _check_disk(Path(unquote(urlsplit(store.uri).path)), remaining, model_bytes, findings)
+    places = _places(store, remaining, model_bytes=model_bytes, scratch=scratch)
+    _check_disks(places, findings)
     if cpu:
         _check_memory(memory_table(MEMORY_TABLE.read_text()), model_bytes, findings)
 
 
-def disk_bytes(remaining: Sequence[Step], *, model_bytes: int) -> int:
-    """Returns the disk in bytes that the steps need at least, the scratch folder being on the store's disk.
+def stored_bytes(remaining: Sequence[Step], *, model_bytes: int) -> int:
+    """Returns the bytes that the steps leave in the store at least.
 
     Args:
         remaining: steps that have no artifact yet.
@@ -59,8 +70,12 @@ def disk_bytes(remaining: Sequence[Step], *, model_bytes: int) -> int:
     """
     # Without import, merge and image, what remains leaves only text, scores and an adapter.
     kinds = Counter(step.kind for step in remaining)
-    stored = sum(copies * kinds[kind] for kind, copies in STORED_COPIES.items())
-    return model_bytes * (stored + SCRATCH_COPIES) if stored else 0
+    return model_bytes * sum(copies * kinds[kind] for kind, copies in STORED_COPIES.items())
+
+
+def scratch_bytes(remaining: Sequence[Step], *, model_bytes: int) -> int:
+    """Returns the bytes that the largest of the steps has in its scratch folder at least; arguments as above."""
+    return model_bytes * max((SCRATCH_COPIES.get(step.kind, 0) for step in remaining), default=0)
 
 
 def memory_table(text: str) -> dict[str, int]:
@@ -69,25 +84,56 @@ def memory_table(text: str) -> dict[str, int]:
     return {row[0].rstrip(":"): int(row[1]) << 10 for row in rows}
 
 
-def _check_disk(root: Path, remaining: Sequence[Step], model_bytes: int, findings: Findings) -> None:
-    if not root.is_dir():
-        return  # reported by the check of the store
-    needed, free = disk_bytes(remaining, model_bytes=model_bytes), shutil.disk_usage(root).free
-    if needed > free:
-        message = f"needs about {_gib(needed)} of disk and {_gib(free)} are free: free some, or put the store elsewhere"
-        findings.problem("spec.artifacts.uri", str(root), message)
+@dataclass(frozen=True)
+class _Place:
+    """A folder that the steps fill, the field that names it, and the bytes that they need there at least."""
+
+    field: str
+    folder: Path
+    remedy: str
+    needed: int
+
+
+def _places(
+    store: StoreLocation, remaining: Sequence[Step], *, model_bytes: int, scratch: Path | None
+) -> Iterator[_Place]:
+    if store.uri.startswith("file://"):
+        folder = Path(unquote(urlsplit(store.uri).path))
+        needed = stored_bytes(remaining, model_bytes=model_bytes)
+        yield _Place("spec.artifacts.uri", folder, "put the store elsewhere", needed)
+        scratch = scratch or folder
+    if scratch is not None:
+        needed = scratch_bytes(remaining, model_bytes=model_bytes)
+        yield _Place("machine", scratch, "use another --workdir", needed)
+
+
+def _check_disks(places: Iterable[_Place], findings: Findings) -> None:
+    """Adds a problem for each file system that is too small for all that goes there."""
+    disks: dict[int, list[_Place]] = {}
+    for place in places:
+        disks.setdefault(existing(place.folder).stat().st_dev, []).append(place)
+    for shared in disks.values():
+        first, needed = shared[0], sum(place.needed for place in shared)
+        mount = mount_point(first.folder)
+        state = os.statvfs(mount)
+        free = state.f_bavail * state.f_frsize
+        remedy = f"free some, or {' or '.join(place.remedy for place in shared)}"
+        folder = str(first.folder)
+        if needed > free:
+            message = f"needs about {size_text(needed)} of disk, and {size_text(free)} of {mount} are free: {remedy}"
+            findings.problem(first.field, folder, message)
+        if few_inodes(state):
+            message = f"the file system {mount} can take {state.f_favail} more files (inodes): {remedy}"
+            findings.problem(first.field, folder, message)
 
 
 def _check_memory(memory: dict[str, int], model_bytes: int, findings: Findings) -> None:
     needed = model_bytes + MEMORY_SPARE_BYTES
     # Total memory cannot change, so it refuses the run. Free memory can, and MemAvailable is an estimate: a warning.
     if model_bytes > memory["MemTotal"]:
-        message = f"its weights take {_gib(model_bytes)}, this machine has {_gib(memory['MemTotal'])} of memory"
+        weights, total = size_text(model_bytes), size_text(memory["MemTotal"])
+        message = f"its weights take {weights}, this machine has {total} of memory"
         findings.problem("spec.baseModel.uri", None, f"{message}: use a smaller model or a larger machine")
     elif needed > memory["MemAvailable"]:
-        message = f"a step needs about {_gib(needed)} of memory, {_gib(memory['MemAvailable'])} are free"
+        message = f"a step needs about {size_text(needed)} of memory, {size_text(memory['MemAvailable'])} are free"
         findings.warnings.append(f"machine: {message}; close other programs if a step is killed")
-
-
-def _gib(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB"

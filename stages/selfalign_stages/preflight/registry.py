@@ -10,8 +10,8 @@ from functools import partial
 from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.parameters import PushParameters
 from selfalign_stages.packaging import push
-from selfalign_stages.packaging.registry import Repository
 from selfalign_stages.preflight.findings import Findings
+from selfalign_stages.registry.pushing import Repository
 
 
 def check(remaining: Sequence[Step], findings: Findings) -> None:
@@ -36,5 +36,5 @@ def _probe(parameters: PushParameters) -> None:
 
 
 def _require_base_image(parameters: PushParameters) -> None:
-    with push.open_base_image(parameters) as (repository, reference):
-        repository.manifest(reference)
+    with push.open_base_image(parameters):
+        pass  # opening it reads and verifies manifest and configuration

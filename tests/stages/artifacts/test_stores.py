@@ -1,6 +1,7 @@
 """The guarantees of every store, tested on a folder and on a real S3 server."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests import forgetful_s3, s3_server
 
-from selfalign_stages.artifacts import s3_store
+from selfalign_stages.artifacts import s3_uploads
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.artifacts.s3_store import S3Store
@@ -72,6 +73,20 @@ def test_replace_overwrites_and_delete_removes(store: Store) -> None:
     assert list(store.list("report")) == []
 
 
+def test_a_damaged_object_is_set_aside_with_its_bytes(store: Store) -> None:
+    store.put("cas/a/part", b"damaged")
+    aside = store.set_aside("cas/a/part")
+    assert aside is not None and re.fullmatch(r"set-aside/cas/a/part-[0-9a-f]{8}", aside)
+    assert [info.name for info in store.list("")] == [aside]
+    with store.open(aside) as stream:
+        assert stream.read() == b"damaged"
+    assert store.put("cas/a/part", b"made anew")
+
+
+def test_what_is_missing_cannot_be_set_aside(store: Store) -> None:
+    assert store.set_aside("nothing") is None
+
+
 def test_a_probe_of_a_good_store_passes_and_leaves_nothing(store: Store) -> None:
     store.probe()
     assert list(store.list("")) == []
@@ -99,8 +114,9 @@ def test_probes_at_the_same_time_do_not_disturb_each_other(s3_location: StoreLoc
 def test_a_large_file_goes_up_in_parts_and_only_once(
     s3_location: StoreLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_store, "MULTIPART_FROM", 1)
-    monkeypatch.setattr(s3_store, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3_uploads, "IN_MEMORY", 0)
+    monkeypatch.setattr(s3_uploads, "MULTIPART_FROM", 1)
+    monkeypatch.setattr(s3_uploads, "PART_BYTES", 5 << 20)
     store, source = S3Store(s3_location), tmp_path / "shard"
     source.write_bytes(os.urandom((12 << 20) + 17))
     assert store.put_file("shard", source)
@@ -121,10 +137,8 @@ def test_the_message_for_a_missing_bucket_names_it(s3_location: StoreLocation) -
         open_store(location).put("a", b"")
 
 
-def test_a_server_that_does_not_answer_is_unavailable(
-    s3_location: StoreLocation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+@pytest.mark.usefixtures("hasty")
+def test_a_server_that_does_not_answer_is_unavailable(s3_location: StoreLocation) -> None:
     location = s3_location.model_copy(update={"endpoint": f"http://127.0.0.1:{s3_server.free_port()}"})
     with pytest.raises(Unavailable):
         open_store(location).put("a", b"")

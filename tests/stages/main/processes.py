@@ -54,6 +54,19 @@ def start(
     )
 
 
+def failing(statement: str) -> tuple[str, str]:
+    """A stage program whose steps do nothing but a statement; `context` is the step's."""
+    code = (
+        "import sys\n"
+        "from selfalign_stages import main, steps\n"
+        "def step(context):\n"
+        f"    {statement}\n"
+        "steps.load = lambda kind: step\n"
+        "sys.exit(main.main())\n"
+    )
+    return "-c", code
+
+
 def wait(folder: Path, process: subprocess.Popen[str]) -> Ended:
     """Waits for the end."""
     log, _ = process.communicate(timeout=120)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import small_disk
 from tests.stages.base_model import folders, hub
 from tests.stages.main import processes
 
@@ -80,16 +81,19 @@ def test_refused_access_ends_with_43(tmp_path: Path, served: hub.HubState) -> No
 
 
 def test_a_store_that_cannot_be_written_ends_with_43(tmp_path: Path, local: Leaf) -> None:
-    task = processes.import_task(tmp_path, local).model_copy(update={"store": StoreLocation(uri="file:///sys/store")})
-    ended = processes.run(tmp_path, "import", task)
+    with small_disk.mounted(tmp_path / "disk") as disk:
+        small_disk.make_read_only(disk)
+        store = StoreLocation(uri=(disk / "store").as_uri())
+        task = processes.import_task(tmp_path, local).model_copy(update={"store": store})
+        ended = processes.run(tmp_path, "import", task)
     assert (ended.code, failure(ended).reason) == (ExitCode.ACCESS_DENIED, "AccessDenied")
-    assert "/sys/store" in failure(ended).message
+    assert f"the file system {disk} is read-only" in failure(ended).message
 
 
 def test_a_lack_of_memory_ends_with_44(tmp_path: Path, local: Leaf) -> None:
-    with (tmp_path / "model" / "README.md").open("wb") as sparse:
-        sparse.truncate(1 << 40)
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({4 << 30}, {resource.RLIM_INFINITY})); "
+    # Parsed, it takes twenty times its size.
+    (tmp_path / "model" / folders.INDEX).write_bytes(b'{"weight_map": [' + b"[]," * (5 << 20) + b"[]]}")
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({400 << 20}, {resource.RLIM_INFINITY})); "
     program = ("-c", limit + "import sys; from selfalign_stages import main; sys.exit(main.main())")
     process = processes.start(tmp_path, "import", processes.import_task(tmp_path, local), program=program)
     ended = processes.wait(tmp_path, process)

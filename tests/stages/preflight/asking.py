@@ -12,7 +12,6 @@ from selfalign_stages import builtin
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.manifest import Manifest
-from selfalign_stages.contract.model import canonical_json
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Problem
 
 
@@ -48,7 +47,7 @@ def publish(task: PreflightTask, result: PreflightResult, id_: str) -> None:
     key = graph.keys(task.steps, leaves=result.leaves, seed=task.seed)[id_]
     manifest = Manifest(kind=step.kind, step_version=1, key=key, files=(), seed=task.seed, metrics={"loss": 1.5})
     store = FileStore(Path(task.store.uri.removeprefix("file://")))
-    store.put(f"{manifest.ref.prefix}/manifest.json", canonical_json(manifest.to_dict()))
+    store.put(f"{manifest.ref.prefix}/manifest.json", manifest.encode())
 
 
 def messages(result: PreflightResult, field: str) -> list[str]:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests import small_disk
 from tests.operator import builders
 
 from selfalign_operator.planning import graph
@@ -15,9 +16,10 @@ from selfalign_stages.preflight.findings import Findings
 STEPS = graph.steps(builders.run())
 
 
-def check(folder: Path, *, model_bytes: int) -> Findings:
+def check(folder: Path, *, model_bytes: int, scratch: Path | None = None) -> Findings:
     findings = Findings()
-    machine.check(StoreLocation(uri=folder.as_uri()), STEPS, model_bytes=model_bytes, findings=findings)
+    store = StoreLocation(uri=folder.as_uri())
+    machine.check(store, STEPS, model_bytes=model_bytes, findings=findings, scratch=scratch)
     return findings
 
 
@@ -35,6 +37,31 @@ def test_a_model_larger_than_the_disk_is_reported_with_both_sizes(tmp_path: Path
     assert "are free: free some, or put the store elsewhere" in message
 
 
+def test_store_and_scratch_on_two_disks_are_looked_at_each_by_itself(tmp_path: Path) -> None:
+    with small_disk.mounted(tmp_path / "large", mib=64) as large, small_disk.mounted(tmp_path / "small") as small:
+        size = 8 << 20  # 4 copies in the store, 2 in scratch
+        here = check(large / "store", scratch=large / "scratch", model_bytes=size)
+        assert here.problems == []
+        (problem,) = check(large / "store", scratch=small / "scratch", model_bytes=size).problems
+        assert (problem.field, problem.value) == ("machine", str(small / "scratch"))
+        assert problem.message.startswith(f"needs about 16.0 MiB of disk, and 4.0 MiB of {small} are free: free some")
+        (problem,) = check(small / "store", scratch=large / "scratch", model_bytes=size).problems
+        assert (problem.field, problem.value) == ("spec.artifacts.uri", str(small / "store"))
+        assert "needs about 32.0 MiB" in problem.message
+
+
+def test_a_disk_that_can_take_hardly_any_more_files_is_a_problem(tmp_path: Path) -> None:
+    with small_disk.mounted(tmp_path / "disk", mib=64, options="nr_inodes=50") as disk:
+        (message,) = messages(check(disk / "store", model_bytes=1), "spec.artifacts.uri")
+    assert f"the file system {disk} can take 49 more files (inodes): free some, or put the store elsewhere" in message
+
+
+def test_the_disk_of_pods_is_not_that_of_preflight() -> None:
+    findings = Findings()
+    machine.check(StoreLocation(uri="s3://bucket"), STEPS, model_bytes=1 << 60, findings=findings)
+    assert messages(findings, "machine") == messages(findings, "spec.artifacts.uri") == []
+
+
 def test_a_model_larger_than_memory_is_refused_where_the_engine_runs_on_the_cpu(tmp_path: Path) -> None:
     if not is_cpu_build():
         pytest.skip("the CPU engine is not installed")
@@ -42,9 +69,14 @@ def test_a_model_larger_than_memory_is_refused_where_the_engine_runs_on_the_cpu(
 
 
 def test_disk_is_needed_for_the_remaining_steps_alone() -> None:
-    assert machine.disk_bytes(STEPS, model_bytes=10) == 60
-    assert machine.disk_bytes([step for step in STEPS if step.kind == "image"], model_bytes=10) == 30
-    assert machine.disk_bytes([step for step in STEPS if step.kind == "score"], model_bytes=10) == 0
+    def needed(*kinds: str) -> tuple[int, int]:
+        steps = [step for step in STEPS if not kinds or step.kind in kinds]
+        return machine.stored_bytes(steps, model_bytes=10), machine.scratch_bytes(steps, model_bytes=10)
+
+    assert needed() == (40, 20)
+    assert needed("image") == (10, 20)
+    assert needed("score", "gate") == (0, 10)
+    assert needed("gate") == (0, 0)
 
 
 def test_the_memory_table_is_read_in_bytes() -> None:

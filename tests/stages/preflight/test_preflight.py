@@ -1,13 +1,16 @@
 """Preflight reports every problem at once by its field, resolves the leaves, and lists the finished steps."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
+from tests.stages.artifacts import damages
 from tests.stages.base_model import folders, hub
 from tests.stages.main import processes
 from tests.stages.preflight import asking
 
+from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.exits import Unavailable
 from selfalign_stages.contract.task import PreflightResult
@@ -26,15 +29,51 @@ def test_a_fit_run_has_digests_for_all_leaves_and_no_finished_steps(tmp_path: Pa
 def test_every_step_whose_artifact_is_in_the_store_is_a_hit(tmp_path: Path) -> None:
     task = asking.task(tmp_path)
     result = check(task)
-    for id_ in ("import", "engraving-train"):
+    for id_ in ("redteaming-topics", "engraving-train"):
         asking.publish(task, result, id_)
     hits = check(task).hits
     keys = graph.keys(task.steps, leaves=result.leaves, seed=task.seed)
     assert {id_: (result.cache, result.key) for id_, result in hits.items()} == {
-        "import": ("Hit", keys["import"]),
+        "redteaming-topics": ("Hit", keys["redteaming-topics"]),
         "engraving-train": ("Hit", keys["engraving-train"]),
     }
     assert hits["engraving-train"].metrics == {"loss": 1.5}
+
+
+def test_weights_that_somebody_put_under_the_key_of_a_base_model_are_no_hit(tmp_path: Path) -> None:
+    task = asking.task(tmp_path)
+    asking.publish(task, check(task), "import")
+    result = check(task)
+    assert result.hits == {}
+    assert [warning for warning in result.warnings if "its files are not those of the base model" in warning]
+
+
+def test_a_damaged_artifact_is_a_warning_that_names_the_step_that_runs_again(tmp_path: Path) -> None:
+    task = asking.task(tmp_path)
+    asking.publish(task, check(task), "redteaming-topics")
+    (manifest,) = (tmp_path / "store").rglob("manifest.json")
+    damages.apply(manifest, "flip")
+    result = check(task)
+    assert result.hits == {}
+    assert [one for one in result.warnings if one.startswith("redteaming-topics: runs again: cas/topics/")]
+
+
+def test_a_store_that_cannot_be_written_refuses_only_a_run_that_has_steps_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = asking.task(tmp_path)
+    topics = next(step for step in task.steps if step.id == "redteaming-topics").model_copy(update={"inputs": {}})
+    leaves = {name: leaf for name, leaf in task.leaves.items() if not name.startswith("suite:")}
+    task = task.model_copy(update={"steps": (topics,), "leaves": leaves})
+
+    def refuse(_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "/store")
+
+    monkeypatch.setattr(FileStore, "probe", refuse)
+    assert asking.messages(check(task), "spec.artifacts.uri") == ["cannot be used: Read-only file system: /store"]
+    asking.publish(task, check(task), "redteaming-topics")
+    result = check(task)
+    assert (result.problems, list(result.hits)) == ((), ["redteaming-topics"])
 
 
 def test_keys_depend_on_content_so_that_a_copy_elsewhere_hits_the_same_steps(tmp_path: Path) -> None:
@@ -73,7 +112,7 @@ def test_all_problems_are_reported_at_once_by_field(tmp_path: Path) -> None:
         "spec.artifacts.uri",
     }
     assert "pytorch_model.bin: pickled weights" in asking.messages(result, "spec.baseModel.uri")[0]
-    assert asking.messages(result, "spec.artifacts.uri")[0].startswith("cannot be written to")
+    assert asking.messages(result, "spec.artifacts.uri")[0].startswith("cannot be used")
     assert result.hits == {}
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests import registry_server
 from tests.stages.preflight import asking
+from tests.stages.registry import scripted
 
 from selfalign_stages.contract.exits import Unavailable
 from selfalign_stages.preflight.check import check
@@ -34,3 +35,11 @@ def test_a_missing_server_image_is_reported_before_any_work(tmp_path: Path) -> N
 def test_a_registry_that_is_down_is_retried(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot reach the registry"):
         check(asking.task(tmp_path, image={"repository": "127.0.0.1:1/ida", "plainHttp": True}))
+
+
+def test_a_server_image_that_is_none_is_reported_before_any_work(tmp_path: Path) -> None:
+    with scripted.serve(scripted.Image(config=b"{}").answer) as charts:
+        image = {"repository": f"{charts.host}/ida", "plainHttp": True}
+        image |= {"formats": ["server"], "base": f"{charts.host}/charts/any:1"}
+        result = check(asking.task(tmp_path, image=image))
+    assert "a configuration in which rootfs is wrong" in asking.messages(result, "spec.image.base")[0]

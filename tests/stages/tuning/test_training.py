@@ -62,7 +62,7 @@ def test_a_stopped_training_resumes_to_the_same_weights_and_the_same_curve(tmp_p
     stopped = prepared(tmp_path / "stopped", stop_requested=lambda: next(checks) >= 5)
     with pytest.raises(Interrupted, match="saved"):
         train.run(stopped)
-    assert len(Checkpoints(stopped).steps()) == 1
+    assert len(Checkpoints(stopped).steps()) == 2
     resumed = prepared(tmp_path / "stopped")
     manifest = train.run(resumed)
 
