@@ -4,17 +4,17 @@ One client means one place for endpoints, addressing styles, TLS and error messa
 the artifact store; here they are rewritten to name those of the base model.
 """
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from selfalign_stages.artifacts import s3_errors
-from selfalign_stages.artifacts.reading import copy_hashing
+from selfalign_stages.artifacts.checked import READS, copy_hashing
 from selfalign_stages.artifacts.s3_store import S3Store
-from selfalign_stages.base_model import settings
-from selfalign_stages.base_model.sources import SourceFile
+from selfalign_stages.base_model import settings, verifying
+from selfalign_stages.base_model.sources import UNKNOWN_SIZE, SourceFile, is_md5
 from selfalign_stages.contract.exits import BadInput, StageError
 from selfalign_stages.contract.task import StoreLocation
 
@@ -23,13 +23,21 @@ from selfalign_stages.contract.task import StoreLocation
 class BucketSource:
     """The objects below a prefix. S3 records no SHA-256 of them by default, so `content_id` is the ETag.
 
+    The ETag of an object that was uploaded in one part is its MD5, unless KMS or a key of the client's encrypts it, and
+    with some servers never. A listing does not tell, so that the small files, which are read anyway, decide: once the
+    ETag of one is its MD5, those of this form are taken for MD5s.
+
     Args:
         store: client for bucket and prefix.
         uri: s3://BUCKET/PREFIX, for messages.
+        listed: the objects by name, since the last listing.
+        with_md5: names of objects whose ETag was found to be their MD5.
     """
 
     store: S3Store
     uri: str
+    listed: dict[str, SourceFile] = field(default_factory=dict, compare=False)
+    with_md5: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
     def at_uri(cls, uri: str, *, store: StoreLocation) -> Self:
@@ -43,11 +51,12 @@ class BucketSource:
         """
         endpoint = settings.setting("AWS_ENDPOINT_URL")
         elsewhere = StoreLocation(uri=uri, endpoint=endpoint, region=settings.setting("AWS_REGION"))
-        own = settings.own_credentials()
+        own, mounted = settings.own_credentials(), settings.mounted_credentials()
         # Credentials alone may be another account of the same service; with an endpoint they belong to another one.
-        same_service = store.uri.startswith("s3://") and not (own and endpoint)
+        same_service = store.uri.startswith("s3://") and not ((own or mounted) and endpoint)
         location = store.model_copy(update={"uri": uri}) if same_service else elsewhere
-        return cls(store=S3Store(location, credentials=own), uri=uri)
+        with _as_base_model():
+            return cls(store=S3Store(location, credentials=own, mounted=mounted), uri=uri)
 
     def list_files(self) -> list[SourceFile]:
         """Lists all objects with their ETags.
@@ -57,34 +66,60 @@ class BucketSource:
             AccessDenied: the credentials may not list the bucket.
         """
         with _as_base_model():
-            files = [SourceFile(path=info.name, size=info.size, content_id=info.etag) for info in self.store.list("")]
+            # Consoles create an empty object with the folder's own name.
+            files = [
+                SourceFile(path=info.name, size=info.size, content_id=info.etag)
+                for info in self.store.list("")
+                if info.name and not info.name.endswith("/")
+            ]
         if not files:
             raise BadInput(
                 f"spec.baseModel.uri {self.uri!r}: there are no objects; check bucket and prefix",
                 reason="BaseModelMissing",
             )
+        self.listed.clear()
+        self.listed.update({file.path: file for file in files})
         return files
 
     def with_content_ids(self, files: Sequence[SourceFile]) -> list[SourceFile]:
-        """Returns `files` unchanged: the listing has their ETags."""
-        return list(files)
+        """Returns `files`, whose ETags the listing has, with their MD5 where the ETag is one."""
+        if not self.with_md5:
+            return list(files)
+        return [replace(file, md5=file.content_id) if is_md5(file.content_id) else file for file in files]
 
     def read(self, path: str) -> bytes:
-        """Returns the content of a small object."""
-        with self._mapped(path), self.store.open(path) as stream:
-            return stream.read()
+        """Returns the content of a small object, compared with its size and, where the ETag is one, its MD5.
+
+        Raises:
+            Unavailable: what arrived differs from the listing each time.
+        """
+        listed = self.listed.get(path, SourceFile(path, UNKNOWN_SIZE))
+        with tempfile.TemporaryDirectory(prefix="selfalign-") as folder:
+            target = Path(folder) / "object"
+            verifying.fetch(self.fetch, listed, target)
+            if is_md5(listed.content_id):
+                self._compare_md5(listed, target)
+            return target.read_bytes()
+
+    def _compare_md5(self, listed: SourceFile, target: Path) -> None:
+        """Compares a downloaded object with its ETag, which may be no MD5, and downloads it again if they differ."""
+        file = replace(listed, md5=listed.content_id)
+        arrived: set[str] = set()
+        for _ in range(READS):
+            content = verifying.measure(target, file)
+            if verifying.difference(file, content) is None:
+                self.with_md5.add(file.path)
+                return
+            arrived.add(content.sha256)
+            verifying.fetch(self.fetch, listed, target)
+        # The same bytes each time, and no object's ETag is its MD5: then this one is none either.
+        if self.with_md5 or len(arrived) > 1:
+            raise verifying.refusal(file, content, same=False)
 
     def fetch(self, path: str, target: Path) -> None:
         """Downloads an object to `target`, in blocks."""
-        with self._mapped(path), self.store.open(path) as stream, target.open("wb") as sink:
+        with _as_base_model(), self.store.open(path) as stream, target.open("wb") as sink:
             copy_hashing(stream, sink)
-
-    @contextmanager
-    def _mapped(self, path: str) -> Iterator[None]:
-        """Maps boto3's errors for one object; the store maps those of opening it, but not those of reading its body."""
-        store = self.store
-        with _as_base_model(), s3_errors.mapped(bucket=store.bucket, key=path, endpoint=store.endpoint):
-            yield
 
 
 @contextmanager
@@ -92,6 +127,11 @@ def _as_base_model() -> Iterator[None]:
     """Replaces field names of the artifact store in a StageError's message by those of the base model."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"spec.baseModel.uri: {error} does not exist; check the address, and whether someone deletes there",
+            reason="BaseModelMissing",
+        ) from error
     except StageError as error:
         # The type and the reason stay: they decide about retries.
         message = str(error).replace("spec.artifacts", "spec.baseModel")

@@ -9,9 +9,11 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from selfalign_stages.base_model.quoting import shown
 from selfalign_stages.contract.exits import AccessDenied, BadInput, StageError, Unavailable
 
 TOKEN_REMEDY = "set spec.baseModel.secretRef to a Secret with HF_TOKEN, or HF_TOKEN itself on one machine"
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 @contextmanager
@@ -21,27 +23,55 @@ def mapped(*, repository: str, revision: str) -> Iterator[None]:
     Raises:
         BadInput: the repository's name is malformed, or repository, commit or file is missing.
         AccessDenied: the model is gated, or the token is rejected.
-        Unavailable: the hub is throttled, down or unreachable.
+        Unavailable: the hub is throttled, down or unreachable, or what answers is no hub.
         OSError: unchanged, where this machine's disk is full, read-only or not writable.
     """
     from httpx import HTTPError
     from huggingface_hub import errors
 
+    from selfalign_stages.base_model.hub_client import HubSilent
+
     try:
         yield
-    except errors.HfHubHTTPError as error:
-        raise _from_response(error, repository, revision) from error
-    except (HTTPError, errors.XetDownloadError) as error:
-        raise _unreachable(error, repository) from error
-    except OSError as error:
+    except StageError:
+        raise
+    except HubSilent as error:
+        raise _unreachable(str(error), repository) from error
+    except Exception as error:
+        # The library wraps what happened; the wrapped error decides.
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        response_error = next((one for one in (error, cause) if isinstance(one, errors.HfHubHTTPError)), None)
+        if response_error is not None:
+            raise _from_response(response_error, repository, revision) from error
+        if isinstance(error, errors.HFValidationError):
+            raise BadInput(
+                f"spec.baseModel.uri {_model(repository)}: is not of the form ORG/NAME: {shown(str(error))}",
+                reason="BaseModelMissing",
+            ) from error
+        if isinstance(cause, errors.FileMetadataError):
+            raise no_hub(repository, "its answer lacks the headers X-Repo-Commit or ETag") from error
         # The library raises OSError both for connections and for files; only the latter is this machine's fault.
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             raise
-        raise _unreachable(error, repository) from error
-    except errors.HFValidationError as error:
-        raise BadInput(
-            f"spec.baseModel.uri 'hf://{repository}': is not of the form ORG/NAME: {error}", reason="BaseModelMissing"
-        ) from error
+        if isinstance(error, HTTPError | OSError | errors.XetDownloadError):
+            text = f"{type(cause).__name__} {shown(str(cause), longest=300)}"
+            raise _unreachable(f"the transfer broke off: {text}", repository) from error
+        # Anything else comes from parsing what was answered.
+        raise no_hub(repository, f"its answer cannot be used ({type(error).__name__}: {shown(str(error))})") from error
+
+
+def no_hub(repository: str, problem: str) -> Unavailable:
+    """The error of an answer that no hub gives: a login page, a captive portal, a proxy's message, another server.
+
+    It is retried: a network's login may follow, and an HF_ENDPOINT that is wrong costs a few attempts.
+    """
+    from selfalign_stages.base_model import hub_client
+
+    return Unavailable(
+        f"spec.baseModel.uri {_model(repository)}: {hub_client.endpoint()} does not answer as a hub does: {problem}; "
+        "a login page or a proxy may stand in its way: check the network and HF_ENDPOINT",
+        reason="NotAHub",
+    )
 
 
 def _from_response(error: Exception, repository: str, revision: str) -> StageError:
@@ -53,7 +83,7 @@ def _from_response(error: Exception, repository: str, revision: str) -> StageErr
 
     response = getattr(error, "response", None)
     status = response.status_code if response is not None else 0
-    model = f"'hf://{repository}'"
+    model = _model(repository)
     if isinstance(error, errors.GatedRepoError):
         return AccessDenied(f"spec.baseModel.uri {model}: is gated; accept its terms on the hub, then {TOKEN_REMEDY}")
     if isinstance(error, errors.RevisionNotFoundError):
@@ -71,13 +101,16 @@ def _from_response(error: Exception, repository: str, revision: str) -> StageErr
     # Request Timeout and Too Many Requests; 5xx is the hub's own fault.
     if status in (408, 429) or status >= 500:
         return Unavailable(f"spec.baseModel.uri {model}: the hub answers HTTP {status}; retry when it has recovered")
-    return BadInput(f"spec.baseModel.uri {model}: the hub answers HTTP {status}: {error}", reason="HubRefused")
+    answer = shown(str(error), longest=300)
+    return BadInput(f"spec.baseModel.uri {model}: the hub answers HTTP {status}: {answer}", reason="HubRefused")
 
 
-def _unreachable(error: Exception, repository: str) -> Unavailable:
-    # The library wraps connection errors; the wrapped one names the reason.
-    cause = error.__cause__ or error
+def _unreachable(problem: str, repository: str) -> Unavailable:
     return Unavailable(
-        f"spec.baseModel.uri 'hf://{repository}': cannot reach the hub ({type(cause).__name__}: {cause}); "
-        "check the network and HF_ENDPOINT, then retry"
+        f"spec.baseModel.uri {_model(repository)}: {problem}; check the network, proxy variables and HF_ENDPOINT, and "
+        "SSL_CERT_FILE for a certificate authority of your own; it is retried"
     )
+
+
+def _model(repository: str) -> str:
+    return f"'hf://{shown(repository)}'"

@@ -7,12 +7,15 @@ have changed in between: hours can pass in a queue.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
 
 from selfalign_stages.base_model import checks, selection, sources
 from selfalign_stages.base_model.sources import Source, SourceFile
 from selfalign_stages.contract.task import Leaf
+
+LICENSE = re.compile(
+    rb"""^license:[ \t]*(?P<quote>["']?)(?P<name>[A-Za-z0-9][A-Za-z0-9.+-]{0,63})(?P=quote)[ \t]*(?:#[^\n]*)?\r?$""",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,20 @@ class Inspection:
         """Longest sequence in tokens that the model's positions cover; None if config.json does not state it."""
         # n_positions is the name in configurations of the GPT-2 family.
         config = self.fitness.config
-        positions: Any = config.get("max_position_embeddings") or config.get("n_positions")
-        return positions if isinstance(positions, int) else None
+        lengths = (checks.positive(config.get(name)) for name in ("max_position_embeddings", "n_positions"))
+        return next((length for length in lengths if length is not None), None)
 
     @property
     def license(self) -> str | None:
-        """The `license` of the model card's YAML front matter, such as "apache-2.0"; None if it is not stated."""
-        card = self.small_files.get(selection.README, b"")
-        front_matter = re.match(rb"\A---\r?\n(.*?)\n---", card, re.DOTALL)
-        match = re.search(rb"^license:[ \t]*(\S+)", front_matter.group(1), re.MULTILINE) if front_matter else None
-        return match.group(1).decode(errors="replace").strip("'\"") if match else None
+        """The `license` of the model card's YAML front matter, such as "apache-2.0"; None if it is not stated.
+
+        Hubs allow one word there, from a list that resembles SPDX's; anything else, such as a list, counts as not
+        stated, since the word ends up in labels, metrics and the card of the new model.
+        """
+        card = self.small_files.get(selection.README, b"").removeprefix(b"\xef\xbb\xbf")
+        front_matter = re.match(rb"---[ \t]*\r?\n(.*?)\n---", card, re.DOTALL)
+        match = LICENSE.search(front_matter.group(1)) if front_matter else None
+        return match["name"].decode() if match else None
 
 
 def inspect(source: Source, leaf: Leaf) -> Inspection:
@@ -68,8 +75,12 @@ def inspect(source: Source, leaf: Leaf) -> Inspection:
         StageError: the source cannot be listed or read.
     """
     files = source.list_files()
-    small_files = {file.path: source.read(file.path) for file in files if file.path in selection.CHECKED_FILES}
-    name = urlsplit(leaf.uri).path.rstrip("/").rpartition("/")[2] or leaf.uri
+    small_files = {
+        file.path: source.read(file.path)
+        for file in files
+        if file.path in selection.CHECKED_FILES and not selection.is_too_large(file)
+    }
+    name = leaf.uri.rstrip("/").rpartition("/")[2]
     fitness = checks.check_files(files, small_files, name=name)
     model_files = () if fitness.problems else tuple(source.with_content_ids(fitness.files.model_files))
     documents = () if fitness.problems else tuple(source.with_content_ids(fitness.files.documents))

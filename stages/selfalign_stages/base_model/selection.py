@@ -4,12 +4,12 @@ Repositories on the Hub hold the same weights in several formats, beside code, l
 allowlist: pickles and Python code stay behind even where nobody has thought of their name yet.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from selfalign_stages.base_model.sources import SourceFile
+from selfalign_stages.contract import strict_json
 
 # Names that Transformers' save_pretrained writes; INDEX exists only for weights in several shards.
 CONFIG, INDEX, WEIGHTS, README = "config.json", "model.safetensors.index.json", "model.safetensors", "README.md"
@@ -26,6 +26,9 @@ MODEL_FILES = CHECKED_FILES - {README, INDEX} | {
     "merges.txt",
 }
 """Files beside the weights which decide what the model computes; the last five belong to slow (Python) tokenizers."""
+LARGEST_TOKENIZER, LARGEST_OTHER = 64 << 20, 16 << 20
+"""Bytes of tokenizer.json and of any other file but weights. They are read into memory, and the largest that are
+published have 40 and 9 MiB. A larger one is garbage, such as a sparse file, which would take an hour to hash."""
 DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*|README\.md", re.IGNORECASE)
 """Names of licences and model cards, which a redistributed model has to include."""
 
@@ -44,6 +47,24 @@ class Selection:
     documents: tuple[SourceFile, ...]
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a file of this name is part of the model wherever it is selected: all but documents."""
+    return name in MODEL_FILES or name == INDEX or name.endswith(".safetensors")
+
+
+def is_document(name: str) -> bool:
+    """Whether a file of this name is imported as a licence or model card, without being part of the digest."""
+    # A shard may have any name that its index gives it, such as LICENSE.safetensors.
+    return DOCUMENT.fullmatch(name) is not None and not is_model_name(name)
+
+
+def is_too_large(file: SourceFile) -> bool:
+    """Whether a file that would be imported, but is no weights, has a size that none of its kind has."""
+    if file.path.endswith(".safetensors") or not (is_model_name(file.path) or is_document(file.path)):
+        return False
+    return file.size > (LARGEST_TOKENIZER if file.path == TOKENIZER else LARGEST_OTHER)
+
+
 def select(files: Sequence[SourceFile], *, weight_map: Mapping[str, str]) -> Selection:
     """Selects from all files of a model.
 
@@ -55,7 +76,7 @@ def select(files: Sequence[SourceFile], *, weight_map: Mapping[str, str]) -> Sel
     names = MODEL_FILES | (set(weight_map.values()) | {INDEX} if weight_map else {WEIGHTS})
     return Selection(
         model_files=tuple(file for file in files if file.path in names),
-        documents=tuple(file for file in files if DOCUMENT.fullmatch(file.path)),
+        documents=tuple(file for file in files if is_document(file.path)),
     )
 
 
@@ -70,7 +91,7 @@ def parse_weight_map(index: bytes | None) -> dict[str, str]:
     """
     if index is None:
         return {}
-    loaded = json.loads(index)
+    loaded = strict_json.loads(index)
     shards = loaded.get("weight_map") if isinstance(loaded, dict) else None
     # An empty map would select no weights at all and pass every check of them.
     if not isinstance(shards, dict) or not shards or not all(isinstance(shard, str) for shard in shards.values()):

@@ -1,4 +1,4 @@
-"""Defines the interface through which base models are read, whatever place they come from, and reads folders.
+"""Defines the interface through which base models are read, whatever place they come from, and their digest.
 
 A base model enters a run's keys by the digest of its files alone, not by its address: a copy of a model on another
 machine or in another bucket reuses the finished steps, and a changed file invalidates them. A source therefore
@@ -6,19 +6,16 @@ names the content of every file. It does so without reading large files where th
 a folder is hashed; S3 records only ETags, so that a model has one digest in S3 and another everywhere else.
 """
 
-import hashlib
+import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from selfalign_stages.artifacts.reading import hash_file
-from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.model import canonical_json, sha256_digest
 
-# hashlib releases the GIL: four threads read shards side by side; more would only compete for the disk.
-HASHING_THREADS = 4
+UNKNOWN_SIZE = -1
+_SHA256, _GIT_BLOB, _MD5 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -27,72 +24,32 @@ class SourceFile:
 
     Args:
         path: relative to the model's folder, with forward slashes.
-        size: bytes.
+        size: bytes; UNKNOWN_SIZE where the listing does not state it.
         content_id: identifies the content: a SHA-256 in hexadecimal, else an S3 ETag or a Git blob id. Empty while
             it is unknown.
+        md5: the content's MD5 in hexadecimal, where the place is known to record one; no part of the digest.
     """
 
     path: str
     size: int
     content_id: str = ""
+    md5: str = ""
 
 
 class Source(Protocol):
     """The files of one base model. All methods raise StageError for what the user can correct or a retry may solve."""
 
     def list_files(self) -> list[SourceFile]:
-        """Lists all files in path order, without reading them; `content_id` may be empty."""
+        """Lists all files in path order, without reading them; sizes and content ids may be unknown."""
 
     def with_content_ids(self, files: Sequence[SourceFile]) -> list[SourceFile]:
-        """Returns `files` in their order, each with its `content_id`; reads those whose place records none."""
+        """Returns `files` in their order, each with size and `content_id`; reads those whose place records none."""
 
     def read(self, path: str) -> bytes:
-        """Returns the content of a small file."""
+        """Returns the content of a small file, compared with the listing as far as that is possible."""
 
     def fetch(self, path: str, target: Path) -> None:
-        """Creates `target` with the file's content, or as a link to it; the caller verifies it."""
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """Reads builtin:// and file:// models.
-
-    Symbolic links that leave the folder are refused: a folder that others can write to, mounted into a pod, could
-    otherwise name any file that the pod can read, such as its service account token, as a part of the model.
-    """
-
-    folder: Path
-
-    def list_files(self) -> list[SourceFile]:
-        """Lists all files in path order, without hidden files and folders such as .git."""
-        # Hidden folders, such as .git of a clone, can contain second copies of the weights.
-        names = [path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file()]
-        visible = [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
-        return [SourceFile(path=name, size=(self.folder / name).stat().st_size) for name in sorted(visible)]
-
-    def with_content_ids(self, files: Sequence[SourceFile]) -> list[SourceFile]:
-        """Returns `files` with the SHA-256 of their content; reads all of them."""
-        with ThreadPoolExecutor(HASHING_THREADS) as pool:
-            digests = pool.map(lambda file: hash_file(self._inside(file.path))[1], files)
-            return [replace(file, content_id=digest) for file, digest in zip(files, digests, strict=True)]
-
-    def read(self, path: str) -> bytes:
-        """Returns the content of a small file."""
-        return self._inside(path).read_bytes()
-
-    def fetch(self, path: str, target: Path) -> None:
-        """Creates `target` as a link, since the file is on this machine already."""
-        # Resolved, so that the link works from another folder.
-        target.symlink_to(self._inside(path).resolve())
-
-    def _inside(self, path: str) -> Path:
-        file = self.folder / path
-        if not file.resolve().is_relative_to(_allowed_root(self.folder.resolve())):
-            raise BadInput(
-                f"spec.baseModel.uri: {path} is a link that leaves {self.folder}; put the file itself there",
-                reason="PathEscapes",
-            )
-        return file
+        """Creates or replaces `target` with a copy of the file that nobody else writes to; the caller verifies it."""
 
 
 def fingerprint(files: Sequence[SourceFile]) -> str:
@@ -107,14 +64,19 @@ def fingerprint(files: Sequence[SourceFile]) -> str:
 
 
 def is_sha256(content_id: str) -> bool:
-    """Whether a content id is a SHA-256, which can be compared with downloaded bytes; an ETag or blob id cannot."""
-    return len(content_id) == hashlib.sha256().digest_size * 2 and set(content_id) <= set("0123456789abcdef")
+    """Whether a content id is a SHA-256, which can be compared with downloaded bytes."""
+    return _SHA256.fullmatch(content_id) is not None
 
 
-def _allowed_root(folder: Path) -> Path:
-    """Returns the folder that links may not leave: a cached Hub repository where `folder` is a snapshot in one.
+def is_git_blob(content_id: str) -> bool:
+    """Whether a content id is Git's id of a blob: a SHA-1 of "blob SIZE NUL" and the content (gitformat)."""
+    return _GIT_BLOB.fullmatch(content_id) is not None
 
-    The cache of huggingface_hub keeps contents in REPOSITORY/blobs, and snapshots as links to them.
+
+def is_md5(content_id: str) -> bool:
+    """Whether an ETag has the form of an MD5; those of objects that were uploaded in parts end in a hyphen and number.
+
+    Objects that KMS or a client's key encrypts have ETags of this form too (S3 API reference, "Object"), which are not
+    the content's MD5.
     """
-    repository = folder.parent.parent
-    return repository if folder.parent.name == "snapshots" and (repository / "blobs").is_dir() else folder
+    return _MD5.fullmatch(content_id) is not None

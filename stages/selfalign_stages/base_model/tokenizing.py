@@ -7,6 +7,8 @@ simpler with Transformers' AutoTokenizer, but that needs an image with Transform
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from selfalign_stages.base_model.quoting import shown
+
 MISSING = (
     "tokenizer.json: missing; write it with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), since "
     "training needs the character offsets that only this format provides"
@@ -29,17 +31,17 @@ def problems(data: bytes | None, *, config: Mapping[str, Any], special_tokens: M
     try:
         vocabulary = _load(data).get_vocab(with_added_tokens=True)
     except Exception as error:  # tokenizers raises bare Exception for any malformed file
-        yield f"tokenizer.json: cannot be read: {error}"
+        yield f"tokenizer.json: cannot be read: {shown(str(error))}"
         return
     # Ids can have gaps, so the highest one counts and not their number; vocab_size is often padded beyond it.
     vocab_size, highest_id = config.get("vocab_size"), max(vocabulary.values(), default=-1)
-    if isinstance(vocab_size, int) and highest_id >= vocab_size:
-        yield f"tokenizer.json: has token {highest_id}, the model's vocab_size in config.json is {vocab_size}"
+    if type(vocab_size) is int and highest_id >= vocab_size:
+        yield f"tokenizer.json: has token {highest_id}, the model's vocab_size in config.json is {shown(vocab_size)}"
     # A special token is a string, or an object with its string in `content` (a serialized AddedToken).
     eos_token = special_tokens.get("eos_token")
     text = eos_token.get("content") if isinstance(eos_token, dict) else eos_token
-    if isinstance(text, str) and text not in vocabulary:
-        yield f"tokenizer_config.json: eos_token {text!r} is not in tokenizer.json"
+    if text is not None and (not isinstance(text, str) or text not in vocabulary):
+        yield f"tokenizer_config.json: eos_token '{shown(text)}' is not in tokenizer.json"
     # Without an eos_token here, a tokenizer class has a default, or the model's config names the id.
     if text is None and "tokenizer_class" not in special_tokens and config.get("eos_token_id") is None:
         yield "tokenizer_config.json: names no eos_token; every training answer has to end with one"

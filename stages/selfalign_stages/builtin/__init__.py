@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.printable import printable
+
+LONGEST = 100
+"""Characters of a name that are shown."""
 
 
 def folder(kind: Literal["packs", "models"], name: str) -> Path:
@@ -17,8 +21,11 @@ def folder(kind: Literal["packs", "models"], name: str) -> Path:
         BadInput: there is none of that name; the message lists the names that exist.
     """
     root = Path(str(resources.files(__name__))) / kind
-    # A name with a slash could leave the folder: builtin://../packs.
-    if (root / name).is_dir() and "/" not in name:
+    known = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("_"))
+    # Compared with what is there: joined to a path, names such as "", ".." and ../packs would lead elsewhere.
+    if name in known:
         return root / name
-    known = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-    raise BadInput(f"builtin://{name}: no such built-in among {kind}; there are {known}", reason="UnknownBuiltin")
+    raise BadInput(
+        f"builtin://{printable(name[:LONGEST])}: no such built-in among {kind}; there are {known}",
+        reason="UnknownBuiltin",
+    )

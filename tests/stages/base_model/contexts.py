@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.steps_support import Asked
 
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.base_model import inspection, open_source
+from selfalign_stages.contract.exits import StageError
 from selfalign_stages.contract.task import Leaf, StoreLocation, Task
 from selfalign_stages.step.context import StepContext
 
@@ -47,3 +49,10 @@ def stop_after(files: int) -> Callable[[], bool]:
     """A stop that is requested after the first `files` files."""
     remaining = iter(range(files))
     return lambda: next(remaining, None) is None
+
+
+def refusal(leaf: Leaf, folder: Path) -> StageError:
+    """The error of a base model that cannot be inspected."""
+    with pytest.raises(StageError) as raised:
+        digest(leaf, folder)
+    return raised.value

@@ -86,3 +86,8 @@ def write(folder: Path, files: Mapping[str, bytes]) -> Path:
 def sha256(data: bytes) -> str:
     """Hexadecimal digest."""
     return hashlib.sha256(data).hexdigest()
+
+
+def with_more() -> dict[str, bytes]:
+    """A fit model in two shards beside files that no run needs."""
+    return contents(shards=2) | {"pytorch_model.bin": CANARY, "modeling.py": b"", "config.yaml": b""}

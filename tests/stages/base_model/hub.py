@@ -8,16 +8,19 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/(revision|tree)/(?P<revision>[^/?]+)")
 LARGE = (".safetensors", ".bin", ".pt")
+LISTING = "the listing"
+PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>"
 
 
 @dataclass
@@ -33,6 +36,20 @@ class HubState:
     """Large files whose transfer breaks off half-way, the first time only."""
     damaged: set[str] = field(default_factory=set)
     """Large files that arrive with a flipped byte."""
+    pages: set[str] = field(default_factory=set)
+    """Files, or LISTING, in whose place a login page is sent, with the status of success."""
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    """What is sent instead of these files, under their headers; LISTING is the listing."""
+    change: Callable[[dict[str, Any]], Any] = lambda listing: listing
+    """Makes another listing of the right one."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Addresses of other servers that files, or LISTING, are redirected to."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Added to every answer."""
+    silent: bool = False
+    """Accepts requests and does not answer until the block ends."""
+    tokens: list[str | None] = field(default_factory=list)
+    """The Authorization of every request."""
     go_on: threading.Event = field(default_factory=threading.Event)
     """Transfers of large files wait until it is set."""
     waiting: threading.Event = field(default_factory=threading.Event)
@@ -40,6 +57,7 @@ class HubState:
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of every request."""
     address: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
     contents: str = ""
     """Address of large files: another host name, since the client follows redirects within one host by itself."""
 
@@ -73,6 +91,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[HubState]:
         yield state
     finally:
         state.go_on.set()
+        state.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -93,6 +112,11 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
             state.requests.append((self.command, path))
+            state.tokens.append(self.headers.get("Authorization"))
+            if state.silent:
+                state.ended.wait()
+                self.close_connection = True
+                return None
             if state.down:
                 return self._answer(503, b"busy")
             if path.startswith("/content/"):
@@ -100,9 +124,15 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             match = API.fullmatch(path) or RESOLVE.fullmatch(path)
             if match is None or self._refused(match["repo"], match["revision"]):
                 return None if match else self._answer(404, b"")
-            if "path" in match.groupdict():
-                return self._resolve(match["path"])
-            return self._answer(200, json.dumps(_info(state)).encode(), {"Content-Type": "application/json"})
+            name = match.groupdict().get("path", LISTING)
+            if name in state.pages:
+                return self._answer(200, PAGE, {"Content-Type": "text/html"})
+            if name in state.redirects:
+                return self._answer(302, b"", {"Location": state.redirects[name] + self.path})
+            if name != LISTING:
+                return self._resolve(name)
+            body = state.bodies.get(LISTING, json.dumps(state.change(listing(state))).encode())
+            return self._answer(200, body, {"Content-Type": "application/json"})
 
         def _refused(self, repository: str, revision: str) -> bool:
             sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -121,7 +151,8 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             if data is None:
                 return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
             if not state.large(name):
-                return self._answer(200, data, {"ETag": f'"{blob_id(data)}"', "X-Repo-Commit": COMMIT})
+                body = state.bodies.get(name, data) if self.command == "GET" else data
+                return self._answer(200, body, {"ETag": f'"{blob_id(data)}"', "X-Repo-Commit": COMMIT})
             digest = hashlib.sha256(data).hexdigest()
             headers = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)), "X-Repo-Commit": COMMIT}
             return self._answer(302, b"", headers | {"Location": f"{state.contents}/content/{digest}"})
@@ -136,6 +167,7 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
                 state.go_on.wait()
             if name in state.damaged:
                 data = data[:-1] + bytes([data[-1] ^ 1])
+            data = state.bodies.get(name, data)
             byte_range = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             if byte_range is None:
                 return self._answer(200, data, {"Accept-Ranges": "bytes"}, cut=name in state.cut, name=name)
@@ -154,7 +186,7 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             name: str = "",
         ) -> None:
             self.send_response(status)
-            for key, value in (headers or {}).items():
+            for key, value in {**(headers or {}), **state.headers}.items():
                 self.send_header(key, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -172,7 +204,8 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _info(state: HubState) -> dict[str, object]:
+def listing(state: HubState) -> dict[str, Any]:
+    """What the hub answers to a request for its repository's files."""
     siblings = []
     for name, data in state.files.items():
         entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": blob_id(data)}

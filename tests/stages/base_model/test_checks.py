@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from tests.stages.base_model import folders
 
-from selfalign_stages.base_model import checks
+from selfalign_stages.base_model import checks, inspection
 from selfalign_stages.base_model.sources import SourceFile
 
 Files = dict[str, bytes]
@@ -99,6 +99,31 @@ MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
         lambda: folders.contents() | {"../tokenizer.json": b""},
         "../tokenizer.json: leaves the model's folder",
     ),
+    "shards that are not there": (
+        lambda: (
+            folders.contents()
+            | {folders.INDEX: json.dumps({"weight_map": {f"t{n}": f"{n}.safetensors" for n in range(90)}}).encode()}
+        ),
+        "model.safetensors.index.json: names 85 more shards like these",
+    ),
+    "a config with two meanings": (
+        lambda: folders.contents() | {"config.json": b'{"model_type": "llama", "model_type": "qwen3"}'},
+        "config.json: is not JSON: duplicate key 'model_type'",
+    ),
+    "a config too deep": (
+        lambda: folders.contents() | {"config.json": b'{"a":' * 5000},
+        "config.json: is not JSON: line 1, column 501: nested",
+    ),
+    "a config in UTF-16": (
+        lambda: folders.contents() | {"config.json": json.dumps(folders.CONFIG).encode("utf-16")},
+        "config.json: is not JSON: not UTF-8",
+    ),
+    "an architecture with an escape sequence": (
+        lambda: changed(architectures=["\x1b[2JLlama"]),
+        r"config.json: architecture \x1b[2JLlama is not among",
+    ),
+    "an architecture that is a list": (lambda: changed(architectures=[["LlamaForCausalLM"]]), "names no architectures"),
+    "an end token that is a number": (lambda: in_tokenizer_config(eos_token=2), "eos_token '2' is not in"),
     "no tokenizer": (lambda: without("tokenizer.json"), "tokenizer.json: missing; write it with AutoTokenizer"),
     "a torn tokenizer": (lambda: folders.contents() | {"tokenizer.json": b"{}"}, "tokenizer.json: cannot be read"),
     "more tokens than embeddings": (
@@ -117,6 +142,58 @@ MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
 def test_an_unfit_model_is_reported_by_file_name(files: Callable[[], Files], message: str) -> None:
     problems = check(files()).problems
     assert [problem for problem in problems if message in problem], problems
+
+
+def test_a_config_with_infinities_is_read_as_transformers_reads_it() -> None:
+    config = folders.CONFIG | {"time_step_limit": [0.0, float("inf")]}
+    fitness = check(folders.contents() | {"config.json": json.dumps(config).encode()})
+    assert (fitness.problems, fitness.config["model_type"]) == ((), "llama")
+
+
+def test_a_config_with_a_byte_order_mark_is_read() -> None:
+    config = b"\xef\xbb\xbf" + folders.contents()["config.json"]
+    assert check(folders.contents() | {"config.json": config}).problems == ()
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", folders.INDEX, "README.md", "LICENSE"])
+def test_a_file_too_large_to_be_what_its_name_says_is_not_read(name: str) -> None:
+    files = folders.contents(shards=2)
+    listed = [SourceFile(path, 1 << 40 if path == name else len(data)) for path, data in sorted(files.items())]
+    small = {path: data for path, data in files.items() if path != name}
+    problems = checks.check_files(listed, small, name="m").problems
+    assert f"{name}: has {1 << 20} MiB, which no file of this kind has" in " ".join(problems)
+    assert f"{name}: missing" not in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("positions", "length"),
+    [(4096, 4096), (True, None), (-1, None), (0, None), ("4096", None), (4096.0, None), ([], None), (None, None)],
+)
+def test_only_a_positive_whole_number_is_a_context_length(positions: object, length: int | None) -> None:
+    assert (
+        inspection.Inspection(check(changed(max_position_embeddings=positions)), (), (), "", {}).context_length
+        == length
+    )
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        (b"---\nlicense: mit\n---\n", "mit"),
+        (b"\xef\xbb\xbf---\r\nlicense: 'apache-2.0'  # as before\r\n---\r\n", "apache-2.0"),
+        (b"---\nlanguage: en\nlicense: llama3.1\n---\n", "llama3.1"),
+        (b"---\nlicense: [mit, other]\n---\n", None),
+        (b"---\nlicense:\n- mit\n---\n", None),
+        (b"---\nlicense: m\x1b[2Jit\n---\n", None),
+        (b"---\nlicense: " + b"x" * 500 + b"\n---\n", None),
+        (b"---\nlicense: \xff\n---\n", None),
+        (b"license: mit\n", None),
+        (b"---\nlicense: mit\n", None),
+        (b"", None),
+    ],
+)
+def test_the_licence_of_a_model_card_is_one_word_or_not_stated(card: bytes, license: str | None) -> None:
+    assert inspection.Inspection(check(folders.contents()), (), (), "", {"README.md": card}).license == license
 
 
 def test_all_problems_are_reported_at_once() -> None:

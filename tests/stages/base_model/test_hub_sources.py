@@ -1,7 +1,8 @@
 """hf:// base models: the real client against a local stand-in for the hub."""
 
-from collections.abc import Iterator
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.stages.base_model import contexts, folders, hub
@@ -11,17 +12,13 @@ from selfalign_stages.base_model import importing
 from selfalign_stages.contract.exits import AccessDenied, BadInput, Interrupted, StageError, Unavailable
 from selfalign_stages.contract.task import Leaf
 
-FILES = folders.contents(shards=2) | {"pytorch_model.bin": folders.CANARY, "modeling.py": b"", "config.yaml": b""}
+FILES = folders.with_more()
 LEAF = Leaf(uri="hf://harbour/lantern", revision=hub.COMMIT)
 SHARD = "model-00001-of-00002.safetensors"
 
 
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.HubState]:
-    with hub.serving(FILES) as state:
-        monkeypatch.setenv("HF_ENDPOINT", state.address)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        yield state
+def refusal(tmp_path: Path, leaf: Leaf = LEAF) -> StageError:
+    return contexts.refusal(leaf, tmp_path)
 
 
 def test_a_model_has_the_same_digest_on_the_hub_and_in_a_folder(served: hub.HubState, tmp_path: Path) -> None:
@@ -62,21 +59,37 @@ def test_a_transfer_that_breaks_off_is_resumed(served: hub.HubState, tmp_path: P
     assert not served.cut
 
 
-def test_a_shard_that_arrives_damaged_is_not_published(served: hub.HubState, tmp_path: Path) -> None:
+def test_a_shard_that_is_damaged_on_the_hub_is_not_published(served: hub.HubState, tmp_path: Path) -> None:
     served.damaged.add(SHARD)
-    with pytest.raises(Unavailable, match=f"{SHARD} arrived with sha256") as raised:
+    with pytest.raises(BadInput, match=f"{SHARD} arrived with sha256 .* at each of 3 attempts") as raised:
         importing.run(contexts.context(LEAF, tmp_path))
-    assert raised.value.reason == "DownloadDamaged"
+    assert raised.value.reason == "BaseModelDamaged"
     assert not list((tmp_path / "store").rglob(SHARD))
     served.damaged.clear()
     importing.run(contexts.context(LEAF, tmp_path))
 
 
-def refusal(tmp_path: Path, leaf: Leaf = LEAF) -> StageError:
-    """The error of a base model that cannot be inspected."""
-    with pytest.raises(StageError) as raised:
-        contexts.digest(leaf, tmp_path)
-    return raised.value
+def test_a_shard_that_arrives_otherwise_each_time_is_retried_later(served: hub.HubState, tmp_path: Path) -> None:
+    class Changing(dict[str, bytes]):
+        def get(self, name: str, default: Any = None) -> Any:
+            return random.randbytes(len(default)) if name == SHARD and default else default
+
+    served.bodies = Changing()
+    with pytest.raises(Unavailable, match=SHARD) as raised:
+        importing.run(contexts.context(LEAF, tmp_path))
+    assert raised.value.reason == "DownloadDamaged"
+
+
+def test_a_shard_that_arrives_damaged_once_is_fetched_again(served: hub.HubState, tmp_path: Path) -> None:
+    class Once(dict[str, bytes]):
+        def get(self, name: str, default: Any = None) -> Any:
+            return self.pop(name, default)
+
+    served.bodies = Once({SHARD: bytes(len(FILES[SHARD])), "tokenizer.json": bytes(len(FILES["tokenizer.json"]))})
+    context = contexts.context(LEAF, tmp_path)
+    manifest = importing.run(context)
+    assert not served.bodies
+    assert all(reading.read_bytes(context.store, manifest, name) == FILES[name] for name in (SHARD, "tokenizer.json"))
 
 
 def test_a_private_model_is_read_with_its_token(
@@ -124,8 +137,8 @@ def test_a_hub_that_is_busy_or_unreachable_is_retried(
     served.down = True
     error = refusal(tmp_path)
     assert isinstance(error, Unavailable)
-    assert "the hub answers HTTP 503" in str(error)
+    assert f"{served.address} answers HTTP 503; tried 1 time;" in str(error)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     error = refusal(tmp_path)
     assert isinstance(error, Unavailable)
-    assert "cannot reach the hub" in str(error)
+    assert "cannot reach http://127.0.0.1:9: ConnectError" in str(error)

@@ -9,9 +9,10 @@ from tests.stages.base_model import contexts, folders
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.base_model import importing
-from selfalign_stages.contract.exits import BadInput, Interrupted
+from selfalign_stages.contract.exits import BadInput, Interrupted, Unavailable
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.task import Leaf
+from selfalign_stages.step.context import StepContext
 
 
 def leaf(tmp_path: Path, files: dict[str, bytes] | None = None) -> Leaf:
@@ -69,6 +70,61 @@ def test_a_published_file_that_was_damaged_is_copied_again(tmp_path: Path) -> No
     published.write_bytes(b"{}")
     manifest = importing.run(contexts.context(base, tmp_path))
     assert stored(tmp_path, manifest)["config.json"] == folders.contents()["config.json"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", folders.contents()["config.json"][:-1] + b" "])
+def test_a_published_file_that_was_damaged_is_kept_for_inspection_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    base = leaf(tmp_path)
+    with pytest.raises(Interrupted):
+        importing.run(contexts.context(base, tmp_path, stop=contexts.stop_after(1)))
+    (published,) = (tmp_path / "store").rglob("config.json")
+    published.write_bytes(damage)
+    importing.run(contexts.context(base, tmp_path))
+    (aside,) = (tmp_path / "store" / "set-aside").rglob("config.json-*")
+    assert aside.read_bytes() == damage
+    assert "config.json: is not what was imported; moved to set-aside/" in caplog.text
+
+
+def other_writer(context: StepContext, times: int) -> None:
+    """Lets another process create the next objects just before this one does."""
+    put_file, remaining = context.store.put_file, iter(range(times))
+
+    def second(name: str, path: Path) -> bool:
+        if next(remaining, None) is not None:
+            context.store.put(name, b"of the other writer")
+        return put_file(name, path)
+
+    context.store.put_file = second  # type: ignore[method-assign]
+
+
+def test_a_file_that_another_process_put_meanwhile_is_compared(tmp_path: Path) -> None:
+    context = contexts.context(leaf(tmp_path), tmp_path)
+    other_writer(context, 1)
+    assert stored(tmp_path, importing.run(context))["config.json"] == folders.contents()["config.json"]
+
+
+def test_two_processes_that_import_the_same_model_agree(tmp_path: Path) -> None:
+    base = leaf(tmp_path)
+    first, second = contexts.context(base, tmp_path), contexts.context(base, tmp_path)
+    put_file = first.store.put_file
+
+    def after_the_other(name: str, path: Path) -> bool:
+        second.store.put_file(name, path)
+        return put_file(name, path)
+
+    first.store.put_file = after_the_other  # type: ignore[method-assign]
+    assert importing.run(first).digest == importing.run(second).digest
+    assert not (tmp_path / "store" / "set-aside").exists()
+
+
+def test_a_store_to_which_another_writer_keeps_writing_is_reported(tmp_path: Path) -> None:
+    context = contexts.context(leaf(tmp_path), tmp_path)
+    other_writer(context, 100)
+    with pytest.raises(Unavailable) as raised:
+        importing.run(context)
+    assert raised.value.reason == "StoreContended"
 
 
 def test_a_model_that_changed_since_preflight_is_refused(tmp_path: Path) -> None:
