@@ -11,8 +11,12 @@ from typing import Any
 
 from selfalign_stages.contract.model import canonical_json, sha256_digest
 
-DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+OCI_LAYERS = {
+    "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+"""OCI's media types by Docker's."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,19 @@ def join(server: ImageContent, model: ImageContent, *, command: list[str]) -> Jo
         An OCI image for the server's platform.
     """
     base = server.config
-    # "Labels" may be null: Docker writes it so for an image without labels.
-    labels = {**(base.get("config", {}).get("Labels") or {}), **model.config["config"]["Labels"]}
+    # Members may be null: Docker writes "Labels" so for an image without labels, buildah "config".
+    run = base.get("config") or {}
+    labels = {**(run.get("Labels") or {}), **model.config["config"]["Labels"]}
     config = canonical_json(
         {
             **base,  # platform, and fields of later versions of the spec
-            "config": {**base.get("config", {}), "Cmd": command, "Labels": labels},
+            "config": {**run, "Cmd": command, "Labels": labels},
             # One diff id per layer of the manifest, in its order (image-spec, config.md, rootfs).
             "rootfs": {
                 "type": "layers",
                 "diff_ids": [*base["rootfs"]["diff_ids"], *model.config["rootfs"]["diff_ids"]],
             },
-            "history": [*base.get("history", ()), *model.config["history"]],
+            "history": [*(base.get("history") or ()), *model.config["history"]],
         }
     )
     manifest = canonical_json(
@@ -86,5 +91,4 @@ def join(server: ImageContent, model: ImageContent, *, command: list[str]) -> Jo
 
 def _oci_descriptor(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Replaces Docker's media type by OCI's, since a manifest may not mix them; the blob is the same."""
-    media_type = layer["mediaType"].replace(DOCKER_LAYER, OCI_LAYER)
-    return {**layer, "mediaType": media_type}
+    return {**layer, "mediaType": OCI_LAYERS.get(layer["mediaType"], layer["mediaType"])}
