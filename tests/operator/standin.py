@@ -3,7 +3,8 @@
     python standin.py SCRIPT KIND --task T --result R --port N --scratch DIR
 
 SCRIPT is a JSON file {step id: behaviour of each attempt}. A behaviour is an exit code, "hang" (serve progress until
-SIGTERM) or "ignore-sigterm" (hang, and ignore SIGTERM); attempts beyond the list succeed. Published artifacts are empty
+SIGTERM), "ignore-sigterm" (hang, and ignore SIGTERM) or "lost INPUT" (find the artifact of that input name damaged, and
+set it aside); attempts beyond the list succeed. Published artifacts are empty
 files beside SCRIPT, which preflight of a later run reports as cache hits. The file `journal` beside SCRIPT lists starts
 and ends of steps in order.
 """
@@ -18,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-PUBLISHED, INTERRUPTED = 0, 75
+PUBLISHED, INTERRUPTED, INPUT_LOST = 0, 75, 77
 
 
 def main() -> int:
@@ -34,6 +35,8 @@ def main() -> int:
     _journal(arguments.script, f"start {task['id']}")
     if behaviour in ("hang", "ignore-sigterm"):
         return _hang(arguments.port, received)
+    if isinstance(behaviour, str):
+        return _input_lost(arguments, task, name=behaviour.removeprefix("lost "))
     if behaviour:
         failure = {"reason": "Scripted", "message": f"{task['id']}: the script requests exit code {behaviour}"}
         arguments.result.write_text(json.dumps(failure))
@@ -43,6 +46,14 @@ def main() -> int:
     arguments.result.write_text(json.dumps(_result(task["kind"], task["key"], arguments.script, "Miss")))
     _journal(arguments.script, f"end {task['id']}")
     return PUBLISHED
+
+
+def _input_lost(arguments: argparse.Namespace, task: dict[str, Any], *, name: str) -> int:
+    lost = task["inputs"][name]
+    (_published(arguments.script) / f"{lost['kind']}-{lost['key']}").unlink()
+    failure = {"reason": "InputLost", "message": f"{name} is damaged, moved to set-aside/x", "lost": lost["key"]}
+    arguments.result.write_text(json.dumps(failure))
+    return INPUT_LOST
 
 
 def _arguments() -> argparse.Namespace:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import aiohttp
+import pytest
 from tests.s3_server import free_port
 
 from selfalign_operator.api.status import RunStatus, StageStatus, StepStatus
@@ -21,13 +22,13 @@ class Clock:
         return self.now
 
 
-def get(health: Health, path: str) -> tuple[int, str]:
+def get(health: Health, path: str, *, host: str = "127.0.0.1") -> tuple[int, str]:
     """Status code and body of a response."""
 
     async def request() -> tuple[int, str]:
         runner = await health.serve(port := free_port())
         try:
-            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}{path}") as response:
+            async with aiohttp.ClientSession() as http, http.get(f"http://{host}:{port}{path}") as response:
                 return response.status, await response.text()
         finally:
             await runner.cleanup()
@@ -59,6 +60,11 @@ def test_liveness_fails_once_the_watches_have_been_silent_for_too_long() -> None
     assert get(health, "/healthz") == (503, "last watch event 91 s ago, limit 90 s\n")
     health.record_watch_event()
     assert get(health, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_probes_are_answered_over_either_address_family(host: str) -> None:
+    assert get(Health(), "/healthz", host=host)[0] == 200
 
 
 def test_liveness_fails_and_names_the_run_whose_change_the_watch_missed() -> None:

@@ -1,5 +1,6 @@
 """How the end of a Job, and the reason why it does not run, are read from it and its pods."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,9 @@ from tests.operator.builders import result
 from tests.operator.test_jobs import job_of
 
 from selfalign_operator.jobs import job_status
-from selfalign_stages.contract.task import Progress
+from selfalign_stages.contract.counts import Counts
+from selfalign_stages.contract.task import Failure, Progress
+from selfalign_stages.contract.termination_message import LIMIT_BYTES, encode
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -55,7 +58,7 @@ def test_a_complete_job_without_pods_has_no_result_so_that_another_attempt_finds
     assert read(observed_job(condition=COMPLETE)).result is None
 
 
-@pytest.mark.parametrize("code", [1, 42, 43, 44, 76, 137])
+@pytest.mark.parametrize("code", [1, 42, 43, 44, 76, 77, 137])
 def test_a_failed_job_has_its_pods_exit_code_and_message(code: int) -> None:
     attempt = read(observed_job(condition=FAILED), pod(code=code, message='{"reason": "X", "message": "why"}'))
     assert attempt.exit_code == code and attempt.failure.message == "why"
@@ -64,6 +67,67 @@ def test_a_failed_job_has_its_pods_exit_code_and_message(code: int) -> None:
 def test_a_final_code_counts_more_than_the_crash_of_another_worker() -> None:
     pods = pod(code=1, name="a"), pod(code=42, name="b"), pod(code=137, name="c")
     assert read(observed_job(condition=FAILED), *pods).exit_code == 42
+
+
+def test_a_lost_input_counts_more_than_what_else_happened_to_the_workers_and_less_than_a_final_code() -> None:
+    lost = pod(code=77, name="b", message=json.dumps({"reason": "InputLost", "message": "gone", "lost": "k" * 64}))
+    others = pod(code=1, name="a"), pod(code=137, name="c"), pod(code=75, name="d")
+    attempt = read(observed_job(condition=FAILED), *others, lost)
+    assert (attempt.exit_code, attempt.failure.lost) == (77, "k" * 64)
+    assert read(observed_job(condition=FAILED), *others, lost, pod(code=42, name="e")).exit_code == 42
+
+
+def test_the_key_of_a_lost_input_survives_whatever_else_has_to_be_shortened() -> None:
+    reasons = {f"reason-{number}-{'x' * 50}": number for number in range(500)}
+    for message, rejected in (("é" * 20_000, {}), ("short", reasons), ("é" * 20_000, reasons)):
+        counts = Counts(rows=sum(rejected.values()), rejected=rejected)
+        failure = Failure(reason="InputLost", message=message, counts=counts, lost="k" * 64)
+        data = encode(failure)
+        assert len(data) <= LIMIT_BYTES
+        read_back = read(observed_job(condition=FAILED), pod(code=77, message=data.decode())).failure
+        assert (read_back.reason, read_back.lost) == ("InputLost", "k" * 64)
+        assert sum(read_back.counts.rejected.values()) == counts.rows
+
+
+def test_a_lost_input_without_a_message_is_named_by_its_exit_code() -> None:
+    assert read(observed_job(condition=FAILED), pod(code=77)).failure.reason == "InputLost"
+
+
+def stopped_worker(**metadata: Any) -> dict[str, Any]:
+    worker = pod(code=75, name="other")
+    return worker | {"metadata": worker["metadata"] | metadata}
+
+
+@pytest.mark.parametrize("condition", ["FailureTarget", "Failed", "SuccessCriteriaMet", "Complete"])
+def test_workers_that_are_stopped_because_another_one_decided_about_the_job_are_not_preempted(condition: str) -> None:
+    job = observed_job(condition={"type": condition, "status": "True"})
+    deleted = stopped_worker(deletionTimestamp="2030-01-01T00:00:08Z")
+    assert [one.outcome for one in read(job, pod(code=77), deleted).pods] == ["crashed", "stopped"]
+    assert [one.outcome for one in read(observed_job(), deleted).pods] == ["preempted"], "deleted by somebody else"
+    assert [one.outcome for one in read(job, stopped_worker()).pods] == ["preempted"], "before the Job ended"
+
+
+def test_pods_belong_to_the_job_that_controls_them_whatever_their_labels_say() -> None:
+    job = observed_job(condition=COMPLETE)
+    job["metadata"]["uid"] = "job-1"
+    labels = {"batch.kubernetes.io/job-name": job["metadata"]["name"], "job-name": job["metadata"]["name"]}
+    message = result("import", "k").model_dump_json(by_alias=True)
+
+    def labelled(name: str, *owners: dict[str, Any]) -> dict[str, Any]:
+        made = pod(code=0, name=name, message=message)
+        made["metadata"] |= {"labels": labels} | ({"ownerReferences": list(owners)} if owners else {})
+        return made
+
+    job_controls = {"kind": "Job", "uid": "job-1", "controller": True}
+    pods = [
+        labelled("own", {"kind": "X", "uid": "x"}, job_controls),
+        labelled("forged"),
+        labelled("of-another", job_controls | {"uid": "job-2"}),
+        labelled("not-controlled", job_controls | {"controller": False}),
+    ]
+    assert [one["metadata"]["name"] for one in job_status.pods_of(job, pods)] == ["own"]
+    (attempt,) = job_status.attempts([job], pods[1:], progress={}, now=NOW)["import"]
+    assert attempt.result is None and attempt.pods == ()
 
 
 def test_out_of_memory_is_reported_with_its_remedy() -> None:

@@ -13,6 +13,7 @@ from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
 from selfalign_operator.jobs.overlay import overlay
 from selfalign_operator.planning import graph
 from selfalign_operator.planning.plan import StartPreflight, StartStep
+from selfalign_stages.contract import credentials
 from selfalign_stages.contract.graph import keys
 from selfalign_stages.contract.task import PreflightTask, Task
 
@@ -104,6 +105,47 @@ def test_credentials_are_referenced_and_never_copied() -> None:
     assert stage_of(job_of("selfalign-answers"))["envFrom"] == [{"secretRef": {"name": "s3"}}]
 
 
+def mounted_secrets(job: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Secret and readOnly by mount path."""
+    secrets = {volume["name"]: volume["secret"] for volume in pod_of(job)["volumes"] if "secret" in volume}
+    mounts = [mount for mount in stage_of(job)["volumeMounts"] if mount["name"] in secrets]
+    return {mount["mountPath"]: (secrets[mount["name"]]["secretName"], mount["readOnly"]) for mount in mounts}
+
+
+def test_credentials_are_mounted_too_so_that_a_running_pod_sees_renewed_ones() -> None:
+    base = {"uri": "s3://m/x", "secretRef": {"name": "models"}}
+    artifacts = {"/etc/selfalign/credentials/artifacts": ("s3", True)}
+    assert mounted_secrets(job_of("selfalign-answers", baseModel=base)) == artifacts
+    assert mounted_secrets(job_of("import", baseModel=base)) == artifacts | {
+        "/etc/selfalign/credentials/base-model": ("models", True)
+    }
+    assert mounted_secrets(job_of("import")) == artifacts
+    volumes = [one["secret"] for one in pod_of(job_of("import", baseModel=base))["volumes"] if "secret" in one]
+    # any user of the pod may read them (defaultMode 0644), and a missing one is reported by the environment
+    assert volumes == [{"secretName": name, "optional": True} for name in ("s3", "models")]
+
+
+def test_a_mount_is_a_folder_that_stage_processes_look_into() -> None:
+    mounts = {mount["mountPath"] for mount in stage_of(job_of("import"))["volumeMounts"]}
+    assert str(credentials.FOLDER / credentials.ARTIFACTS) in mounts
+
+
+@pytest.mark.parametrize("name", ["artifacts", "credentials", "base-model-data", "extra"])
+def test_volumes_of_a_template_stand_beside_those_of_the_stage(name: str) -> None:
+    extra = {
+        "volumes": [{"name": name, "emptyDir": {}}],
+        "containers": [{"name": "stage", "volumeMounts": [{"name": name, "mountPath": "/extra"}]}],
+    }
+    pods = [job_of("import", podDefaults={"template": {"spec": spec}} if spec else {}) for spec in (None, extra)]
+    bare, extended = ({volume["name"] for volume in pod_of(job)["volumes"]} for job in pods)
+    assert extended == bare | {name} and mounted_secrets(pods[0]) == mounted_secrets(pods[1])
+
+
+def test_the_progress_of_a_pod_is_served_on_both_address_families() -> None:
+    arguments = stage_of(job_of("import"))["args"]
+    assert arguments[arguments.index("--host") + 1] == "::"
+
+
 def test_only_steps_that_need_a_device_request_one() -> None:
     gpu = {"resources": {"limits": {"nvidia.com/gpu": 2, "memory": "8Gi"}}}
     stages = {"redTeaming": gpu, "engraving": gpu, "packaging": gpu}
@@ -147,7 +189,7 @@ def test_merging_prompts_is_one_pod_however_many_workers_generate() -> None:
 def test_the_failure_policy_is_the_exit_code_table() -> None:
     rules = job_of("import")["spec"]["podFailurePolicy"]["rules"]
     assert [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in rules] == [
-        ("FailJob", [42, 43, 44]),
+        ("FailJob", [42, 43, 44, 77]),
         ("Ignore", [75]),
         ("Ignore", None),
     ]

@@ -2,102 +2,28 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from tests.operator.builders import NOW, manifest
+from tests.operator.builders import NOW
+from tests.operator.sandbox import STANDIN, Sandbox, opened, wait_until
 
 from selfalign_operator.local.machine import Machine
 from selfalign_operator.local.process_table import ProcessTable
 from selfalign_operator.local.workdir import Workdir
 from selfalign_stages.contract.task import Progress, StoreLocation, Task
 
-STANDIN = Path(__file__).with_name("standin.py")
-LAUNCH = """
-import json, sys
-from pathlib import Path
-from selfalign_operator.cli import commands
-arguments = json.loads(sys.argv[1])
-sys.exit(commands.run(Path(arguments["file"]), workdir=Path(arguments["workdir"]), set_values=arguments["set"],
-                      as_json=True, program=tuple(arguments["program"])))
-"""
-
-
-@dataclass
-class Sandbox:
-    """A folder with a manifest, a script for the stand-in stage program, and its journal."""
-
-    folder: Path
-
-    def script(self, **behaviours: Any) -> None:
-        """Writes the behaviour of each step's attempts; underscores in names stand for dashes."""
-        by_step = {name.replace("_", "-"): value for name, value in behaviours.items()}
-        (self.folder / "script.json").write_text(json.dumps(by_step))
-
-    def start(self, *set_values: str) -> subprocess.Popen[str]:
-        program = [sys.executable, str(STANDIN), str(self.folder / "script.json")]
-        paths = {"file": str(self.folder / "run.yaml"), "workdir": str(self.folder / "work")}
-        arguments = json.dumps(paths | {"set": set_values, "program": program})
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", LAUNCH, arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
-        """Waits for the end; exit code, status, and standard error."""
-        out, err = process.communicate(timeout=60)
-        return process.returncode, json.loads(out) if out else {}, err
-
-    def run(self, *set_values: str) -> tuple[int, dict[str, Any], str]:
-        return self.finish(self.start(*set_values))
-
-    def journal(self) -> list[str]:
-        path = self.folder / "journal"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def standins(self) -> list[int]:
-        """Ids of the stand-in processes of this folder that are alive."""
-        script = str(self.folder / "script.json").encode()
-        pids = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if script in arguments:
-                pids.append(int(entry.name))
-        return pids
-
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(manifest()))
-    sandbox = Sandbox(tmp_path)
-    sandbox.script()
-    yield sandbox
-    for pid in sandbox.standins():
-        os.kill(pid, signal.SIGKILL)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.02)
+    with opened(tmp_path) as sandbox:
+        yield sandbox
 
 
 def cache_of(status: dict[str, Any]) -> set[str]:
@@ -112,6 +38,25 @@ def test_a_run_becomes_ready_and_a_second_one_reuses_every_artifact(sandbox: San
     code, status, _ = sandbox.run()
     assert code == 0 and cache_of(status) == {"Hit"}
     assert len(sandbox.journal()) == entries
+
+
+def test_a_lost_input_is_made_anew_and_the_run_becomes_ready(sandbox: Sandbox) -> None:
+    sandbox.script(engraving_train=["lost answers"])
+    code, status, _ = sandbox.run()
+    starts = [line.removeprefix("start ") for line in sandbox.journal() if line.startswith("start ")]
+    assert code == 0 and status["phase"] == "Ready"
+    repeated = {name for name in starts if starts.count(name) > 1}
+    assert repeated == {"selfalign-answers", "engraving-train"} and len(starts) == len(set(starts)) + 2
+
+
+def test_a_run_that_lost_an_input_too_often_continues_when_it_is_run_again(sandbox: Sandbox) -> None:
+    sandbox.script(engraving_train=["lost answers"])
+    code, status, err = sandbox.run("spec.retries.perStage=0")
+    assert code != 0 and "InputLost: engraving-train: answers is damaged, moved to set-aside/x" in err
+    assert "run the same command again: it makes what was lost anew" in err
+    code, status, _ = sandbox.run("spec.retries.perStage=0")
+    assert code == 0 and status["phase"] == "Ready"
+    assert sandbox.journal().count("start import") == 1 and sandbox.journal().count("start selfalign-answers") == 2
 
 
 def test_a_crash_is_retried_and_the_run_becomes_ready(sandbox: Sandbox) -> None:

@@ -12,8 +12,8 @@ from selfalign_operator.api.status import PastGeneration, RunStatus
 from selfalign_operator.planning import truncation
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.plan import plan
+from selfalign_stages.contract.counts import OTHER_REASONS
 from selfalign_stages.contract.gates import METRICS
-from selfalign_stages.contract.manifest import OTHER_REASONS
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem
 
 LIMIT = 16 * 1024

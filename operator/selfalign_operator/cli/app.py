@@ -79,6 +79,44 @@ def validate(file: File, set_values: SetValues = None, output: Output = "text") 
 
 
 @app.command()
+def verify(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|IMAGE|FOLDER",
+            help="Manifest of a run, reference of an image, or folder of an artifact store or an image layout.",
+        ),
+    ],
+    workdir: Annotated[
+        Path, typer.Option(help="Working folder with the artifact store of a run that names none.")
+    ] = Path(".selfalign"),
+    set_values: SetValues = None,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move damaged objects away, so that the next run makes them again.")
+    ] = False,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Reach the registry of an image without TLS.")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Read every byte again, name what is damaged.
+
+    A run compares its finished artifacts by name and size before it skips
+    their steps, and by digest only what it reads. This reads all of them: for
+    a manifest the artifacts of its run, with the step that makes each. Damaged
+    objects stay where they are unless --set-aside moves them to the folder
+    set-aside of the store; nothing is deleted.
+
+    Exit codes: 0 nothing is damaged, 1 something is, 42 to 76 the target
+    cannot be read.
+    """
+    from selfalign_operator.cli import verifying
+
+    options = [*(["--set-aside"] if set_aside else []), *(["--plain-http"] if plain_http else []), "-o", output]
+    sys.exit(verifying.verify(target, workdir=workdir, set_values=set_values or (), options=options))
+
+
+@app.command()
 def crd() -> None:
     """Print the CustomResourceDefinition.
 

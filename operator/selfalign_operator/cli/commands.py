@@ -4,10 +4,9 @@ Results go to standard output and everything else to standard error, so that `-o
 Functions return the process's exit code instead of raising SystemExit, which lets tests call them.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -15,9 +14,10 @@ from rich.console import Console
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.local import machine
+from selfalign_operator.local import workdir as workdirs
 from selfalign_operator.local.process_table import PROGRAM, ProcessTable
 from selfalign_operator.local.runner import Runner, interrupts
-from selfalign_operator.local.workdir import Workdir, locked
+from selfalign_operator.local.workdir import Workdir
 from selfalign_operator.manifest import environments
 from selfalign_operator.manifest.loading import load
 from selfalign_operator.planning import store_location
@@ -27,13 +27,17 @@ from selfalign_operator.terminal import closing, report
 from selfalign_operator.terminal.display import Display
 from selfalign_operator.terminal.progress_bars import Bars
 from selfalign_operator.terminal.progress_lines import Lines
-from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract import strict_json
+from selfalign_stages.contract.exits import StageError
+from selfalign_stages.contract.printable import printable, printable_json
 from selfalign_stages.contract.task import Problem, StoreLocation
 
 NOT_READY = 1
 """Exit code of a run without an image, and of an invalid manifest."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells report it."""
+MANIFEST_BYTES = 4 * 2**20
+"""Longest manifest that is read; API servers take requests of at most 3 MiB (apiserver, MaxRequestBodyBytes)."""
 EXPLAINED = ("GateFailed", "DeadlineExceeded")
 """Reasons that no process's log can explain any further."""
 
@@ -58,15 +62,15 @@ def run(
     if not isinstance(loaded, SelfAlignRun) or problems:
         if as_json:
             _print_json(RunStatus(phase="Invalid", problems=tuple(problems)).to_dict())
-        _print_problems(file, problems)
+        print_problems(file, problems)
         return NOT_READY
-    paths = Workdir(workdir.resolve(), loaded.metadata.name)
-    folder = Path.cwd() if str(file) == "-" else file.resolve().parent
-    locations = store_location.on_this_machine(loaded, folder, default_uri=paths.store_uri)
     try:
-        with locked(paths):
+        paths = workdirs.at(workdir, loaded.metadata.name)
+        folder = Path.cwd() if str(file) == "-" else file.resolve().parent
+        locations = store_location.on_this_machine(loaded, folder, default_uri=paths.store_uri)
+        with workdirs.locked(paths):
             return _carry_out(loaded, paths, locations, program, as_json=as_json)
-    except BadInput as error:
+    except StageError as error:
         _log(str(error))
         return NOT_READY
 
@@ -88,7 +92,7 @@ def _carry_out(
             _print_lines(_success(status, locations.store))
         return 0
     stopped = interrupt.times > 0
-    for line in closing.interrupted() if stopped else _failure(status, processes, paths):
+    for line in closing.interrupted() if stopped else _failure(status, processes):
         _log(line)
     return INTERRUPTED if stopped else NOT_READY
 
@@ -108,7 +112,7 @@ def _success(status: RunStatus, store: StoreLocation) -> list[str]:
     return closing.success(status, store=store, image_key=key)
 
 
-def _failure(status: RunStatus, processes: ProcessTable, paths: Workdir) -> list[str]:
+def _failure(status: RunStatus, processes: ProcessTable) -> list[str]:
     """Returns the closing lines of a failed run, with the end of a log if a process failed and its log may explain."""
     failed = [step.name for stage in status.stages for step in stage.steps if step.state == "Failed"]
     id_ = failed[0] if failed else PREFLIGHT
@@ -117,7 +121,7 @@ def _failure(status: RunStatus, processes: ProcessTable, paths: Workdir) -> list
     last = processes.last(id_)
     if explained or last is None or last.exit_code in (0, None):
         return closing.failure(status, exit_code=None, log=None)
-    return closing.failure(status, exit_code=last.exit_code, log=paths.log(id_, last.number))
+    return closing.failure(status, exit_code=last.exit_code, log=processes.log(id_))
 
 
 def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
@@ -138,7 +142,7 @@ def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
             [{"field": problem.field, "value": problem.value, "message": problem.message} for problem in problems]
         )
     elif problems:
-        _print_problems(file, problems)
+        print_problems(file, problems)
     else:
         _print_lines([f"{file} is valid"])
     return NOT_READY if problems else 0
@@ -147,28 +151,44 @@ def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
 def read(file: Path, set_values: Sequence[str]) -> SelfAlignRun | list[Problem]:
     """Reads and validates a manifest; a file that cannot be read is a problem like any other, not an exception."""
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = strict_json.decode(_read_bytes(file))
     except OSError as error:
-        return [Problem(field="", value=str(file), message=f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return [Problem(field="", value=str(file), message="is not UTF-8 text: save it as UTF-8")]
+        return [Problem(field="", value=printable(str(file)), message=f"cannot be read: {error.strerror}")]
+    except ValueError as error:
+        return [Problem(field="", value=printable(str(file)), message=str(error))]
     return load(text, set_values=set_values)
 
 
-def _print_problems(file: Path, problems: Sequence[Problem]) -> None:
+def _read_bytes(file: Path) -> bytes:
+    """Reads a file, a pipe such as `<(kustomize build)`, or standard input.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is longer than any manifest. Devices such as /dev/zero have no end.
+    """
+    with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
+        data = source.read(MANIFEST_BYTES + 1)
+    if len(data) > MANIFEST_BYTES:
+        raise ValueError(f"is longer than {MANIFEST_BYTES} bytes, more than an API server takes: name a manifest")
+    return data
+
+
+def print_problems(file: Path, problems: Sequence[Problem]) -> None:
+    """Prints the problems of a manifest on standard error, one line each."""
     _log(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     for problem in problems:
         _log(f"  {problem.line}")
 
 
 def _print_json(value: object) -> None:
-    _print_lines([json.dumps(value, indent=2, ensure_ascii=False)])
+    sys.stdout.write(f"{printable_json(value)}\n")
 
 
 def _print_lines(lines: Sequence[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def _log(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    # Lines quote manifests, logs and answers of servers, so none reaches the terminal as it is.
+    sys.stderr.write(f"{printable(line)}\n")
     sys.stderr.flush()

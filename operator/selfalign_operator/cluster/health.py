@@ -122,7 +122,7 @@ class Health:
         return self.watch_age() < STALE_SECONDS and not self.missed_runs
 
     async def serve(self, port: int) -> web.AppRunner:
-        """Serves the endpoints on all interfaces; returns once the port listens.
+        """Serves the endpoints on all interfaces, over IPv4 and IPv6; returns once the port listens.
 
         Args:
             port: TCP port.
@@ -140,7 +140,8 @@ class Health:
         # without an access log: probes and scrapes would be most of the operator's output
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "0.0.0.0", port).start()
+        # None: a listener for each address family that the machine has
+        await web.TCPSite(runner, None, port).start()
         return runner
 
     async def _healthz(self, _: web.Request) -> web.Response:

@@ -36,7 +36,7 @@ class ClusterState:
 
     Attributes:
         jobs: its Jobs by name.
-        pods: the pods of those Jobs.
+        pods: the pods that those Jobs control; other pods with the run's labels are left out.
         pack: the ConfigMap that spec.principles.configMapRef names; None if the spec names none, or it is missing.
     """
 
@@ -63,11 +63,12 @@ def observe(client: Client, run: SelfAlignRun) -> ClusterState:
     """
     namespace, selector = run.metadata.namespace, f"{SELECTOR},{RUN_UID}={run.metadata.uid}"
     jobs = {job["metadata"]["name"]: job for job in client.list_jobs(namespace, selector)}
+    # pods after Jobs: a pod of a Job that is created in between belongs to no listed Job and is ignored
+    pods = client.list_pods(namespace, selector) if jobs else []
     reference = run.spec.principles.config_map_ref
     return ClusterState(
         jobs=jobs,
-        # pods after Jobs: a pod of a Job that is created in between belongs to no listed Job and is ignored
-        pods=tuple(client.list_pods(namespace, selector)) if jobs else (),
+        pods=tuple(pod for job in jobs.values() for pod in job_status.pods_of(job, pods)),
         pack=client.get_config_map(namespace, reference.name) if reference is not None else None,
     )
 
@@ -102,7 +103,9 @@ def _explained(client: Client, cluster: ClusterState, attempt: Attempt) -> Attem
         return replace(attempt, pending=_not_admitted(client, cluster.jobs[attempt.job], attempt.pending))
     if attempt.pending.reason == CONTAINER_CREATING:
         # None without a warning: a large image takes minutes to pull, which is no cause for concern
-        return replace(attempt, pending=_not_started(client, job_status.pods_of(attempt.job, cluster.pods)))
+        return replace(
+            attempt, pending=_not_started(client, job_status.pods_of(cluster.jobs[attempt.job], cluster.pods))
+        )
     return attempt
 
 

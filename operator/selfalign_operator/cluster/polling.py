@@ -4,11 +4,13 @@ Progress comes from the pods and not from their logs or from annotations: readin
 line, and annotations would be a write per pod and poll, and a right to write that stage pods do not have. It is best
 effort: a pod that does not respond in time is left out, and only its progress is missing from the status.
 
-Responses are untrusted input (anybody who may create a pod can run a server in it), so they are limited in time and
-size and validated. No access to the API server.
+Responses are untrusted input: who may set a run's image can run any server in it. They are limited in time and size,
+validated, and never followed elsewhere. A redirect would make the operator, which reaches networks that the pod may
+not, send requests on the pod's behalf. No access to the API server.
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +21,8 @@ from selfalign_stages.contract.task import Progress
 
 LIMIT_BYTES = 64 * 1024
 """Bytes of a response that are read. A progress document has a few hundred."""
+HEADERS = {"Accept-Encoding": "identity"}
+"""Asks for no compression. A compressed response is refused: a few bytes can stand for any number."""
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 """Seconds for one pod. All pods are polled at once, so this also bounds what polling adds to a reconcile."""
 
@@ -27,8 +31,9 @@ async def poll(session: aiohttp.ClientSession, pods: Iterable[Mapping[str, Any]]
     """Polls all running pods concurrently.
 
     Args:
-        session: HTTP session of the operator.
-        pods: pod objects; only those in phase Running with an IP address are polled.
+        session: HTTP session of the operator. It must not trust the environment (aiohttp's default), whose proxy would
+            be asked for addresses that only the cluster has.
+        pods: pods of the run's own Jobs; only those in phase Running with an IP address are polled.
 
     Returns:
         Progress by pod name, without the pods that did not respond with a valid document.
@@ -44,10 +49,28 @@ async def poll(session: aiohttp.ClientSession, pods: Iterable[Mapping[str, Any]]
 
 
 async def _fetch(session: aiohttp.ClientSession, address: str) -> Progress | None:
-    host = f"[{address}]" if ":" in address else address  # an IPv6 address needs brackets in a URL
     try:
-        async with session.get(f"http://{host}:{PORT}/progress", timeout=TIMEOUT) as response:
-            # a truncated document is invalid JSON and is dropped like any other invalid response
-            return Progress.model_validate_json(await response.content.read(LIMIT_BYTES))
+        ip = ipaddress.ip_address(address)
+        url = f"http://[{ip}]:{PORT}/progress" if ip.version == 6 else f"http://{ip}:{PORT}/progress"
+        # not decompressed, so that a body is what came over the network even where it claims to be compressed
+        request = session.get(url, headers=HEADERS, timeout=TIMEOUT, allow_redirects=False, auto_decompress=False)
+        async with request as response:
+            if response.status != 200 or response.headers.get("Content-Encoding", "identity") != "identity":
+                return None
+            return Progress.model_validate_json(await _body(response))
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Reads a body to its end, which may come in several segments.
+
+    Raises:
+        ValueError: it has more than LIMIT_BYTES.
+    """
+    body = b""
+    async for segment in response.content.iter_any():
+        body += segment
+        if len(body) > LIMIT_BYTES:
+            raise ValueError(f"more than {LIMIT_BYTES} bytes")
+    return body

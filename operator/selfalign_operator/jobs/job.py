@@ -155,14 +155,18 @@ def _completion(run: SelfAlignRun, placement: ResolvedPlacement) -> dict[str, An
 
 
 def _failure_policy() -> dict[str, Any]:
-    """The exit codes of contract.exits as a podFailurePolicy (KEP-3329), applied even while the operator is down."""
+    """The exit codes of contract.exits as a podFailurePolicy (KEP-3329), applied even while the operator is down.
+
+    A lost input ends the whole Job, as a final code does: its other workers need the same input, and their retries
+    within the Job (backoffLimitPerIndex) would be spent before the plan can have it made anew.
+    """
 
     def on_codes(*codes: int) -> dict[str, Any]:
         return {"containerName": CONTAINER, "operator": "In", "values": list(codes)}
 
     return {
         "rules": [
-            {"action": "FailJob", "onExitCodes": on_codes(*map(int, FINAL_CODES))},
+            {"action": "FailJob", "onExitCodes": on_codes(*map(int, FINAL_CODES), ExitCode.INPUT_LOST)},
             {"action": "Ignore", "onExitCodes": on_codes(ExitCode.INTERRUPTED)},
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]

@@ -8,21 +8,21 @@ starts another attempt, which finds the published artifact and only reports it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, TypeVar
 
 from selfalign_operator.api.resources import gpus
 from selfalign_operator.jobs.identity import ATTEMPT, GENERATION, KEY, STEP
 from selfalign_operator.jobs.pending_reason import pending_reason
 from selfalign_operator.jobs.pod import CONTAINER
+from selfalign_operator.jobs.termination import read_failure, read_preflight, read_result
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Pod, PodOutcome
+from selfalign_operator.planning.retries import REASONS
 from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
 from selfalign_stages.contract.task import Failure, PreflightResult, Progress, Result
-from selfalign_stages.contract.termination_message import decode, decode_preflight
 
 Object = Mapping[str, Any]
 """A Kubernetes object, or a part of one, as the API server returns it in JSON."""
+AnyPod = TypeVar("AnyPod", bound=Object)
 
 OUT_OF_MEMORY = "OOMKilled"
 """Reason of a container that the kernel killed for exceeding its memory limit."""
@@ -49,14 +49,24 @@ def attempts(
     by_process: dict[str, list[Attempt]] = {}
     for job in jobs:
         metadata = job["metadata"]
-        job_attempt = attempt(job, pods_of(metadata["name"], pods), progress=progress, now=now)
+        job_attempt = attempt(job, pods_of(job, pods), progress=progress, now=now)
         by_process.setdefault(metadata["labels"][STEP], []).append(job_attempt)
     return {id_: tuple(sorted(tried, key=lambda one: one.number)) for id_, tried in by_process.items()}
 
 
-def pods_of(job: str, pods: Sequence[Object]) -> list[Object]:
-    """Returns the pods of the Job named `job`, by the label that the Job controller sets."""
-    return [pod for pod in pods if pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-name") == job]
+def pods_of(job: Object, pods: Iterable[AnyPod]) -> list[AnyPod]:
+    """Returns the pods that a Job controls.
+
+    By their owner reference and not by a label: anybody who may create a pod can give it the labels of a run, and would
+    have it polled, counted and believed.
+    """
+    return [pod for pod in pods if _controller(pod) == job["metadata"]["uid"]]
+
+
+def _controller(pod: Object) -> str | None:
+    """The uid of the object that controls a pod; an object has one controller at most (meta/v1 OwnerReference)."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
 def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progress], now: datetime) -> Attempt:
@@ -88,7 +98,7 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         # A Job without the annotation, which a person may remove, counts for every generation.
         generation=int(annotations[GENERATION]) if GENERATION in annotations else None,
         workers=job["spec"].get("completions") or 1,
-        pods=tuple(map(_pod, pods)),
+        pods=tuple(_pod(pod, job_ends=_ends(status)) for pod in pods),
         exhausted=end is not None and end.get("reason") == FAILED_INDEXES,
         pending=pending_reason(job, pods, now=now) if code is None else None,
     )
@@ -106,6 +116,12 @@ def _final_condition(status: Object) -> Object | None:
     return next(final, None)
 
 
+def _ends(status: Object) -> bool:
+    """Whether the Job has ended, or is about to: its controller then deletes the pods that still run."""
+    ending = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
+    return any(one["type"] in ending and one["status"] == "True" for one in status.get("conditions") or ())
+
+
 def _exit_code_and_failure(condition: Object, pods: Sequence[Object]) -> tuple[int, Failure | None]:
     """The exit code that stands for the whole Job, with the failure of that pod.
 
@@ -121,27 +137,28 @@ def _exit_code_and_failure(condition: Object, pods: Sequence[Object]) -> tuple[i
             return ExitCode.INTERRUPTED, None
         message = condition.get("message") or "the Job failed"
         return 1, Failure(reason=condition.get("reason") or "JobFailed", message=message)
-    # A final exit code decides over crashes of other workers, a crash over preemptions; among equals, the last one.
+    # What ended the Job decides: a final exit code over a lost input over crashes of other workers, which are retried
+    # within the Job, over preemptions. Among equals, the last one.
     final = [(state, pod) for state, pod in terminated if state["exitCode"] in FINAL_CODES]
+    lost = [(state, pod) for state, pod in terminated if state["exitCode"] == ExitCode.INPUT_LOST]
     crashed = [(state, pod) for state, pod in terminated if not _preempted(pod)]
-    state, pod = max(final or crashed or terminated, key=lambda entry: str(entry[0].get("finishedAt")))
+    state, pod = max(final or lost or crashed or terminated, key=lambda entry: str(entry[0].get("finishedAt")))
     return state["exitCode"], _failure(pod, state)
 
 
 def _failure(pod: Object, state: Object) -> Failure:
     """The failure that the process wrote, else one derived from the container's state and the end of its log."""
     message = state.get("message") or ""
-    try:
-        return Failure.model_validate_json(message)
-    except ValidationError:
-        name, code = pod["metadata"]["name"], state["exitCode"]
-        if state.get("reason") == OUT_OF_MEMORY:
-            text = f"pod {name} was killed for lack of memory: raise resources.limits.memory of its stage"
-            return Failure(reason=OUT_OF_MEMORY, message=text)
-        # FallbackToLogsOnError: without a termination message the kubelet puts the end of the log in its place.
-        log = message.strip()[-LOG_CHARACTERS:]
-        text = f"pod {name} ended with exit code {code}"
-        return Failure(reason="Crash", message=f"{text}: {log}" if log else f"{text}: read its log")
+    if (failure := read_failure(message)) is not None:
+        return failure
+    name, code = pod["metadata"]["name"], state["exitCode"]
+    if state.get("reason") == OUT_OF_MEMORY:
+        text = f"pod {name} was killed for lack of memory: raise resources.limits.memory of its stage"
+        return Failure(reason=OUT_OF_MEMORY, message=text)
+    # FallbackToLogsOnError: without a termination message the kubelet puts the end of the log in its place.
+    log = message.strip()[-LOG_CHARACTERS:]
+    text = f"pod {name} ended with exit code {code}"
+    return Failure(reason=REASONS.get(code, "Crash"), message=f"{text}: {log}" if log else f"{text}: read its log")
 
 
 def _terminated_state(pod: Object) -> Object | None:
@@ -158,26 +175,24 @@ def _preempted(pod: Object) -> bool:
 
     The condition DisruptionTarget is set before the pod ends; until it has ended, the pod counts as active.
     """
-    conditions = pod.get("status", {}).get("conditions") or ()
-    disrupted = any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
     state = _terminated_state(pod)
     ended = state is not None or pod.get("status", {}).get("phase") == "Failed"
-    return ended and (disrupted or (state is not None and state["exitCode"] == ExitCode.INTERRUPTED))
+    return ended and (_disrupted(pod) or (state is not None and state["exitCode"] == ExitCode.INTERRUPTED))
+
+
+def _disrupted(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
 
 
 def _result(id_: str, pods: Sequence[Object]) -> Result | PreflightResult | None:
     """What a pod published; of several workers, the result of the one that made the artifact (a Miss)."""
     succeeded = [state for pod in pods if (state := _terminated_state(pod)) and state["exitCode"] == 0]
-    messages = [(state.get("message") or "").encode() for state in succeeded]
+    messages = [state.get("message") or "" for state in succeeded]
     if id_ == PREFLIGHT:
-        return next((result for message in messages if (result := decode_preflight(message))), None)
-    results = []
-    for message in messages:
-        try:
-            results.append(Result.model_validate_json(decode(message)))
-        except ValueError:
-            # Not a result: the message was lost or damaged. Another worker may have written one.
-            continue
+        return next((answer for message in messages if (answer := read_preflight(message))), None)
+    # A message may be lost or damaged; another worker may have written one.
+    results = [result for message in messages if (result := read_result(message))]
     return min(results, key=lambda result: result.cache == "Hit", default=None)
 
 
@@ -195,7 +210,7 @@ def _combined_progress(workers: Sequence[Progress]) -> Progress | None:
     return newest.model_copy(update={"rate": rate, "eta": eta})
 
 
-def _pod(pod: Object) -> Pod:
+def _pod(pod: Object, *, job_ends: bool) -> Pod:
     limits = [one.get("resources", {}).get("limits", {}) for one in pod.get("spec", {}).get("containers", ())]
     status, state = pod.get("status", {}), _terminated_state(pod)
     started, finished = status.get("startTime"), state.get("finishedAt") if state else None
@@ -204,13 +219,15 @@ def _pod(pod: Object) -> Pod:
         started=_time(started) if started else None,
         finished=_time(finished) if finished else None,
         devices=sum(map(gpus, limits)),
-        outcome=_outcome(pod, state),
+        outcome=_outcome(pod, state, job_ends=job_ends),
     )
 
 
-def _outcome(pod: Object, state: Object | None) -> PodOutcome:
+def _outcome(pod: Object, state: Object | None, *, job_ends: bool) -> PodOutcome:
     if _preempted(pod):
-        return "preempted"
+        # Workers that the Job controller deletes, because one of them has decided about the Job, end with 75 as well.
+        stopped = job_ends and "deletionTimestamp" in pod["metadata"] and not _disrupted(pod)
+        return "stopped" if stopped else "preempted"
     if state is None:
         # Evicted before its container started, or rejected by the kubelet.
         return "crashed" if pod.get("status", {}).get("phase") == "Failed" else "active"

@@ -14,6 +14,7 @@ from selfalign_operator.api.resources import gpus
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.resolved_placement import ResolvedPlacement
 from selfalign_operator.planning.store_location import BASE_MODEL_FOLDER, base_claim, pack_folder
+from selfalign_stages.contract import credentials
 
 CONTAINER = "stage"
 """Name of the container; templates and podFailurePolicy refer to it."""
@@ -23,6 +24,8 @@ DOCKER_FOLDER = "/etc/selfalign/docker"
 """Value of DOCKER_CONFIG: the folder with the registry credentials, in config.json."""
 SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"
 """Writable mount paths. The runtime's default /dev/shm has 64 MiB, too few for tensor parallelism in vLLM."""
+ALL_INTERFACES = "::"
+"""Value of --host: IPv4 and IPv6, so that kubelet, Prometheus and operator reach the pod in a cluster of either."""
 BASE_PREFIX = "BASE_MODEL_"
 """Prefix of the variables from spec.baseModel.secretRef: S3 keys of the base model's bucket must not replace those of
 the artifact store, which have the same names."""
@@ -37,7 +40,7 @@ class PodContents:
         task: the task as JSON.
         grace_seconds: terminationGracePeriodSeconds.
         pack: name of the ConfigMap to mount as the principle pack; None mounts none.
-        base: whether to add the base model's credentials and mount its volume claim.
+        base: whether to add the base model's credentials, and mount them and its volume claim.
         push: whether to mount the registry's credentials.
     """
 
@@ -67,7 +70,7 @@ def pod_spec(
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": pull_policy,
-        "args": [*contents.arguments, "--host", "0.0.0.0", "--port", str(PORT), "--scratch", SCRATCH],
+        "args": [*contents.arguments, "--host", ALL_INTERFACES, "--port", str(PORT), "--scratch", SCRATCH],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "envFrom": _credentials(run, contents),
         "ports": [{"name": "metrics", "containerPort": PORT}],
@@ -115,13 +118,20 @@ def _threads(placement: ResolvedPlacement) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(math.ceil(parse_quantity(limits["cpu"])))}
 
 
+def _secrets(run: SelfAlignRun, contents: PodContents) -> dict[str, str]:
+    """Names of the Secrets with credentials for storage, by the folder that they are mounted in."""
+    references = {credentials.ARTIFACTS: run.spec.artifacts.secret_ref if run.spec.artifacts else None}
+    if contents.base:
+        references[credentials.BASE_MODEL] = run.spec.base_model.secret_ref
+    return {folder: reference.name for folder, reference in references.items() if reference is not None}
+
+
 def _credentials(run: SelfAlignRun, contents: PodContents) -> list[dict[str, Any]]:
     """Sources of environment variables. The kubelet resolves the Secrets: the operator needs no right to read any."""
-    store = run.spec.artifacts.secret_ref if run.spec.artifacts else None
-    sources: list[dict[str, Any]] = [{"secretRef": {"name": store.name}}] if store else []
-    if contents.base and (base := run.spec.base_model.secret_ref):
-        sources.append({"prefix": BASE_PREFIX, "secretRef": {"name": base.name}})
-    return sources
+    prefixes = {credentials.BASE_MODEL: {"prefix": BASE_PREFIX}}
+    return [
+        prefixes.get(folder, {}) | {"secretRef": {"name": name}} for folder, name in _secrets(run, contents).items()
+    ]
 
 
 def _volumes(run: SelfAlignRun, contents: PodContents) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -143,4 +153,10 @@ def _volumes(run: SelfAlignRun, contents: PodContents) -> tuple[list[dict[str, A
     if contents.push and (secret := run.spec.image.push_secret_ref):
         items = [{"key": ".dockerconfigjson", "path": "config.json"}]
         add("docker", DOCKER_FOLDER, {"secret": {"secretName": secret.name, "items": items}})
+    for folder, name in _secrets(run, contents).items():
+        # The same Secrets as in the environment, where they stay as they were when the container started. Optional:
+        # the environment requires a missing one already, and the pod's status says so (CreateContainerConfigError),
+        # while a volume that cannot be mounted shows only in the kubelet's Events.
+        source = {"secret": {"secretName": name, "optional": True}}
+        add(f"{folder}-credentials", str(credentials.FOLDER / folder), source)
     return mounts, volumes

@@ -7,6 +7,7 @@ mechanisms prevent orphans: the group is killed as a whole, and Linux kills the 
 
 import contextlib
 import ctypes
+import http.client
 import os
 import signal
 import socket
@@ -25,7 +26,15 @@ PROGRESS_TIMEOUT_SECONDS = 0.3
 PROGRESS_LIMIT_BYTES = 64 * 1024
 """Bytes of a progress response that are read; a document has a few hundred."""
 
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect an error: another program may have taken the port, and would send the request anywhere."""
+
+    def redirect_request(self, *request: object) -> None:
+        """Returns no request to follow."""
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 """Ignores HTTP_PROXY, which often has no exception for 127.0.0.1."""
 
 
@@ -62,7 +71,7 @@ class StageProcess:
         try:
             with _direct.open(address, timeout=PROGRESS_TIMEOUT_SECONDS) as response:
                 return Progress.model_validate_json(response.read(PROGRESS_LIMIT_BYTES))
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return None
 
 

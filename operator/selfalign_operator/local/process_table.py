@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from selfalign_operator.local.machine import Machine
 from selfalign_operator.local.process import StageProcess, free_port, start
-from selfalign_operator.local.workdir import Workdir
+from selfalign_operator.local.workdir import REMEDY, Workdir
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
+from selfalign_stages.contract.file_errors import stage_error
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightResult, Result
@@ -46,6 +47,7 @@ class ProcessTable:
     """All attempts, oldest first."""
     _processes: dict[str, StageProcess] = field(default_factory=dict)
     """Running processes; each belongs to the newest attempt of its id."""
+    _logs: dict[str, Path] = field(default_factory=dict)
 
     def observed(self) -> Observed:
         """Returns the planner's observation."""
@@ -53,34 +55,43 @@ class ProcessTable:
         return Observed(attempts=attempts, slots=self.machine.slots)
 
     def start(self, id_: str, *, kind: Kind | None, key: str, number: int, task: Model, now: datetime) -> None:
-        """Starts an attempt.
+        """Starts an attempt. One that cannot be started, as on a full disk, is recorded as failed.
 
         Args:
             id_: process id.
             kind: kind of the step, which is the stage program's command; None for preflight.
             key: key of the artifact that the attempt will publish, or preflight's key.
-            number: number of the attempt; files of an earlier run with this number are overwritten.
+            number: number of the attempt; files of an earlier run with this number are removed.
             task: content of the task file.
             now: start time.
-
-        Raises:
-            OSError: the working folder is not writable, or the program cannot be executed.
         """
+        attempt = Attempt(key=key, number=number, started=now)
+        self._logs.pop(id_, None)
+        try:
+            self._processes[id_] = self._start(id_, kind, number, task)
+            self._logs[id_] = self.workdir.log(id_, number)
+        except OSError as error:
+            failed = stage_error(error, place=Path(error.filename or self.workdir.root), remedy=REMEDY)
+            failure = Failure(reason=failed.reason, message=f"cannot be started: {failed}")
+            attempt = replace(attempt, finished=now, exit_code=int(failed.code), failure=failure)
+            for folder in (self.workdir.messages(id_, number), self.workdir.scratch(id_)):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._attempts.setdefault(id_, []).append(attempt)
+
+    def _start(self, id_: str, kind: Kind | None, number: int, task: Model) -> StageProcess:
         folder, scratch = self.workdir.messages(id_, number), self.workdir.scratch(id_)
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(scratch, ignore_errors=True)  # left over if an attempt was killed together with its parent
         scratch.mkdir(parents=True, exist_ok=True)
         task_file, result_file = folder / "task.json", folder / "result.json"
-        task_file.write_text(task.model_dump_json(by_alias=True, exclude_none=True, indent=1))
         result_file.unlink(missing_ok=True)  # an old result must never count for this attempt
+        task_file.write_text(task.model_dump_json(by_alias=True, exclude_none=True, indent=1))
         port = free_port()
         files = ["--task", str(task_file), "--result", str(result_file)]
         arguments = [*self.program, kind or PREFLIGHT, *files, "--port", str(port), "--scratch", str(scratch)]
         # unbuffered, so that the log is complete up to the moment of a crash
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.machine.threads(kind)), "PYTHONUNBUFFERED": "1"}
-        log = self.workdir.log(id_, number)
-        self._processes[id_] = start(arguments, log=log, environment=environment, port=port)
-        self._attempts.setdefault(id_, []).append(Attempt(key=key, number=number, started=now))
+        return start(arguments, log=self.workdir.log(id_, number), environment=environment, port=port)
 
     def stop(self, id_: str) -> None:
         """Sends SIGTERM to a running attempt and marks it as stopping. Does nothing if none is running."""
@@ -112,6 +123,10 @@ class ProcessTable:
         """Returns the newest attempt, None if there is none."""
         attempts = self._attempts.get(id_)
         return attempts[-1] if attempts else None
+
+    def log(self, id_: str) -> Path | None:
+        """Returns the log of the newest attempt, None if no process was started for it."""
+        return self._logs.get(id_)
 
     @property
     def any_running(self) -> bool:

@@ -9,14 +9,19 @@ Layout below the folder, which is .selfalign by default:
     lock                       process id of the command that is running
 """
 
+import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.file_errors import mount_point, stage_error
+
+REMEDY = "free space or permit it there, or use another --workdir"
 
 
 @dataclass(frozen=True)
@@ -49,30 +54,76 @@ class Workdir:
         return self.root / "scratch" / self.run / id_
 
 
+def at(folder: Path, run: str) -> Workdir:
+    """Returns the paths of a run below a folder, which need not exist.
+
+    Raises:
+        BadInput: the folder is relative, and the current directory has been deleted.
+    """
+    try:
+        # not Path.resolve, which raises RuntimeError for links that lead in a circle; `locked` reports those
+        return Workdir(Path(os.path.realpath(folder)), run)
+    except FileNotFoundError as error:
+        raise BadInput(f"{folder}: the current directory no longer exists; change to another one") from error
+
+
 @contextmanager
 def locked(workdir: Workdir) -> Iterator[None]:
-    """Locks the working folder.
+    """Locks the working folder, and removes what a killed command has left in it.
 
     flock and not a file that exists: the kernel releases the lock when the process ends, however it ends, so there are
     no stale locks. The process id in the file is for the message only.
 
     Raises:
-        BadInput: another process has locked the folder.
+        BadInput: another process has locked the folder, its file system has no locks, or its path is no folder.
+        AccessDenied: the folder cannot be written.
+        DoesNotFit: its disk is full.
     """
-    workdir.root.mkdir(parents=True, exist_ok=True)
-    path = workdir.root / "lock"
-    with path.open("a+") as file:  # a+ creates the file and, unlike w, keeps the id of the process that has the lock
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise BadInput(
-                f"{workdir.root} is in use by process {holder}: wait until it ends, or use another --workdir",
-                reason="WorkdirInUse",
-            ) from None
-        # only now, with the lock: before, the id of the process that has it would be lost
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    try:
+        workdir.root.mkdir(parents=True, exist_ok=True)
+        # creates the file and, unlike O_TRUNC, keeps the id of the process that has the lock
+        lock = os.open(workdir.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise stage_error(error, place=Path(error.filename or workdir.root), remedy=REMEDY) from error
+    try:
+        _lock(workdir.root, lock)
+        _collect(workdir.root)
         yield
+    finally:
+        os.close(lock)
+
+
+def _lock(root: Path, lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 100).decode(errors="replace").strip() or "unknown"
+        raise BadInput(
+            f"{root} is in use by process {holder}: wait until it ends, or use another --workdir",
+            reason="WorkdirInUse",
+        ) from None
+    except OSError as error:
+        raise BadInput(
+            f"{root}: the file system {mount_point(root)} cannot lock files ({error.strerror}), so that two commands "
+            "would disturb each other; use a --workdir on a local disk",
+            reason="WorkdirUnusable",
+        ) from error
+    try:
+        # only now, with the lock: before, the id of the process that has it would be lost
+        os.truncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        raise stage_error(error, place=root, remedy=REMEDY) from error
+
+
+def _collect(root: Path) -> None:
+    """Removes scratch files and half-written results of attempts that were killed together with their command.
+
+    Under the lock no attempt runs: the kernel ends stage processes with the command that started them.
+    """
+    # The folders' content and not the folders, which may be links to a larger disk.
+    for scratch in (root / "scratch").glob("*/*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+    for partial in (root / "runs").glob("*/*/*.partial"):
+        with contextlib.suppress(OSError):
+            partial.unlink()

@@ -15,9 +15,10 @@ from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Pr
 PREFLIGHT = "preflight"
 """Id of the process that resolves leaves; every other process id is a step's."""
 
-PodOutcome = Literal["active", "succeeded", "crashed", "preempted"]
+PodOutcome = Literal["active", "succeeded", "crashed", "preempted", "stopped"]
 """How a pod ended. "active" is pending or running, as in a Job's status; "preempted" is every end that the step did not
-cause: preemption, drain, eviction, or exit code 75 after SIGTERM."""
+cause: preemption, drain, eviction, or exit code 75 after SIGTERM. "stopped" is a worker whose Job had been decided by
+another worker."""
 
 
 @dataclass(frozen=True)

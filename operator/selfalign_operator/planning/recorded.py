@@ -7,7 +7,7 @@ beside the observed attempts.
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus, StepStatus
-from selfalign_stages.contract.manifest import Counts
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.task import PreflightResult, Result
 
 
@@ -31,14 +31,14 @@ def preflight_result(run: SelfAlignRun, key: str) -> PreflightResult | None:
     return PreflightResult(leaves=preflight.leaves, warnings=status.warnings) if preflight.leaves else None
 
 
-def step_results(status: RunStatus) -> dict[str, Result]:
-    """Returns the recorded results of succeeded steps by step id, for whatever key the status records."""
-    succeeded = (step for step in status.steps.values() if step.state == "Succeeded")
-    return {step.name: result for step in succeeded if (result := _result(status, step)) is not None}
+def step_result(status: RunStatus, step: StepStatus) -> Result | None:
+    """Returns the recorded result of a step, for whatever key the status records; None unless it succeeded.
 
-
-def _result(status: RunStatus, step: StepStatus) -> Result | None:
-    if step.key is None or step.digest is None or step.cache is None:
+    Args:
+        status: the status, which has the metrics of some steps.
+        step: one of its steps.
+    """
+    if step.state != "Succeeded" or step.key is None or step.digest is None or step.cache is None:
         return None
     counts = Counts(rows=step.rows or 0, kept=step.kept or 0, rejected=step.rejected)
     return Result(

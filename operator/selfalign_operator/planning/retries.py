@@ -2,7 +2,8 @@
 
 The rules are those of contract.exits: 42 to 44 are final, 75 (SIGTERM) is retried at once and counted against
 spec.retries.preemptions, everything else is a crash, retried with exponential backoff and counted against
-spec.retries.perStage. Pure: a retry is a moment in the future, so nothing is lost when the operator restarts.
+spec.retries.perStage. 77 (a lost input) is a crash whose retry has to wait for another step as well (`losses`). Pure: a
+retry is a moment in the future, so nothing is lost when the operator restarts.
 """
 
 from collections.abc import Sequence
@@ -15,12 +16,15 @@ from selfalign_operator.planning.observation import Attempt
 from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
 from selfalign_stages.contract.task import Failure
 
-FINAL_REASONS = {
+INPUT_LOST = "InputLost"
+"""Condition reason of a step that waits for an input which is made anew."""
+REASONS: dict[int, str] = {
     ExitCode.BAD_INPUT: "BadInput",
     ExitCode.ACCESS_DENIED: "AccessDenied",
     ExitCode.DOES_NOT_FIT: "DoesNotFit",
+    ExitCode.INPUT_LOST: INPUT_LOST,
 }
-"""Condition reason of a final exit code, for a process that left no failure of its own."""
+"""Condition reason of an exit code, for a process that left no failure of its own."""
 NOT_CRASHES = (ExitCode.PUBLISHED, ExitCode.INTERRUPTED)
 CRASH_DELAY, UNAVAILABLE_DELAY, LONGEST_DELAY = 1.0, 10.0, 300.0
 """Backoff in seconds: before the first retry of a crash, before the first retry of an unavailable service (which needs
@@ -76,16 +80,14 @@ def explain(attempt: Attempt) -> Failure:
     if attempt.failure is not None:
         return attempt.failure
     code = attempt.exit_code if attempt.exit_code is not None else 0
-    if code in FINAL_CODES:
-        reason = FINAL_REASONS[ExitCode(code)]
-        return Failure(reason=reason, message=f"exit code {code} without a failure message: read its log")
     if code == ExitCode.PUBLISHED:
         return Failure(reason="NoResult", message="exit code 0 without a result: read its log")
     if code < 0:
         return Failure(
             reason="Killed", message=f"killed by signal {-code} (9 usually means out of memory): read its log"
         )
-    return Failure(reason="Crash", message=f"exit code {code} without a failure message: read its log")
+    text = f"exit code {code} without a failure message: read its log"
+    return Failure(reason=REASONS.get(code, "Crash"), message=text)
 
 
 def _too_many_preemptions(stops: int, last: Attempt, retries: Retries) -> Verdict | None:

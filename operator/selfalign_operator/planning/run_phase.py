@@ -12,7 +12,7 @@ from typing import Literal
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.values import seconds
 from selfalign_operator.planning.observation import PREFLIGHT
-from selfalign_operator.planning.retries import Verdict
+from selfalign_operator.planning.retries import INPUT_LOST, Verdict
 from selfalign_operator.planning.run_state import RunState
 from selfalign_stages.contract.graph import GATE_STEP, PUSH_STEP
 
@@ -152,6 +152,10 @@ def _pending(state: RunState) -> RunPhase | None:
 
 def _retrying(state: RunState) -> RunPhase | None:
     """Why a process is retried, reported until the next attempt ends."""
+    for id_, step in state.steps.items():
+        if step.needed and step.waits_for is not None and (cause := step.verdict.retry_cause) is not None:
+            text = f"{id_}: waits for {step.waits_for}, which makes a lost input anew: {cause.message}"
+            return RunPhase(_in_progress(state).state, INPUT_LOST, text)
     for id_, verdict in _verdicts(state, only_needed=True).items():
         if verdict.retry_cause is not None:
             text = f"{id_}: retrying after: {verdict.retry_cause.message}"

@@ -2,7 +2,8 @@
 
 A step's state is derived in full at every reconciliation instead of being advanced from event to event: events are lost
 when the operator restarts, and a derived state cannot contradict the Jobs that exist. Three sources show that a step is
-done, in this order: an observed attempt, preflight's search of the store, and the status.
+done, in this order: an observed attempt, preflight's search of the store, and the status. None of them does once a
+later step reports that the artifact is lost (`losses`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,11 @@ from datetime import datetime
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import Preemptions, StepStatus, Usage
-from selfalign_operator.planning import graph, recorded, usage
+from selfalign_operator.planning import graph, losses, recorded, usage
+from selfalign_operator.planning.losses import Loss
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
-from selfalign_operator.planning.retries import Verdict, judge
+from selfalign_operator.planning.results import Evidence, waits_for
+from selfalign_operator.planning.retries import INPUT_LOST, Verdict, judge
 from selfalign_stages.contract.graph import GATE_STEP, Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
@@ -31,6 +34,7 @@ class StepState:
         needed: whether an unfinished goal depends on it. A step that is neither needed nor done is skipped.
         gpu_seconds: device seconds of all its pods so far, over all attempts and keys.
         preempted: its preemptions for this key and generation, None if there were none.
+        waits_for: id of the step that makes a lost input of this one anew; None if none does.
     """
 
     step: Step
@@ -40,6 +44,7 @@ class StepState:
     needed: bool
     gpu_seconds: float = 0
     preempted: Preemptions | None = None
+    waits_for: str | None = None
 
     @property
     def done(self) -> bool:
@@ -109,8 +114,12 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         id_: usage.preemptions(_recorded_preemptions(run, id_, step_keys.get(id_)), tried)
         for id_, tried in attempts.items()
     }
-    verdicts = _verdicts(run, attempts, preempted, now)
-    results = _results(run, step_keys, preflight_result, verdicts)
+    reported = losses.reported(observed)
+    lost = {id_: reported[key] for id_, key in step_keys.items() if key in reported}
+    verdicts = _verdicts(run, attempts, lost, preempted, now)
+    newest = {id_: tried[-1] for id_, tried in attempts.items() if tried}
+    evidence = Evidence(run.status, preflight, preflight_result, newest, lost)
+    results = {id_: evidence.result(id_, step_keys.get(id_), verdict) for id_, verdict in verdicts.items()}
     goals = graph.goals(run)
     needed = _needed_steps(steps, results, goals) if _accepted(preflight_result) else set()
     device_seconds, total_usage = _usage(run, observed, now)
@@ -123,6 +132,7 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
             needed=step.id in needed,
             gpu_seconds=_recorded_gpu_seconds(run.status.steps.get(step.id)) + device_seconds.get(step.id, 0),
             preempted=preempted[step.id],
+            waits_for=waits_for(step, verdicts[step.id], step_keys, results),
         )
         for step in steps
     }
@@ -210,32 +220,31 @@ def _recorded_preemptions(run: SelfAlignRun, id_: str, key: str | None) -> Preem
 def _verdicts(
     run: SelfAlignRun,
     attempts: Mapping[str, Sequence[Attempt]],
+    lost: Mapping[str, Loss],
     preempted: Mapping[str, Preemptions | None],
     now: datetime,
 ) -> dict[str, Verdict]:
     stops = {id_: count.total if count is not None else 0 for id_, count in preempted.items()}
-    return {id_: judge(tried, retries=run.spec.retries, now=now, stops=stops[id_]) for id_, tried in attempts.items()}
+    verdicts = {}
+    for id_, tried in attempts.items():
+        counting = losses.unrefuted(tried, lost.get(id_))
+        verdict = judge(counting, retries=run.spec.retries, now=now, stops=stops[id_])
+        verdicts[id_] = _lost_too_often(run, tried, lost.get(id_)) or verdict
+    return verdicts
 
 
-def _results(
-    run: SelfAlignRun,
-    step_keys: Mapping[str, str],
-    preflight_result: PreflightResult | None,
-    verdicts: Mapping[str, Verdict],
-) -> dict[str, Result | None]:
-    """Result by step id: of the observed attempt, else the store's (a hit of preflight), else the recorded one."""
-    hits = preflight_result.hits if preflight_result is not None else {}
-    recorded_results = recorded.step_results(run.status)
-    results: dict[str, Result | None] = {}
-    for id_, verdict in verdicts.items():
-        published = verdict.last.result if verdict.state == "done" and verdict.last is not None else None
-        if id_ in step_keys and isinstance(published, Result):
-            results[id_] = published
-            continue
-        known = (hits.get(id_), recorded_results.get(id_))
-        matching = (result for result in known if result is not None and result.key == step_keys.get(id_))
-        results[id_] = next(matching, None)
-    return results
+def _lost_too_often(run: SelfAlignRun, tried: Sequence[Attempt], loss: Loss | None) -> Verdict | None:
+    """Fails a step whose artifact different readers lost again and again.
+
+    One reader alone exhausts its own retries first. Many readers, each with its own, could otherwise repeat the step
+    more often than anybody wants to pay for.
+    """
+    times = losses.times_lost(tried, loss, generation=run.metadata.generation)
+    limit = run.spec.retries.per_stage + 1
+    if loss is None or times <= limit:
+        return None
+    text = f"its artifact was lost {times} times after it had been published, the last time: {loss.failure.message}"
+    return Verdict("failed", tried[-1], failure=Failure(reason=INPUT_LOST, message=text))
 
 
 def _needed_steps(steps: Sequence[Step], results: Mapping[str, Result | None], goals: Sequence[str]) -> set[str]:

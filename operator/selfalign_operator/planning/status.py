@@ -23,8 +23,8 @@ from selfalign_operator.api.status import (
 from selfalign_operator.planning import conditions, truncation
 from selfalign_operator.planning.run_phase import RunPhase
 from selfalign_operator.planning.run_state import RunState, StepState
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import GATE_STEP, Kind, StageName
-from selfalign_stages.contract.manifest import Counts
 
 HISTORY = 5
 """Earlier generations listed in status.history, at a few hundred bytes each: targets of a rollback."""
@@ -110,8 +110,7 @@ def _phase(phase: RunPhase, stages: Sequence[StageStatus]) -> str:
     if phase.state == "working":
         stage = _current_stage(stages) or "packaging"
         return stage[0].upper() + stage[1:]
-    fixed = {"preparing": "Preflight", "suspended": "Suspended", "ready": "Ready"}
-    return fixed.get(phase.state, "Failed")
+    return {"preparing": "Preflight", "suspended": "Suspended", "ready": "Ready"}.get(phase.state, "Failed")
 
 
 def _current_stage(stages: Sequence[StageStatus]) -> StageName | None:
@@ -162,7 +161,9 @@ def _step(step: StepState, previous: StepStatus | None) -> StepStatus:
 
 
 def _message(step: StepState) -> str | None:
-    """Why the step failed, or why its running attempt is pending."""
+    """Why the step failed, why its running attempt is pending, or what its next attempt waits for."""
+    if step.waits_for is not None:
+        return f"waits for {step.waits_for}, which makes a lost input anew"
     last = step.verdict.last
     failure = step.verdict.failure or (last.pending if last is not None and last.running else None)
     return truncation.text(failure.message, truncation.HINT_BYTES) if failure is not None else None

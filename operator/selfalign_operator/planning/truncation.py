@@ -7,7 +7,7 @@ seconds while it works. What is cut stays complete in the pods' logs and in the 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from selfalign_stages.contract.manifest import most_frequent
+from selfalign_stages.contract.counts import most_frequent
 from selfalign_stages.contract.task import Problem
 
 CONDITION_BYTES, HINT_BYTES = 3000, 200
