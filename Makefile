@@ -64,6 +64,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/dedup.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/neighbours.py
+	PYTHONPATH=.:operator:stages $(BIN)/python benchmarks/storage.py
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from tests.cluster.pretend_node import Ending, pretend_node, publish
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import STEP
 from selfalign_operator.planning import graph
-from selfalign_stages.contract.manifest import Counts
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.task import PreflightResult, Problem, Result
 from selfalign_stages.contract.termination_message import encode
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.chunks import Chunks
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.exits import BadInput
-from selfalign_stages.contract.manifest import Counts, Manifest
+from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import AnswersParameters, VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine import generation

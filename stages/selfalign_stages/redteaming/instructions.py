@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from selfalign_stages.artifacts import writing
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import BASE_MODEL
-from selfalign_stages.contract.manifest import Counts, Manifest
+from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import InstructionsParameters
 from selfalign_stages.contract.rows import Draft, Prompt
 from selfalign_stages.engine.interface import seed_for

@@ -11,9 +11,10 @@ from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.artifacts.checkpoints import Checkpoints
+from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import BASE_MODEL
-from selfalign_stages.contract.manifest import Counts, Manifest
+from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.model import canonical_json
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer
