@@ -10,7 +10,7 @@ tests.faults has what can go wrong.
 The Host header is passed on as it came. S3 signatures therefore stay valid, because clients sign the proxy's HOST:PORT
 and servers check what they receive, and a registry's Location headers lead back to the proxy.
 
-Bodies are held in memory, whole, so that a fault can be placed at any byte of them.
+Bodies are in memory, whole, so that a fault can be placed at any byte of them.
 """
 
 import http.client
@@ -95,8 +95,8 @@ def serve(upstream_url: str, faults: Rule, *, host: str = "127.0.0.1") -> Iterat
         def _handle(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             with state.lock:
-                number = state.seen[self.command, self.path]
-                state.seen[self.command, self.path] += 1
+                number = state.arrived[self.command, self.path]
+                state.arrived[self.command, self.path] += 1
                 proxy.requests.append(Request(self.command, self.path, headers))
             try:
                 self.answer(faults(self.command, self.path, number, headers), state)
@@ -123,7 +123,7 @@ class _State:
 
     upstream: str
     lock: Lock = field(default_factory=Lock)
-    seen: "Counter[tuple[str, str]]" = field(default_factory=Counter)
+    arrived: "Counter[tuple[str, str]]" = field(default_factory=Counter)
     first: "dict[tuple[str, str], Answer]" = field(default_factory=dict)
     ended: Event = field(default_factory=Event)
 

@@ -6,6 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
+from tests.cluster.conftest import ROOT
+from tests.cluster.control_plane import wait_for
 from tests.cluster.in_process import InProcessOperator, client_of
 from tests.cluster.namespace import Namespace
 from tests.cluster.pretend_node import Ending, pretend_node, publish
@@ -111,8 +114,30 @@ def test_nothing_is_started_for_a_run_that_is_being_deleted(namespace: Namespace
     namespace.cluster.kubectl(*patch, '{"metadata": {"finalizers": null}}')
 
 
+@pytest.fixture
+def looser_schema(namespace: Namespace) -> Iterator[None]:
+    """A CRD of another version, which admits any text as a deadline; afterwards the present one again."""
+    document = yaml.safe_load((ROOT / "charts/selfalign-operator/files/crd.yaml").read_text())
+    # A copy without aliases: the budget's schema stands in several places of the definition.
+    looser = json.loads(json.dumps(document))
+    spec = looser["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    del spec["properties"]["budget"]["properties"]["deadline"]["pattern"]
+    probe = yaml.safe_dump(namespace.manifest("probe", budget={"deadline": "0s"}))
+
+    def install(definition: dict[str, Any], *, admits: bool) -> None:
+        kubectl = namespace.cluster.kubectl
+        kubectl("apply", "--server-side", "-f", "-", text=json.dumps(definition))
+        # The API server takes a new schema into use some time after it has accepted it.
+        dry_run = ("apply", "--dry-run=server", "-f", "-")
+        wait_for("the schema is in use", lambda: ("created" in kubectl(*dry_run, text=probe, check=False)) is admits)
+
+    install(looser, admits=True)
+    yield
+    install(document, admits=False)
+
+
 def test_a_spec_that_only_the_schema_admits_is_refused_by_field(
-    namespace: Namespace, operator: InProcessOperator
+    namespace: Namespace, looser_schema: None, operator: InProcessOperator
 ) -> None:
     namespace.apply(budget={"deadline": "0s"})
     assert operator.reconcile() is None

@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_during_a_run_fails_it_and_a_rerun_goes_on_once_spa
     os.kill(sandbox.standins()[0], signal.SIGKILL)
     code, status, err = sandbox.finish(run)
     assert code == 1 and status["phase"] == "Failed" and "Traceback" not in err
-    assert f"DoesNotFit: import: cannot be started: {disk}/work" in err
+    assert f"DoesNotFit: import: cannot be started: {disk / 'work'}" in err
     assert f"the file system {disk} ran full;" in err and "use another --workdir" in err
     assert [path for path in (disk / "work" / "runs").rglob("task.json") if path.stat().st_size == 0] == []
     (disk / "ballast").unlink()
@@ -157,7 +157,7 @@ def test_an_attempt_that_cannot_be_started_has_neither_process_nor_an_old_log(tm
     table.start("import", kind="import", key="k", number=1, task=TASK, now=NOW)
     last = table.last("import")
     assert last is not None and last.exit_code == 42 and last.failure is not None
-    assert f"{tmp_path}/work/runs is no folder" in last.failure.message
+    assert f"{tmp_path / 'work' / 'runs'} is no folder" in last.failure.message
     assert not table.any_running and table.log("import") is None
 
 

@@ -361,32 +361,32 @@ def test_any_sequence_of_losses_ends_ready_or_failed(
     seed: int, most_losses: int, deletions: float, longest: float
 ) -> None:
     source, left = random.Random(seed), most_losses
-    world = UnreliableStore(source)
-    world.reconcile()
+    simulated = UnreliableStore(source)
+    simulated.reconcile()
     for _ in range(2000):
-        running = sorted(world.observed().running())
-        if not running and world.run.status.completion_time is not None:
+        running = sorted(simulated.observed().running())
+        if not running and simulated.run.status.completion_time is not None:
             break
         # longest 0.4: whole chains of steps within one second of the API server
-        world.now += timedelta(seconds=source.uniform(0.01, longest))
+        simulated.now += timedelta(seconds=source.uniform(0.01, longest))
         if running:
-            world.end(source.choice(running))
+            simulated.end(source.choice(running))
         else:
-            world.now += timedelta(seconds=300)
-        if left and world.whole and source.random() < 0.4:
+            simulated.now += timedelta(seconds=300)
+        if left and simulated.whole and source.random() < 0.4:
             left -= 1
-            world.lose()
+            simulated.lose()
         if source.random() < deletions:
-            world.disturb()
-        world.reconcile()
+            simulated.disturb()
+        simulated.reconcile()
     else:
         raise AssertionError("neither ready nor failed")
-    status = world.run.status
+    status = simulated.run.status
     assert status.ready or reason_of(status) == "InputLost"
     # every loss repeats one step and each of its readers once, and a tie of times one reader more
-    assert deletions or len(world.started) <= 1 + len(KEYS) + most_losses * 8
+    assert deletions or len(simulated.started) <= 1 + len(KEYS) + most_losses * 8
     if not most_losses:
-        assert status.ready and (deletions or len(world.started) == 1 + len(KEYS))
+        assert status.ready and (deletions or len(simulated.started) == 1 + len(KEYS))
 
 
 def reason_of(status: RunStatus) -> str:

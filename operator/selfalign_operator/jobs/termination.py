@@ -49,7 +49,7 @@ def _read(text: str, message_type: type[Message]) -> Message | None:
 def _fits_api(value: Any) -> bool:
     """Whether every integer in a JSON value is one that the API server accepts.
 
-    Floats need no look: Model refuses NaN and infinities, and writes those in a field of any type as null.
+    Floats need no check: Model refuses NaN and infinities, and writes those in a field of any type as null.
     """
     if isinstance(value, dict):
         return all(map(_fits_api, value.values()))

@@ -1,6 +1,6 @@
 """Which artifacts of a run are known to exist, from everything that can show it. Pure.
 
-Jobs are deleted, preflight looks at the store once, and a status describes the past: each source alone forgets what
+Jobs are deleted, preflight searches the store once, and a status describes the past: each source alone forgets what
 another remembers. They are asked in a fixed order, and none is believed against a newer report of a loss.
 """
 

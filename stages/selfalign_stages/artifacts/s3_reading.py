@@ -1,6 +1,6 @@
 """Reads S3 objects as streams that end only where the object ends.
 
-Connections break, and a response that stops early looks to most readers like the end of the object: botocore's body
+Connections break, and a response that stops early passes with most readers for the end of the object: botocore's body
 gives out its raw stream in a `with` block, where the number of bytes is not compared. Here the length of the first
 answer counts. What is missing is asked for by a ranged GET under the condition that the object is still the same one.
 """

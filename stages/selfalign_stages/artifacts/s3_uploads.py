@@ -5,8 +5,8 @@ condition is on CompleteMultipartUpload, the call that makes the object visible.
 conditions, hence the multipart upload written out here.
 
 An answer may get lost after the server has done the work, and the retry then meets the object that this very process
-created. It cannot be told from another writer's, so that such a write counts as not created. The caller goes on with
-the stored object in both cases.
+created. It cannot be distinguished from another writer's, so that such a write counts as not created. The caller goes
+on with the stored object in both cases.
 """
 
 import random
@@ -196,7 +196,7 @@ def _upload_parts(bucket: Bucket, upload: dict[str, Any], path: Path, size: int)
         try:
             return [part.result() for part in sent]
         except BaseException:
-            # Without this the rest of a large file would go up before the first error is seen.
+            # Without this the rest of a large file would go up before the first error is raised.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -1,7 +1,7 @@
 """Names of files that are being written, and the collection of those whose writer is gone.
 
 A process that is killed, or loses power, leaves its temporary file behind: for a shard of weights that is gigabytes.
-Whether the writer still lives can be told only on its own machine, so that the name says which process of which machine
+Whether the writer still lives is known only on its own machine, so that the name says which process of which machine
 wrote it. Files of other machines, which share the store over a network, are collected when nothing has been written to
 them for a day.
 """
@@ -43,7 +43,7 @@ def collect(root: Path, *, now: float) -> None:
 
 
 def _writer_ended(name: str) -> bool:
-    """Whether the process that a name tells is one of this machine and no longer exists."""
+    """Whether the process that a name states is one of this machine and no longer exists."""
     machine, _, rest = name.removeprefix(TEMPORARY).partition("-")
     process = rest.partition("-")[0]
     if machine != _machine() or not process.isdecimal():

@@ -108,15 +108,15 @@ def _size_problems(files: Sequence[SourceFile]) -> Iterator[str]:
 
 def _twin_problems(files: Sequence[SourceFile]) -> Iterator[str]:
     """Yields files that are one file where names differ neither by case nor by the form of their accents."""
-    seen: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for file in files:
         name = unicodedata.normalize("NFC", file.path).casefold()
-        twin = seen.get(name)
+        twin = paths.get(name)
         if twin == file.path:
             yield f"{shown(file.path)}: is listed twice; remove one of them"
         elif twin is not None:
             yield f"{shown(file.path)}: is the same as {shown(twin)} on disks that ignore case; remove one of them"
-        seen[name] = file.path
+        paths[name] = file.path
 
 
 def _parse_object(path: str, data: bytes | None, problems: list[str]) -> dict[str, Any]:

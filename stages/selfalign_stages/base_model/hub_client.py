@@ -26,7 +26,7 @@ CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 8.0
 HF_HUB_DOWNLOAD_TIMEOUT, 10 seconds by default."""
 PATIENCE_SECONDS = 15.0
 """A request is repeated while this has not passed; with the last attempt, a hub that is down is known in 20 seconds.
-What lasts longer is for the retries of the step, which are seen and counted."""
+What lasts longer is for the retries of the step, which are reported and counted."""
 BUSY = (408, 429, 500, 502, 503, 504)
 XET_ROUTE = "X-Xet-Refresh-Route"
 """Header with the address at which the library, and its Xet client, ask for storage tokens with the hub's token."""

@@ -90,12 +90,12 @@ def full(error: BaseException, *, place: Path, remedy: str, needed: int | None =
 
 def cause_of_full(error: BaseException) -> BaseException | None:
     """The exception that reports a full disk: this one, one that it was raised from, None if there is none."""
-    seen: BaseException | None = error
-    while seen is not None:
-        text = str(seen).lower()
-        if (isinstance(seen, OSError) and seen.errno in FULL) or any(known in text for known in TEXTS_OF_FULL):
-            return seen
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause).lower()
+        if (isinstance(cause, OSError) and cause.errno in FULL) or any(known in text for known in TEXTS_OF_FULL):
+            return cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return None
 
 

@@ -115,8 +115,8 @@ def _check_depth(text: str, line: int) -> None:
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        seen: set[str] = set()
-        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        known: set[str] = set()
+        duplicate = next(key for key, _ in pairs if key in known or known.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"duplicate key {duplicate[:EXCERPT]!r}: keep one of them")
     return mapping
 

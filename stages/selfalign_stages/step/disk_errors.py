@@ -1,6 +1,6 @@
 """Explains exceptions of a step by the disk that caused them.
 
-Libraries write model files from Rust and C++, and report a full disk as a RuntimeError without a file, which looks like
+Libraries write model files from Rust and C++, and report a full disk as a RuntimeError without a file, which resembles
 a crash and would be retried. What a step writes lies in its scratch folder, so that is the place if none is named.
 """
 
@@ -16,7 +16,7 @@ POD_REMEDY = (
 )
 LOCAL_REMEDY = "free space there, or use another --workdir"
 TEMPORARY_REMEDY = "free space there, or set TMPDIR to another folder"
-UNNAMED = "the error names no file: if there is space, look at the disk of the log"
+UNNAMED = "the error names no file: if there is space, check the disk of the log"
 PERMIT_REMEDY = "permit it, or use another path"
 
 

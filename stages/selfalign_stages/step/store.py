@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 SET_ASIDE = "set-aside"
-"""Folder of damaged objects at the store's root. Nothing reads them; people may look at them, and delete them."""
+"""Folder of damaged objects at the store's root. Nothing reads them; people may read and delete them."""
 
 
 @dataclass(frozen=True)

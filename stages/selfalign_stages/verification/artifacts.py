@@ -1,6 +1,6 @@
 """Verifies artifacts of a store: of one run, step by step, or of a whole folder.
 
-A run looks at its finished artifacts only by name and size, since reading all of them would cost as much as copying
+A run checks its finished artifacts only by name and size, since reading all of them would cost as much as copying
 them. Here every byte is read and compared.
 """
 

@@ -76,15 +76,15 @@ def verify_layout(folder: Path) -> list[str]:
 
 def _problems(found: ImageManifest | Index, parse: Open, check: Check) -> Iterator[str]:
     """Yields the problems of everything that a manifest or index refers to, each blob once."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     waiting: list[tuple[ImageManifest | Index, int]] = [(found, 0)]
     while waiting:
         current, depth = waiting.pop(0)
         blobs = current.blobs if isinstance(current, ImageManifest) else current.manifests
         for descriptor in blobs:
-            if descriptor.digest in seen:
+            if descriptor.digest in visited:
                 continue
-            seen.add(descriptor.digest)
+            visited.add(descriptor.digest)
             try:
                 if isinstance(current, ImageManifest):
                     check(descriptor)

@@ -91,13 +91,13 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness
 
 def faulty(method: str, within: str, fault: Fault, *, share: float) -> Rule:
     """A rule: a share of the requests with this method and path get the fault, the first of them always."""
-    rng, seen = random.Random(7), [0]
+    rng, matched = random.Random(7), [0]
 
     def rule(verb: str, path: str, number: int, headers: Mapping[str, str]) -> Fault | None:
         if verb != method or within not in path:
             return None
-        seen[0] += 1
-        return fault if seen[0] == 1 or rng.random() < share else None
+        matched[0] += 1
+        return fault if matched[0] == 1 or rng.random() < share else None
 
     return rule
 

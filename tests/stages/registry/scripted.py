@@ -52,13 +52,13 @@ class Server:
     requests: list[Request] = field(default_factory=list)
 
     @property
-    def seen(self) -> list[str]:
+    def requested(self) -> list[str]:
         """Methods and paths of all requests."""
         return [f"{request.method} {request.path}" for request in self.requests]
 
     @property
     def text(self) -> str:
-        """All that arrived, to look for a secret in."""
+        """All that arrived, to search for a secret."""
         return repr(self.requests)
 
 

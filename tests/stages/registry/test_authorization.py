@@ -133,7 +133,7 @@ def test_a_registry_token_is_sent_as_it_is(sign_in: Callable[..., None]) -> None
     with scripted.serve(TokenRegistry()) as server, repository(server) as client:
         sign_in(server.host, registrytoken="pull")
         assert client.digest("1")
-        assert "GET /token" not in server.seen
+        assert "GET /token" not in server.requested
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_bearer_is_preferred_to_basic(sign_in: Callable[..., None]) -> None:
     with scripted.serve(script) as server, repository(server) as client:
         sign_in(server.host)
         assert client.digest("1")
-        assert "GET /token" in server.seen
+        assert "GET /token" in server.requested
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_wrong_password_is_final_and_asked_for_once(sign_in: Callable[..., Non
             AccessDenied, match=r"token server http://127.0.0.1:\d+ refuses .* spec\.image\.pushSecretRef"
         ):
             client.digest("1")
-        assert server.seen == ["HEAD /v2/ida/manifests/1", "GET /token"]
+        assert server.requested == ["HEAD /v2/ida/manifests/1", "GET /token"]
 
 
 def test_the_words_fit_the_field(sign_in: Callable[..., None]) -> None:

@@ -50,7 +50,7 @@ def test_an_upload_that_breaks_starts_over(tmp_path: Path, broken: Reply) -> Non
     with scripted.serve(uploads) as server, repository(server) as client:
         upload(client, tmp_path)
         assert uploads.stored == {BLOB.digest: b"first layer"}
-        assert server.seen.count("POST /v2/ida/blobs/uploads/") == 3
+        assert server.requested.count("POST /v2/ida/blobs/uploads/") == 3
 
 
 def test_an_upload_whose_answer_got_lost_is_not_repeated(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_an_upload_whose_answer_got_lost_is_not_repeated(tmp_path: Path) -> None
 
     with scripted.serve(script) as server, repository(server) as client:
         upload(client, tmp_path)
-        assert sum(seen.startswith("PUT") for seen in server.seen) == 1
+        assert sum(line.startswith("PUT") for line in server.requested) == 1
 
 
 def test_the_answer_to_a_whole_upload_may_take_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_an_upload_that_breaks_each_time_is_unavailable(tmp_path: Path) -> None:
     with scripted.serve(Uploads(*[Reply(500)] * 9)) as server, repository(server) as client:
         with pytest.raises(Unavailable, match="HTTP 500"):
             upload(client, tmp_path)
-        assert sum(seen.startswith("PUT") for seen in server.seen) == retrying.ATTEMPTS
+        assert sum(line.startswith("PUT") for line in server.requested) == retrying.ATTEMPTS
 
 
 @pytest.mark.parametrize("status", [400, 413])
