@@ -1,5 +1,6 @@
 """What one reconcile reads, creates and writes on a real API server."""
 
+import copy
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -118,8 +119,7 @@ def test_nothing_is_started_for_a_run_that_is_being_deleted(namespace: Namespace
 def looser_schema(namespace: Namespace) -> Iterator[None]:
     """A CRD of another version, which admits any text as a deadline; afterwards the present one again."""
     document = yaml.safe_load((ROOT / "charts/selfalign-operator/files/crd.yaml").read_text())
-    # A copy without aliases: the budget's schema stands in several places of the definition.
-    looser = json.loads(json.dumps(document))
+    looser = copy.deepcopy(document)
     spec = looser["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     del spec["properties"]["budget"]["properties"]["deadline"]["pattern"]
     probe = yaml.safe_dump(namespace.manifest("probe", budget={"deadline": "0s"}))
