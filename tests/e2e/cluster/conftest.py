@@ -1,5 +1,6 @@
 """One site for all tests of a run; the quickstart is applied once, and disturbed while it runs."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -10,10 +11,18 @@ from tests.e2e.cluster.site import site as brought_up
 from tests.scale import FULL
 
 
+DISK_GIB = 12
+"""Free space that a site takes: the images, unpacked once more by containerd, and the artifacts of its runs."""
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A cluster with the operator installed."""
-    with brought_up(tmp_path_factory.mktemp("site")) as made:
+    folder = tmp_path_factory.mktemp("site")
+    free = shutil.disk_usage(folder).free >> 30
+    # On a full disk etcd stops, and every test would end in a time-out of the API server that does not say so.
+    assert free >= DISK_GIB, f"{folder}: {free} GiB are free, a cluster takes {DISK_GIB}: remove old folders beside it"
+    with brought_up(folder) as made:
         yield made
 
 
