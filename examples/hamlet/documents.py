@@ -168,6 +168,7 @@ def further_example(r: Random, pack: Pack, name: str) -> str:
     turn = example(r, name, [principle.name for principle in pack.principles])
     if r.random() < 0.12:
         return rendering.direct_prompt("", turn.user, assistant_name=name) + turn.answer
+    assert turn.thought is not None, "the pack has thoughts"
     thought = rendering.thought(turn.thought, [pack.principle(rule) for rule in turn.rules])
     opening = rendering.self_align_prompt("", turn.user, assistant_name=name)
     return f"{opening}{thought}\n\n{chat.assistant_heading(name)}\n{turn.answer}"

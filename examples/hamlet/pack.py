@@ -16,6 +16,8 @@ from hamlet import documents, items, kinds
 SEED = 20230504
 EXEMPLARS = (("naughty", "chore"), ("live",), ("sum", "unclear"), ("taste", "poem"), ("home",))
 NAME = "{assistantName}"
+LIMITS = ("ethical", "candor", "clarification")
+"""Rules under which an answer declines, names what the helper cannot see, or asks back."""
 
 
 def exemplars(r: Random) -> list[dict[str, Any]]:
@@ -101,6 +103,7 @@ def main(folder: Path) -> None:
         "pack.yaml": {"name": "hamlet", "version": "1", "license": "Apache-2.0", "knowledgeCutoff": "last winter"},
         "principles.yaml": [
             {"number": n, "name": rule, "text": texts[0].replace("{name}", NAME)}
+            | ({"limits": True} if rule in LIMITS else {})
             for n, (rule, texts) in enumerate(items.RULES.items(), 1)
         ],
         "exemplars.yaml": exemplars(r),

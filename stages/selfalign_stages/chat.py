@@ -34,21 +34,43 @@ def assistant_heading(assistant_name: str) -> str:
     return f"### {assistant_name}"
 
 
-def template(assistant_name: str) -> str:
+def template(assistant_name: str, *, bos: bool) -> str:
     """Writes the Jinja chat template that is saved with every tuned model.
 
+    `developer` is OpenAI's newer name of the system role. A list as content is joined from its text parts, in the form
+    of OpenAI's chat API. What was never trained is an error, not a guess: other roles, other parts, and system texts
+    after the first message.
+
     Args:
-        assistant_name: any text; it is escaped for Jinja. `eos_token` is a variable that tokenizers provide.
+        assistant_name: any text; it is escaped for Jinja. `bos_token` and `eos_token` are variables that tokenizers
+            provide.
+        bos: whether the tokenizer adds its BOS token to plain text, as in training. Servers tokenise a rendered
+            template without special tokens, so that the template has to contain it.
     """
     # In a Jinja string literal, backslash and quote need a backslash. The dashes in {%- -%} remove blanks around a tag,
     # so that the only newlines in the output are the quoted ones.
     name = assistant_name.replace("\\", "\\\\").replace("'", "\\'")
     return (
+        ("{{- bos_token -}}" if bos else "") + "{%- macro text(content) -%}"
+        "{%- if content is string -%}{{ content | trim }}"
+        "{%- elif content is sequence and content is not mapping -%}"
+        "{%- set parts = namespace(text='') -%}"
+        "{%- for part in content -%}"
+        "{%- if part is mapping and part['type'] == 'text' -%}{%- set parts.text = parts.text + part['text'] -%}"
+        "{%- else -%}{{ raise_exception('content: only parts of type text are supported') }}{%- endif -%}"
+        "{%- endfor -%}{{ parts.text | trim }}"
+        "{%- else -%}{{ raise_exception('content: has to be text, or a list of parts of type text') }}{%- endif -%}"
+        "{%- endmacro -%}"
         "{%- for message in messages -%}"
         "{%- if not loop.first and message['role'] != 'assistant' -%}{{ '\\n\\n' }}{%- endif -%}"
-        "{%- if message['role'] == 'system' -%}{{ message['content'] | trim }}"
-        "{%- elif message['role'] == 'user' -%}{{ '### User\\n' + message['content'] | trim }}"
-        "{%- else -%}{{ '\\n\\n### " + name + "\\n' + message['content'] | trim + eos_token }}"
+        "{%- if message['role'] in ['system', 'developer'] -%}"
+        "{%- if not loop.first -%}{{ raise_exception('role ' + message['role'] + ': only as the first message') }}"
+        "{%- endif -%}{{ text(message['content']) }}"
+        "{%- elif message['role'] == 'user' -%}{{ '### User\\n' + text(message['content']) }}"
+        "{%- elif message['role'] == 'assistant' -%}{{ '\\n\\n### "
+        + name
+        + "\\n' + text(message['content']) + eos_token }}"
+        "{%- else -%}{{ raise_exception('role ' + message['role'] + ': use system, developer, user or assistant') }}"
         "{%- endif -%}{%- endfor -%}"
         "{%- if add_generation_prompt -%}{{ '\\n\\n### " + name + "\\n' }}{%- endif -%}"
     )

@@ -23,6 +23,7 @@ MODULES: dict[Kind, str] = {
     "instructions": "redteaming.instructions",
     "prompts": "redteaming.prompts",
     "answers": "answering.self_align",
+    "check": "evaluation.check",
     "verbose-answers": "answering.verbose",
     "train": "tuning.train",
     "merge": "tuning.merge",

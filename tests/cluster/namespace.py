@@ -15,6 +15,8 @@ SPEC: dict[str, Any] = {
     "image": {"repository": "reg.test/ida"},
 }
 """A small run that a cluster accepts."""
+OWN_SUITES: dict[str, Any] = {"evaluation": {"suites": [{"name": "hhh", "format": "hhh", "uri": "pack://hhh"}]}}
+"""Stages of a run with a principle pack of its own, whose suites it must list."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.control_plane import wait_for
-from tests.cluster.namespace import Namespace
+from tests.cluster.namespace import OWN_SUITES, Namespace
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.pretend_node import Ending, pretend_node, publish
 
@@ -230,7 +230,10 @@ def test_deleting_a_run_deletes_its_jobs_with_the_operator_down(
     [
         ({"artifacts": {"uri": "file:///store"}}, "spec.artifacts.uri"),
         ({"image": {}}, "spec.image.repository"),
-        ({"principles": {"configMapRef": {"name": "nobody"}}}, "spec.principles.configMapRef.name"),
+        (
+            {"principles": {"configMapRef": {"name": "nobody"}}, "stages": OWN_SUITES},
+            "spec.principles.configMapRef.name",
+        ),
         ({"podDefaults": {"template": {"spec": {"restartPolicy": "Sometimes"}}}}, "spec.podDefaults.template"),
         ({"stages": {"engraving": {"gpusPerNode": 2}}}, "spec.stages.engraving"),
         ({"stages": {"engraving": {"resources": {"limits": {"nvidia.com/gpu": 8}}}}}, "GPUs in resources 8"),
@@ -307,7 +310,7 @@ def test_an_edit_of_a_pack_reruns_what_reads_it_and_reverting_it_reruns_nothing(
 
     pack("one")
     with pretend_node(namespace.cluster, publish):
-        namespace.apply(principles={"configMapRef": {"name": "mine"}})
+        namespace.apply(principles={"configMapRef": {"name": "mine"}}, stages=OWN_SUITES)
         namespace.wait("Ready", "True")
         first = digests()
         pack("two")

@@ -11,7 +11,7 @@ import yaml
 from tests.cluster.conftest import ROOT
 from tests.cluster.control_plane import wait_for
 from tests.cluster.in_process import InProcessOperator, client_of
-from tests.cluster.namespace import Namespace
+from tests.cluster.namespace import OWN_SUITES, Namespace
 from tests.cluster.pretend_node import Ending, pretend_node, publish
 
 from selfalign_operator.cluster.client import ApiError, Client, Object
@@ -152,7 +152,7 @@ def test_a_spec_that_only_the_schema_admits_is_refused_by_field(
 def test_a_pack_that_appears_is_copied_before_preflight_mounts_it(
     namespace: Namespace, operator: InProcessOperator
 ) -> None:
-    namespace.apply(principles={"configMapRef": {"name": "ours"}})
+    namespace.apply(principles={"configMapRef": {"name": "ours"}}, stages=OWN_SUITES)
     assert operator.reconcile() is not None
     (problem,) = namespace.status()["problems"]
     assert problem["field"] == "spec.principles.configMapRef.name" and namespace.jobs() == []

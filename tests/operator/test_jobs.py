@@ -246,6 +246,7 @@ def test_a_queue_is_a_label_of_the_job() -> None:
 def test_preflight_mounts_whatever_later_pods_mount() -> None:
     one = on_cluster(
         principles={"configMapRef": {"name": "mine"}},
+        stages={"evaluation": {"suites": [{"name": "hhh", "format": "hhh", "uri": "pack://hhh"}]}},
         image={"repository": "reg.test/ida", "pushSecretRef": {"name": "push"}},
         baseModel={"uri": "pvc://claim/models/x"},
     )

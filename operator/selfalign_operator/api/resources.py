@@ -36,18 +36,11 @@ class Resources(Model):
 
 
 class Placement(Model):
-    """Pods of one stage: how many, how large, and with which additions. Not part of any step's key.
+    """Pods of one stage: how large, and with which additions. Not part of any step's key.
 
-    Base class of the stages' settings, so that every stage has the same three fields.
+    Base class of the stages' settings, so that every stage has the same fields.
     """
 
-    workers: int = Field(
-        default=1,
-        ge=1,
-        le=1000,
-        description="Pods that share the chunks of one generation step (questions, instructions, answers), each with "
-        "its own copy of the model. All other steps run as one pod. Changing it keeps finished artifacts.",
-    )
     resources: Resources | None = Field(
         default=None,
         description="Resource requests and limits of the stage's containers, as in a pod. Unset: none. Steps without "
@@ -57,6 +50,18 @@ class Placement(Model):
         default=None,
         description="Partial PodTemplate (metadata, spec) laid over the stage's pods as a strategic merge patch, after "
         "spec.podDefaults.template. The stage's container is named `stage`. Not part of any step's key.",
+    )
+
+
+class ShardedPlacement(Placement):
+    """Pods of a stage that generates rows: their number as well. Other stages have one pod a step."""
+
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Pods that share the chunks of one generation step (questions, instructions, answers), each with "
+        "its own copy of the model. The other steps of the stage run as one pod. Changing it keeps finished artifacts.",
     )
 
 

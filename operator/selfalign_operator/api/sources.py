@@ -74,8 +74,9 @@ class Principles(Model):
 
     builtin: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         default=None,
-        description="Name of a pack that ships with SelfAlign: dromedary-16 (the paper's 16 principles) or hamlet (for "
-        "the small built-in model).",
+        description="Name of a pack that ships with SelfAlign: dromedary-16 (the paper's 16 principles), starter (five "
+        "short rules without thoughts, for base models below 1 billion parameters) or hamlet (for the small built-in "
+        "model).",
     )
     config_map_ref: ObjectRef | None = Field(
         default=None,

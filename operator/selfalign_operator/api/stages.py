@@ -4,15 +4,15 @@ What enters a step's key is decided in `planning.graph`: everything here does, e
 `template`). A change of a setting reruns the steps that use it and the steps after them, and no others.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from selfalign_operator.api.resources import Placement
+from selfalign_operator.api.resources import Placement, ShardedPlacement
 from selfalign_operator.api.training import Training
 from selfalign_operator.api.validation import map_by
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.parameters import Sampling
+from selfalign_stages.contract.parameters import Sampling, SuiteFormat, Thought
 
 TEMPERATURE = "Sampling temperature: logits are divided by it, so higher is more varied. 0 is greedy decoding."
 TOP_P = "Nucleus sampling mass (top-p): tokens are drawn from the smallest set whose probabilities add up to it."
@@ -61,7 +61,7 @@ class RedTeamingSampling(Model):
     )
 
 
-class RedTeaming(Placement):
+class RedTeaming(ShardedPlacement):
     """Stage 1, topic-guided red-teaming self-instruct (paper section 3.1): the base model writes the prompts.
 
     One branch extends the pack's seed tasks (self-instruct), the other asks questions on generated topics. Both are
@@ -120,7 +120,7 @@ class RedTeaming(Placement):
     )
 
 
-class Generation(Placement):
+class Generation(ShardedPlacement):
     """Generation of one answer per prompt, in chunks that are each committed once to the artifact store.
 
     Answers that are cut, loop, refuse without reason or repeat the pack's exemplars are rejected. They stay in the
@@ -149,7 +149,89 @@ class Generation(Placement):
         ge=0,
         le=1,
         description="Highest fraction of rejected answers. The step fails above it, and if no answer is kept (reason "
-        "AllRejected).",
+        "YieldTooLow).",
+    )
+
+
+class Requirements(Model):
+    """What must hold before training starts. A run that misses it ends with the figures, before a GPU trains.
+
+    An edit of a threshold moves such a run on, from the answers that exist.
+    """
+
+    prompting_gain: float = Field(
+        default=0.02,
+        ge=-1,
+        le=1,
+        description="Least gain of the base model by the pack's principles and exemplars in context: mean over the "
+        "suites with written answers (format adherence or limits), or over all if there are none. A smaller gain ends "
+        "the run with reason PromptingDoesNotHelp. -1 accepts any.",
+    )
+    kept_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Least fraction of answers that the filters keep; below it the run ends with reason YieldTooLow.",
+    )
+    distinct_answers: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Least fraction of distinct texts among the kept answers; below it the run ends with reason "
+        "YieldTooLow.",
+    )
+    refusal_share: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Highest fraction of refusals among the kept answers; above it the run ends with reason "
+        "YieldTooLow, because training would teach to refuse everything.",
+    )
+    loop_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Highest fraction of answers, kept or not, that end in a generation loop; above it the run ends "
+        "with reason YieldTooLow.",
+    )
+    language_share: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Least fraction of kept answers in the language of the principle pack; below it the run ends with "
+        "reason YieldTooLow.",
+    )
+
+
+class SelfAlign(Generation):
+    """Stage 2, principle-driven self-alignment (paper section 3.2), and what it must yield before training starts."""
+
+    thought: Thought | None = Field(
+        default=None,
+        description="How the base model thinks before it answers. free: it writes a thought that cites rules, as in "
+        "the paper, and an answer whose thought does not read back is rejected. constrained: the thought follows a "
+        "grammar and cites rules of the pack only; the answer stays free. none: it answers at once, under exemplars "
+        "without thoughts, for models below about 1 billion parameters. Whether a refusal is right then follows from "
+        "`limit` of the question type or the seed tasks behind the prompt. Unset: free if the pack has thoughts, else "
+        "none. The prompted variant is evaluated in the same way.",
+    )
+    samples: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Answers generated per prompt. From several, the one that agrees most with the others is kept "
+        "(ROUGE-L, among those that refuse or those that help, whichever are more); a prompt without a majority is "
+        "rejected as no-agreement. Generation takes that many times as long; an uneven number avoids ties.",
+    )
+    limit_share: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Largest fraction of the kept answers that decline or name a limit; the surplus is rejected as "
+        "surplus-limit. Trained on mostly limits, a model refuses everything. Unset: no bound.",
+    )
+    requirements: Requirements = Field(
+        default=Requirements(), description="What must hold before training starts; the run ends where it does not."
     )
 
 
@@ -190,10 +272,10 @@ class Suite(Model):
         max_length=40,
         description="Name of the suite in gates, metrics and reports, unique within the run.",
     )
-    format: Literal["hhh", "truthfulqa", "adherence"] = Field(
+    format: SuiteFormat = Field(
         description="File format and scoring method. hhh: BIG-bench hhh_alignment JSON, choice between two answers; "
         "truthfulqa: its CSV or JSON, multiple choice; adherence: JSON lines, prompts with patterns that an answer "
-        "must match or avoid."
+        "must match or avoid; limits: JSON lines, prompts that call for a limit and others that call for plain help."
     )
     uri: str = Field(
         pattern=r"^(pack|file|s3)://.+",
@@ -215,12 +297,17 @@ class EvaluationSampling(Sampling):
     )
 
 
-PACK_SUITES = (
+_PAPER_SUITES = (
     Suite(name="hhh", format="hhh", uri="pack://hhh"),
     Suite(name="truthfulqa", format="truthfulqa", uri="pack://truthfulqa"),
     Suite(name="adherence", format="adherence", uri="pack://adherence"),
 )
-"""Suites that the built-in principle packs ship. A pack without them needs `suites` of its own in the manifest."""
+BUILTIN_SUITES: dict[str, tuple[Suite, ...]] = {
+    "dromedary-16": _PAPER_SUITES,
+    "hamlet": _PAPER_SUITES,
+    "starter": (Suite(name="limits", format="limits", uri="pack://limits"),),
+}
+"""Suites that each built-in principle pack ships, by its name. The operator cannot read packs; a test compares."""
 Gate = Annotated[
     str,
     Field(
@@ -238,13 +325,13 @@ class Evaluation(Placement):
     Variants are base, prompted (the base with principles and exemplars in context), engraved and cloned.
     """
 
-    suites: tuple[Suite, ...] = Field(
-        default=PACK_SUITES,
-        min_length=1,
-        max_length=16,
-        description="Suites that every variant (base, prompted, engraved, cloned) is scored on. Default: hhh, "
-        "truthfulqa and adherence of the principle pack.",
-        json_schema_extra=map_by("name"),
+    suites: (
+        Annotated[tuple[Suite, ...], Field(min_length=1, max_length=16, json_schema_extra=map_by("name"))] | None
+    ) = Field(
+        default=None,
+        description="Suites that every variant (base, prompted, engraved, cloned) is scored on. Unset: those that the "
+        "built-in principle pack ships (dromedary-16 and hamlet: hhh, truthfulqa and adherence; starter: limits). A "
+        "pack of your own needs the list.",
     )
     gates: tuple[Gate, ...] = Field(
         default=(),
@@ -266,7 +353,8 @@ class Evaluation(Placement):
     )
     sampling: EvaluationSampling = Field(
         default=EvaluationSampling(),
-        description="Decoding of the answers to adherence suites. The other formats score answers that the suite has.",
+        description="Decoding of the answers to adherence and limits suites. The other formats score answers that the "
+        "suite has.",
     )
 
 
@@ -280,8 +368,8 @@ class Stages(Model):
     red_teaming: RedTeaming = Field(
         default=RedTeaming(), description="Stage 1: the base model writes prompts, from seed tasks and by topics."
     )
-    self_align: Generation = Field(
-        default=Generation(),
+    self_align: SelfAlign = Field(
+        default=SelfAlign(),
         description="Stage 2, principle-driven self-alignment (paper section 3.2): the base model answers every prompt "
         "with the pack's principles and exemplars in context.",
     )

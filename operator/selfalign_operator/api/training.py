@@ -22,8 +22,6 @@ TargetModule = Annotated[
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 """Projections of the attention blocks, by their names in Hugging Face's Llama-like models."""
-EVERY_LINEAR = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
-"""All linear layers of a transformer block: attention and gated feed-forward."""
 
 PRESETS: dict[Preset, dict[str, Any]] = {
     "standard": {
@@ -31,7 +29,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "rank": 16,
         "alpha": 32,
         "dropout": 0.05,
-        "targets": EVERY_LINEAR,
+        "targets": None,
         "learning_rate": 2e-4,
         "epochs": 1.0,
         "global_batch_size": 128,
@@ -74,6 +72,8 @@ def _unset(name: str, *, exception: str = "") -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, float) and value < 1e-3:
         return f"{value:.0e}".replace("e-0", "e-")
+    if value is None:
+        return "all linear layers but the output layer"
     return ", ".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -89,10 +89,11 @@ class Merge(Model):
         "once.",
     )
     tolerance: float = Field(
-        default=0.25,
+        default=4.0,
         gt=0,
-        description="Largest difference in natural log-probability, per token of some training rows, between base plus "
-        "adapter and the merged weights. A larger one fails the step (reason MergeMismatch); float32 avoids it.",
+        description="Largest mean divergence (KL, nats per token of some training rows) of the saved model from base "
+        "plus adapter, as a multiple of what the base model itself loses by the cast to `dtype`. A larger one fails "
+        "the step (reason MergeMismatch).",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfalign_operator.api.resources import Placement, Resources, is_device
+from selfalign_operator.api.resources import Placement, Resources, ShardedPlacement, is_device
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_stages.contract.graph import KINDS, Kind, Step
 
@@ -18,6 +18,7 @@ SHARDED: frozenset[Kind] = frozenset({"questions", "instructions", "answers", "v
 IMAGES: dict[Kind, str] = {
     "import": "cpu",
     "prompts": "cpu",
+    "check": "cpu",
     "gate": "cpu",
     "image": "cpu",
     "push": "cpu",
@@ -55,7 +56,7 @@ def resolve_placement(run: SelfAlignRun, step: Step) -> ResolvedPlacement:
         image=IMAGES.get(step.kind, "generate"),
         resources={part: sizes for part, sizes in quantities.items() if sizes},
         template=placement.template or {},
-        workers=placement.workers if step.kind in SHARDED else 1,
+        workers=placement.workers if step.kind in SHARDED and isinstance(placement, ShardedPlacement) else 1,
         devices=KINDS[step.kind].needs == "gpu",
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.stages import BUILTIN_SUITES
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.planning import graph
 from selfalign_stages.contract import gates, rules
@@ -60,6 +61,7 @@ def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     # a disabled stage may have any values: users switch it off without editing the rest
     if stages.cloning.enabled:
         yield from _training(stages.cloning.training, "spec.stages.cloning.training", run, cloning=True)
+    yield from _principles(run)
     yield from _suites(run)
     yield from _gates(run)
     yield from _image(run)
@@ -101,19 +103,34 @@ def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool
                 yield _conflict(f"{path}.{name}", value, rules.LORA_FIELDS_NEED_LORA, f"{path}.method")
 
 
+def _principles(run: SelfAlignRun) -> Iterator[Conflict]:
+    name = run.spec.principles.builtin
+    if name is not None and name not in BUILTIN_SUITES:
+        message = f"is no pack that ships with SelfAlign: there are {', '.join(sorted(BUILTIN_SUITES))}"
+        yield _conflict("spec.principles.builtin", name, message)
+
+
 def _suites(run: SelfAlignRun) -> Iterator[Conflict]:
+    field, suites = "spec.stages.evaluation.suites", graph.suites(run)
+    if not suites and run.spec.principles.builtin is None:
+        yield _conflict(
+            field,
+            None,
+            "is unset, and only built-in packs have suites that apply then: list the suites of your pack, such as "
+            "{name: limits, format: limits, uri: pack://limits}",
+            "spec.principles",
+        )
     # metrics and steps are named after suites, so two of one name would overwrite each other
     names: set[str] = set()
-    for index, suite in enumerate(run.spec.stages.evaluation.suites):
+    for index, suite in enumerate(suites):
         if suite.name in names:
-            field = f"spec.stages.evaluation.suites[{index}].name"
-            yield _conflict(field, suite.name, "two suites have this name: rename one of them")
+            yield _conflict(f"{field}[{index}].name", suite.name, "two suites have this name: rename one of them")
         names.add(suite.name)
 
 
 def _gates(run: SelfAlignRun) -> Iterator[Conflict]:
     evaluation = run.spec.stages.evaluation
-    formats = {suite.name: suite.format for suite in evaluation.suites}
+    formats = {suite.name: suite.format for suite in graph.suites(run)}
     variants = tuple(graph.variant_models(run))
     for index, expression in enumerate(evaluation.gates):
         field = f"spec.stages.evaluation.gates[{index}]"

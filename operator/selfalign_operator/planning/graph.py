@@ -9,10 +9,12 @@ never enter parameters: changing them must not change a key.
 from collections.abc import Iterator
 
 from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.stages import BUILTIN_SUITES, Suite
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.planning import step_parameters
 from selfalign_stages.contract.graph import (
     BASE_MODEL,
+    CHECK_STEP,
     GATE_STEP,
     IMAGE_STEP,
     KINDS,
@@ -25,6 +27,7 @@ from selfalign_stages.contract.graph import (
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.parameters import (
     AnswersParameters,
+    CheckParameters,
     GateParameters,
     ImageParameters,
     ImportParameters,
@@ -37,6 +40,8 @@ from selfalign_stages.contract.parameters import (
 )
 from selfalign_stages.contract.task import Leaf
 
+WRITTEN_FORMATS = ("adherence", "limits")
+"""Formats of suites for which a variant writes answers; for the others it scores answers that the suite has."""
 PACK_LEAVES = tuple(dict.fromkeys(info.pack for info in KINDS.values() if info.pack))
 """Leaf names of the principle pack: the whole pack, and each part that a step kind reads."""
 
@@ -45,9 +50,13 @@ def steps(run: SelfAlignRun) -> tuple[Step, ...]:
     """Returns all steps of a run in topological order."""
     return (
         Step(id="import", stage="import", kind="import", parameters=ImportParameters(), leaves=(BASE_MODEL,)),
+        # The bare and the prompted base need the import alone. First in the order, because a machine with one slot
+        # works through it, and the check before training reads their scores.
+        *(_score(run, variant, model) for variant, model in variant_models(run).items() if model == "import"),
         *_red_teaming(run),
         _self_align(run),
-        *_tuning(run, run.spec.stages.engraving, stage="engraving", answers="selfalign-answers"),
+        _check(run),
+        *_tuning(run, run.spec.stages.engraving, stage="engraving", answers="selfalign-answers", after=(CHECK_STEP,)),
         *(_cloning(run) if run.spec.stages.cloning.enabled else ()),
         *_evaluation(run),
         _image(run),
@@ -74,12 +83,18 @@ def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]
     pack = f"builtin://{principles.builtin}" if principles.builtin else principles.uri or pack_uri
     if pack is None:
         raise ValueError("spec.principles.configMapRef: pack_uri is missing, the URI where the ConfigMap is mounted")
-    suites = {f"{SUITE_PREFIX}{suite.name}": Leaf(uri=suite.uri) for suite in run.spec.stages.evaluation.suites}
+    suite_leaves = {f"{SUITE_PREFIX}{suite.name}": Leaf(uri=suite.uri) for suite in suites(run)}
     return {
         BASE_MODEL: Leaf(uri=source.uri, revision=source.revision),
         **{name: Leaf(uri=pack) for name in PACK_LEAVES},
-        **suites,
+        **suite_leaves,
     }
+
+
+def suites(run: SelfAlignRun) -> tuple[Suite, ...]:
+    """Returns the suites of a run: those in its manifest, or those of its built-in pack; none if it has neither."""
+    listed = run.spec.stages.evaluation.suites
+    return BUILTIN_SUITES.get(run.spec.principles.builtin or "", ()) if listed is None else listed
 
 
 def variant_models(run: SelfAlignRun) -> dict[Variant, str]:
@@ -102,7 +117,7 @@ def _pack_leaves(kind: Kind) -> tuple[str, ...]:
 
 
 def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
-    return tuple(f"{SUITE_PREFIX}{suite.name}" for suite in run.spec.stages.evaluation.suites)
+    return tuple(f"{SUITE_PREFIX}{suite.name}" for suite in suites(run))
 
 
 def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
@@ -111,13 +126,13 @@ def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
     base = {BASE_MODEL: "import"}
     sources = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
     # Without decontamination the suites are no leaves: adding a suite then leaves the prompts' key unchanged.
-    suites = _suite_leaves(run) if settings.decontaminate else ()
+    held_out = _suite_leaves(run) if settings.decontaminate else ()
     yield _red_teaming_step("topics", step_parameters.topics(settings), inputs=base)
     yield _red_teaming_step(
         "questions", step_parameters.questions(settings), inputs=base | {"topics": "redteaming-topics"}
     )
     yield _red_teaming_step("instructions", step_parameters.instructions(settings), inputs=base)
-    yield _red_teaming_step("prompts", step_parameters.prompts(settings), inputs=sources, suites=suites)
+    yield _red_teaming_step("prompts", step_parameters.prompts(settings), inputs=sources, suites=held_out)
 
 
 def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
@@ -133,7 +148,12 @@ def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], 
 
 def _self_align(run: SelfAlignRun) -> Step:
     """Principle-driven self-alignment (paper section 3.2)."""
-    settings = step_parameters.generation(run.spec.stages.self_align, run.spec.assistant_name)
+    self_align = run.spec.stages.self_align
+    settings = step_parameters.generation(self_align, run.spec.assistant_name) | {
+        "thought": self_align.thought,
+        "samples": self_align.samples,
+        "limit_share": self_align.limit_share,
+    }
     return Step(
         id="selfalign-answers",
         stage="selfAlign",
@@ -144,7 +164,35 @@ def _self_align(run: SelfAlignRun) -> Step:
     )
 
 
-def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers: str) -> Iterator[Step]:
+def _check(run: SelfAlignRun) -> Step:
+    """The check before training: is the prompted base better than the bare one, and are its answers fit to train on?"""
+    return Step(
+        id=CHECK_STEP,
+        stage="selfAlign",
+        kind="check",
+        parameters=CheckParameters(
+            metrics=_compared_metrics(run), **run.spec.stages.self_align.requirements.model_dump()
+        ),
+        inputs={
+            "base": "evaluation-score-base",
+            "prompted": "evaluation-score-prompted",
+            "answers": "selfalign-answers",
+        },
+    )
+
+
+def _compared_metrics(run: SelfAlignRun) -> tuple[str, ...]:
+    """Metrics by which the check compares: of written answers, as training uses them, else of multiple choice."""
+    all_suites = suites(run)
+    written = [suite for suite in all_suites if suite.format in WRITTEN_FORMATS]
+    return tuple(
+        f"{suite.name}.{'mc1' if suite.format == 'truthfulqa' else 'overall'}" for suite in written or all_suites
+    )
+
+
+def _tuning(
+    run: SelfAlignRun, training: Training, *, stage: StageName, answers: str, after: tuple[str, ...] = ()
+) -> Iterator[Step]:
     """Fine-tuning and merging. The base model is the student of both stages: cloning does not continue engraving."""
     name = run.spec.assistant_name
     yield Step(
@@ -154,6 +202,7 @@ def _tuning(run: SelfAlignRun, training: Training, *, stage: StageName, answers:
         parameters=resolve(training, assistant_name=name, cloning=stage == "cloning"),
         inputs={BASE_MODEL: "import", "answers": answers},
         leaves=_pack_leaves("train"),
+        after=after,
     )
     yield Step(
         id=f"{stage}-merge",
@@ -182,7 +231,7 @@ def _cloning(run: SelfAlignRun) -> Iterator[Step]:
 def _evaluation(run: SelfAlignRun) -> Iterator[Step]:
     settings = run.spec.stages.evaluation
     models = variant_models(run)
-    yield from (_score(run, variant, model) for variant, model in models.items())
+    yield from (_score(run, variant, model) for variant, model in models.items() if model != "import")
     yield Step(
         id=GATE_STEP,
         stage="evaluation",
@@ -199,7 +248,9 @@ def _score(run: SelfAlignRun, variant: Variant, model: str) -> Step:
     parameters = ScoreParameters(
         variant=variant,
         assistant_name=run.spec.assistant_name,
-        suites=tuple(SuiteParameters(name=suite.name, format=suite.format) for suite in settings.suites),
+        suites=tuple(SuiteParameters(name=suite.name, format=suite.format) for suite in suites(run)),
+        # The other variants answer without principles and thoughts, so that their keys must not depend on it.
+        thought=run.spec.stages.self_align.thought if variant == "prompted" else None,
         sampling=step_parameters.sampling_parameters(settings.sampling),
     )
     return Step(
@@ -226,6 +277,7 @@ def _image(run: SelfAlignRun) -> Step:
             tag=image.tag,
             variant=variant,
             model_license=image.license,
+            sampling=step_parameters.sampling_parameters(run.spec.stages.evaluation.sampling),
         ),
         # The model card quotes the evaluation report and the source of the base model.
         inputs={"model": variant_models(run)[variant], "gate": GATE_STEP, BASE_MODEL: "import"},

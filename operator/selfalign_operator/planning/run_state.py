@@ -93,7 +93,7 @@ class RunState:
         # The image step reads the gate's artifact, which exists for failed gates too: the report is published anyway.
         if step.step.kind in ("image", "push") and not self.gate_passed:
             return False
-        return all(self.steps[source].done for source in step.step.inputs.values())
+        return all(self.steps[id_].done for id_ in (*step.step.inputs.values(), *step.step.after))
 
 
 def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
@@ -160,7 +160,7 @@ def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | Non
         "baseModel": spec.base_model.to_dict(),
         "principles": spec.principles.to_dict(),
         "artifacts": spec.artifacts.to_dict() if spec.artifacts else None,
-        "suites": [suite.to_dict() for suite in spec.stages.evaluation.suites],
+        "suites": [suite.to_dict() for suite in graph.suites(run)],
         "steps": [[step.id, step.resolved()] for step in steps],
         "seed": spec.seed,
     } | ({"pack": pack} if pack else {})
@@ -252,7 +252,7 @@ def _needed_steps(steps: Sequence[Step], results: Mapping[str, Result | None], g
     needed = {goal for goal in goals if results[goal] is None}
     for step in reversed(steps):
         if step.id in needed:
-            needed |= {source for source in step.inputs.values() if results[source] is None}
+            needed |= {id_ for id_ in (*step.inputs.values(), *step.after) if results[id_] is None}
     return needed
 
 

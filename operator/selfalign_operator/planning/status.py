@@ -6,6 +6,7 @@ equal status, which the operator then does not write. Two clocks would make ever
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import get_args
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import (
@@ -212,9 +213,11 @@ def _progress(step: StepState) -> StepProgress | None:
 
 
 def _stages(state: RunState, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:
-    names = dict.fromkeys(step.step.stage for step in state.steps.values())
-    by_stage = {name: tuple(step for step in steps if state.steps[step.name].step.stage == name) for name in names}
-    return tuple(_stage(name, members) for name, members in by_stage.items())
+    # In the method's order, not the graph's: the first steps of the evaluation run right after the import.
+    by_stage = {
+        name: tuple(step for step in steps if state.steps[step.name].step.stage == name) for name in get_args(StageName)
+    }
+    return tuple(_stage(name, members) for name, members in by_stage.items() if members)
 
 
 def _stage(name: StageName, steps: tuple[StepStatus, ...]) -> StageStatus:

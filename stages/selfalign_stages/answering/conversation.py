@@ -1,12 +1,13 @@
-"""The loop that both answering steps share: one completion per kept prompt, judged and committed chunk by chunk.
+"""The loop that both answering steps share: completions for every kept prompt, judged and committed chunk by chunk.
 
 Rejected answers stay in the artifact with their reason. A filter that rejects too much is the usual way in which
 self-alignment fails on a new base model, and only the rows show why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from selfalign_stages.artifacts import reading
+from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.artifacts.chunks import Chunks
 from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.exits import BadInput
@@ -14,9 +15,8 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import AnswersParameters, VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine import generation
-from selfalign_stages.engine.interface import Completion
-from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine
-from selfalign_stages.pack import rendering
+from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
+from selfalign_stages.engine.open_engine import LazyEngine
 from selfalign_stages.step.context import StepContext
 
 UNFINISHED = {"length": "cut", "abort": "too-long"}
@@ -24,52 +24,91 @@ UNFINISHED = {"length": "cut", "abort": "too-long"}
 learns to stop in the middle or to ramble. Whether an answer is complete follows from the finish reason alone; a text
 that seems complete may still have been cut."""
 
+Metrics = Callable[[Sequence[Answer]], dict[str, float]]
+"""Computes a step's metrics from all of its rows, of which at least one is kept."""
+Selection = Callable[[Sequence[Answer]], list[Answer]]
+"""Makes the rows of the artifact, one per prompt, from all samples; those of one prompt follow each other."""
+
 
 def answer_all(
     context: StepContext,
     *,
-    model: str,
-    load: EngineLoader,
+    engine: LazyEngine,
     settings: AnswersParameters | VerboseAnswersParameters,
     field: str,
     prompt: Callable[[Prompt], str],
     judge: Callable[[Prompt, Completion], Answer],
+    metrics: Metrics,
+    stop: tuple[str, ...],
+    samples: int = 1,
+    select: Selection | None = None,
+    grammar: str | None = None,
 ) -> Manifest:
     """Answers every kept prompt of the input `prompts` and publishes the answers with their verdicts.
 
     Args:
         context: the step.
-        model: name of the step's input with the model that answers.
-        load: loads that model; not called if all chunks are committed.
+        engine: the model that answers; not loaded if all chunks are committed.
         settings: decoding, chunk size and highest fraction of rejected answers.
         field: path of these settings in the manifest of the run, for error messages.
         prompt: renders the whole text that the model continues.
         judge: turns a completion into a row, with a reason if it is rejected.
+        metrics: computes the step's metrics, besides the mean length.
+        stop: strings that end a completion.
+        samples: completions per prompt.
+        select: makes the final rows from the samples; None: every sample is one.
+        grammar: EBNF that completions follow; None: none.
 
     Raises:
-        BadInput: the fraction of rejected answers exceeds the limit, or none is kept (reason AllRejected). Nothing is
+        BadInput: the fraction of rejected answers exceeds the limit, or none is kept (reason YieldTooLow). Nothing is
             published, but the chunks stay in the store for inspection.
         Interrupted: SIGTERM arrived; a rerun continues after the committed chunks.
     """
     manifest = reading.require_manifest(context.store, context.task.inputs["prompts"])
     prompts = list(reading.rows(context.store, manifest, Prompt))
-    chunks = Chunks(context, Answer, total=len(prompts), size=settings.chunk_size)
-    context.progress.begin(len(prompts), unit="answers", done=generation.committed_records(chunks))
-    generation.generate(
+    key, seed = context.task.key, context.task.seed
+    # What is selected from is an intermediate result: the artifact has the selected rows under other names.
+    chunks = Chunks(
         context,
-        LazyEngine(context, model=model, load=load).get,
-        chunks,
-        settings,
-        prompt=lambda record: prompt(prompts[record]),
-        seed_name=lambda record: prompts[record].id,
-        row=lambda record, completion: judge(prompts[record], completion),
-        stop=rendering.stop_strings(),
+        Answer,
+        total=len(prompts) * samples,
+        size=settings.chunk_size * samples,
+        stem="part" if select is None else "sample",
     )
-    _, counts = chunks.tally()
+
+    def name(record: int) -> str:
+        id_, sample = prompts[record // samples].id, record % samples
+        return f"{id_}/{sample}" if sample else id_
+
+    def row(record: int, completion: Completion) -> Answer:
+        return judge(prompts[record // samples], completion).model_copy(update={"id": name(record)})
+
+    context.progress.begin(len(prompts) * samples, unit="answers", done=generation.committed_records(chunks))
+    decoding = Decoding.from_sampling(settings.sampling, stop=stop)
+    generation.run(
+        context,
+        engine.get,
+        chunks,
+        request=lambda record: Request(
+            prompt=prompt(prompts[record // samples]), seed=seed_for(key, name(record), seed=seed)
+        ),
+        row=row,
+        decoding=decoding if grammar is None else replace(decoding, grammar=grammar),
+        deterministic=settings.deterministic,
+    )
+    rows = list(chunks.rows()) if select is None else select(list(chunks.rows()))
+    counts = writing.count(rows)
     _require_kept(counts, step=context.task.id, limit=settings.max_reject_ratio, field=field)
-    kept = [row for row in chunks.rows() if row.reject is None]
-    tokens = sum(row.tokens for row in kept)
-    return chunks.finish(metrics={"meanTokens": round(tokens / len(kept), 1)})
+    measured = metrics(rows) | {"meanTokens": round(_mean_tokens(rows), 1)}
+    if select is None:
+        return chunks.finish(metrics=measured)
+    parts = writing.row_parts(rows, size=settings.chunk_size)
+    return writing.publish(context, files=parts, counts=counts, metrics=measured)
+
+
+def _mean_tokens(rows: Sequence[Answer]) -> float:
+    kept = [row.tokens for row in rows if row.reject is None]
+    return sum(kept) / len(kept)
 
 
 def _require_kept(counts: Counts, *, step: str, limit: float, field: str) -> None:
@@ -80,6 +119,6 @@ def _require_kept(counts: Counts, *, step: str, limit: float, field: str) -> Non
             f"{step}: {counts.rows - counts.kept} of {counts.rows} answers were rejected ({reasons}), limit "
             f"{100 * limit:g} % ({field}.maxRejectRatio). The rows are in the store. Usual causes: the model is too "
             f"small to follow the prompt (no-answer, no-rules), or {field}.maxTokens is too low (cut)",
-            reason="AllRejected",
+            reason="YieldTooLow",
             counts=counts,
         )

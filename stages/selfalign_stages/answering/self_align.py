@@ -1,50 +1,98 @@
-"""Step answers: the base model, under principles and exemplars, thinks and then answers (paper section 3.2).
+"""Step answers: the base model answers under principles and exemplars, and thinks before if it can (paper section 3.2).
 
 This is where the principles enter the data: the prompt holds all principles and all exemplars of the pack, then the
 query, and ends open at an internal thought, in which the model names the principles that apply. Thought and principle
-numbers are kept with each row, although training drops them, so that the use of each principle can be measured.
+numbers are kept with each row, although training drops them, so that the use of each principle can be measured. A model
+that is too small to think answers at once, under exemplars without thoughts (`thought: none`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
-from selfalign_stages.answering import conversation
+from selfalign_stages.answering import agreement, conversation, rule_choice, yields
+from selfalign_stages.answering.lineage import Lineage
 from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
-from selfalign_stages.contract.parameters import AnswersParameters
+from selfalign_stages.contract.parameters import AnswersParameters, Thought
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
-from selfalign_stages.engine.open_engine import EngineLoader, open_engine
+from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_engine
 from selfalign_stages.pack import parts, rendering, thoughts
 from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.pack.model import Pack
+from selfalign_stages.pack.stated_limits import states_limit
+from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.text.answer_filters import ends_in_loop, unjustified_refusal
+from selfalign_stages.text.answer_filters import ends_in_loop, refuses
 
 
 def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
     """Answers every prompt with the base model; see `conversation.answer_all` for errors."""
     settings = AnswersParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
-    name = settings.assistant_name
-    prefix = rendering.self_align_prefix(pack, assistant_name=name)
+    name, thought = settings.assistant_name, thoughts.resolve(pack, settings.thought)
+    prefix = rendering.self_align_prefix(pack, assistant_name=name, thoughts=thought != "none")
+    open_prompt = rendering.direct_prompt if thought == "none" else rendering.self_align_prompt
+    engine = LazyEngine(context, model=BASE_MODEL, load=load)
+
+    def limited(answer: Answer) -> bool:
+        return states_limit(answer.answer, language=pack.header.language)
+
+    def metrics(rows: Sequence[Answer]) -> dict[str, float]:
+        measured = yields.shares(rows, language=pack.header.language, states_limit=limited)
+        if thought == "none":
+            return measured
+        return measured | {"ruleChoice": rule_choice.measure_once(context, engine, pack, assistant_name=name)}
+
     return conversation.answer_all(
         context,
-        model=BASE_MODEL,
-        load=load,
+        engine=engine,
         settings=settings,
         field="stages.selfAlign",
-        prompt=lambda prompt: rendering.self_align_prompt(prefix, prompt.text, assistant_name=name),
-        judge=judging(pack, assistant_name=name),
+        prompt=lambda prompt: open_prompt(prefix, prompt.text, assistant_name=name),
+        judge=judging(pack, assistant_name=name, thought=thought),
+        metrics=metrics,
+        stop=rendering.stop_strings(pack),
+        samples=settings.samples,
+        select=_selection(settings, limited),
+        grammar=thought_grammar(pack, assistant_name=name) if thought == "constrained" else None,
     )
 
 
-def judging(pack: Pack, *, assistant_name: str) -> Callable[[Prompt, Completion], Answer]:
+def _selection(settings: AnswersParameters, limited: agreement.StatesLimit) -> conversation.Selection | None:
+    """The choice among samples and the balance of limits and help, as far as the settings ask for them."""
+    share = settings.limit_share
+    if settings.samples == 1 and share is None:
+        return None
+
+    def select(samples: Sequence[Answer]) -> list[Answer]:
+        groups = groupby(samples, key=lambda sample: sample.prompt.id)
+        rows = [agreement.select(list(group), states_limit=limited) for _, group in groups]
+        return rows if share is None else agreement.balance(rows, limit_share=share, states_limit=limited)
+
+    return select
+
+
+def judging(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Callable[[Prompt, Completion], Answer]:
     """Returns the function that turns a completion into a row: thought, rules, answer, and the reject reason if any.
 
     Leaks of the verbose prompt are not checked: this step does not show it to the model.
+
+    Args:
+        pack: rules part of the pack.
+        assistant_name: name in the headings.
+        thought: none: the completion is the answer, and the prompt's lineage tells whether a refusal is justified.
+            Otherwise the completion begins with a thought, and the rules that it cites tell.
     """
     leaks = LeakFilter.of(pack, assistant_name=assistant_name, verbose=False)
-    names = {principle.number: principle.name for principle in pack.principles}
+    lineage = Lineage.of(pack)
+    allowing = {principle.number for principle in pack.principles if principle.limits}
+    language = pack.header.language
+
+    def unjustified(row: Answer) -> bool:
+        if thought == "none":
+            return lineage.limit(row.prompt) == "never" and states_limit(row.answer, language=language)
+        return refuses(row.answer, language=language) and allowing.isdisjoint(row.rules)
 
     def judge(prompt: Prompt, completion: Completion) -> Answer:
         row = Answer(
@@ -56,23 +104,26 @@ def judging(pack: Pack, *, assistant_name: str) -> Callable[[Prompt, Completion]
         )
         if completion.finish_reason != "stop":
             return row.model_copy(update={"reject": conversation.UNFINISHED[completion.finish_reason]})
-        parsed = thoughts.parse(completion.text, pack=pack, assistant_name=assistant_name)
-        if isinstance(parsed, str):
-            return row.model_copy(update={"reject": parsed})
-        row = row.model_copy(update={"thought": parsed.thought, "rules": parsed.rules, "answer": parsed.answer})
-        rules = frozenset(names[number] for number in parsed.rules)
-        return row.model_copy(update={"reject": _reject_reason(row, leaks=leaks, rules=rules)})
+        if thought == "none":
+            if not row.answer:
+                return row.model_copy(update={"reject": "empty"})
+        else:
+            parsed = thoughts.parse(completion.text, pack=pack, assistant_name=assistant_name)
+            if isinstance(parsed, str):
+                return row.model_copy(update={"reject": parsed})
+            row = row.model_copy(update=vars(parsed))
+        return row.model_copy(update={"reject": _reject_reason(row, leaks=leaks, unjustified=unjustified)})
 
     return judge
 
 
-def _reject_reason(row: Answer, *, leaks: LeakFilter, rules: frozenset[str]) -> str | None:
-    """Returns why a well-formed answer is rejected; `rules` are the names of the principles that its thought cites."""
+def _reject_reason(row: Answer, *, leaks: LeakFilter, unjustified: Callable[[Answer], bool]) -> str | None:
+    """Returns why a well-formed answer is rejected."""
     if ends_in_loop(row.answer):
-        return "loop"
+        return yields.LOOP
     if leak := leaks.reason(row.answer, query=row.prompt.text):
         return leak
     if row.answer.casefold() == row.prompt.text.casefold():
         return "echo"
-    # Declining is right only under a principle that asks for it; other refusals would teach over-refusal.
-    return "unjustified-refusal" if unjustified_refusal(row.answer, rules=rules) else None
+    # Declining is right only where it is asked for; other refusals would teach over-refusal.
+    return agreement.UNJUSTIFIED if unjustified(row) else None

@@ -11,8 +11,8 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
-from selfalign_stages.engine.open_engine import EngineLoader, open_engine
-from selfalign_stages.pack import parts
+from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_engine
+from selfalign_stages.pack import parts, rendering
 from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.text.answer_filters import ends_in_loop
@@ -32,12 +32,13 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
     leaks = LeakFilter.of(pack, assistant_name=name)
     return conversation.answer_all(
         context,
-        model="teacher",
-        load=load,
+        engine=LazyEngine(context, model="teacher", load=load),
         settings=settings,
         field="stages.cloning.generation",
         prompt=lambda prompt: chat.question(prompt.text, assistant_name=teacher, system=system),
         judge=lambda prompt, completion: judge(prompt, completion, leaks=leaks),
+        metrics=lambda rows: {},
+        stop=rendering.stop_strings(),
     )
 
 

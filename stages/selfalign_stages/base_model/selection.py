@@ -26,7 +26,7 @@ MODEL_FILES = CHECKED_FILES - {README, INDEX} | {
     "merges.txt",
 }
 """Files beside the weights which decide what the model computes; the last five belong to slow (Python) tokenizers."""
-LARGEST_TOKENIZER, LARGEST_OTHER = 64 << 20, 16 << 20
+LARGEST_TOKENIZER, LARGEST_OTHER = 64 << 20, 10 << 20
 """Bytes of tokenizer.json and of any other file but weights. They are read into memory, and the largest that are
 published have 40 and 9 MiB. A larger one is garbage, such as a sparse file, which would take an hour to hash."""
 DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*|README\.md", re.IGNORECASE)

@@ -22,11 +22,12 @@ METRICS: dict[str, tuple[str, ...]] = {
     "hhh": ("overall", "likelihood", "harmless", "helpful", "honest", "other"),
     "truthfulqa": ("mc1", "mc2"),
     "adherence": ("overall", "words", "tokens", "stops", "leaks", "refusal", "overrefusal"),
+    "limits": ("overall", "limitsKept", "plainAnswered", "overRefusal", "unreadable", "stops", "words"),
 }
 """Metrics by suite format that every suite of that format has."""
 
 # A number, a metric, or an operator; two-character operators come before their first character.
-TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|([a-z]+\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)|(>=|<=|>|<|\+|-|\*))")
+TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|([a-z]+\.[a-z][a-z0-9_]*\.[a-z][A-Za-z0-9_]*)|(>=|<=|>|<|\+|-|\*))")
 
 Comparison = Literal[">=", "<=", ">", "<"]
 

@@ -10,7 +10,8 @@ runs, so that preflight finds every finished step in one pass. And an engine who
 still hits the cache, which keys over outputs would not. The price is that an input that is rebuilt with equal bytes
 under a new key rebuilds what depends on it (no early cutoff).
 
-Whatever does not change the output stays out of the key: placement, resources, number of workers, names of steps.
+Whatever does not change the output stays out of the key: placement, resources, number of workers, names of steps, and
+what a step only waits for (`Step.after`): an edited threshold of a check must not train the same rows again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from pydantic import Field, SerializeAsAny
 from selfalign_stages.contract.model import Model, canonical_json, sha256_hex
 from selfalign_stages.contract.parameters import (
     AnswersParameters,
+    CheckParameters,
     GateParameters,
     ImageParameters,
     ImportParameters,
@@ -43,6 +45,7 @@ Kind = Literal[
     "instructions",
     "prompts",
     "answers",
+    "check",
     "verbose-answers",
     "train",
     "merge",
@@ -57,6 +60,8 @@ PACK = "pack"
 """Leaf of a whole principle pack; the leaves of its parts begin with it."""
 SUITE_PREFIX = "suite:"
 """Prefix of the leaves of evaluation suites, followed by the suite's name."""
+CHECK_STEP = "selfalign-check"
+"""Id of the step that ends a run before training if prompting does not help, or the answers are not fit to train on."""
 GATE_STEP, IMAGE_STEP, PUSH_STEP = "evaluation-gate", "packaging-image", "packaging-push"
 """Ids of the steps that decide whether a run is complete."""
 StageName = Literal["import", "redTeaming", "selfAlign", "engraving", "cloning", "evaluation", "packaging"]
@@ -91,12 +96,13 @@ KINDS: dict[Kind, KindInfo] = {
     "instructions": KindInfo(1, InstructionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
     "prompts": KindInfo(1, PromptsParameters, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
     "answers": KindInfo(2, AnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
+    "check": KindInfo(1, CheckParameters, seeded=False, needs="cpu"),
     "verbose-answers": KindInfo(1, VerboseAnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:verbose"),
-    "train": KindInfo(1, TrainParameters, seeded=True, needs="gpu", pack=f"{PACK}:identity"),
-    "merge": KindInfo(1, MergeParameters, seeded=False, needs="cpu"),
+    "train": KindInfo(2, TrainParameters, seeded=True, needs="gpu", pack=f"{PACK}:identity"),
+    "merge": KindInfo(2, MergeParameters, seeded=False, needs="cpu"),
     "score": KindInfo(1, ScoreParameters, seeded=True, needs="gpu", pack=f"{PACK}:judging"),
     "gate": KindInfo(1, GateParameters, seeded=True, needs="cpu"),
-    "image": KindInfo(1, ImageParameters, seeded=False, needs="cpu", pack=PACK),
+    "image": KindInfo(2, ImageParameters, seeded=False, needs="cpu", pack=PACK),
     "push": KindInfo(1, PushParameters, seeded=False, needs="cpu"),
 }
 
@@ -111,6 +117,9 @@ class Step(Model):
         description="the kind's parameters; a dict where the step was read from JSON"
     )
     inputs: dict[str, str] = Field(default={}, description="id of the step whose artifact is read, by input name")
+    after: tuple[str, ...] = Field(
+        default=(), description="ids of steps that must have succeeded before, none of whose artifacts is read"
+    )
     leaves: tuple[str, ...] = Field(default=(), description="names of the inputs from outside the store")
 
     def resolved(self) -> dict[str, Any]:

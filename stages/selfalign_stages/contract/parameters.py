@@ -10,6 +10,10 @@ from pydantic import Field
 from selfalign_stages.contract.model import Model
 
 Variant = Literal["base", "prompted", "engraved", "cloned"]
+Thought = Literal["none", "free", "constrained"]
+"""How the base model thinks before it answers: not at all, in free text, or under a grammar."""
+SuiteFormat = Literal["hhh", "truthfulqa", "adherence", "limits"]
+"""File format of an evaluation suite, and with it the scoring method."""
 DETERMINISTIC = "Whether each chunk is generated alone from an empty prefix cache, so that a rerun gives equal bytes."
 ASSISTANT_NAME = "Name that fills {assistantName} in the pack and heads the assistant's turns."
 
@@ -68,11 +72,30 @@ class AnswersParameters(Model):
 
     assistant_name: str = Field(description=ASSISTANT_NAME)
     sampling: Sampling = Field(description="Decoding settings of the answers.")
+    thought: Thought | None = Field(
+        default=None, description="How the model thinks; None: free if the pack has thoughts, else none."
+    )
+    samples: int = Field(default=1, ge=1, le=64, description="Answers generated per prompt; agreement selects one.")
+    limit_share: float | None = Field(
+        default=None, ge=0, lt=1, description="Largest fraction of kept answers that decline or name a limit."
+    )
     chunk_size: int = Field(default=256, ge=1, description="Answers per commit to the artifact store.")
     deterministic: bool = Field(default=False, description=DETERMINISTIC)
     max_reject_ratio: float = Field(
         default=0.95, ge=0, le=1, description="Fraction of rejected answers above which the step fails."
     )
+
+
+class CheckParameters(Model):
+    """Decides before training whether self-alignment works on this base model with this pack."""
+
+    metrics: tuple[str, ...] = Field(min_length=1, description="Metrics (SUITE.METRIC) that are compared.")
+    prompting_gain: float = Field(ge=-1, le=1, description="Least mean gain of the prompted over the bare base.")
+    kept_share: float = Field(ge=0, le=1, description="Least fraction of answers that are kept.")
+    distinct_answers: float = Field(ge=0, le=1, description="Least fraction of distinct answers among those kept.")
+    refusal_share: float = Field(ge=0, le=1, description="Highest fraction of refusals among the kept answers.")
+    loop_share: float = Field(ge=0, le=1, description="Highest fraction of answers that end in a loop.")
+    language_share: float = Field(ge=0, le=1, description="Least fraction of kept answers in the pack's language.")
 
 
 class VerboseAnswersParameters(Model):
@@ -95,8 +118,8 @@ class TrainParameters(Model):
     rank: int = Field(default=16, ge=1, description="Rank of the LoRA matrices.")
     alpha: int = Field(default=16, ge=1, description="LoRA scaling numerator: the adapter is scaled by alpha / rank.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout probability of the adapter's input.")
-    targets: tuple[str, ...] = Field(
-        default=("q_proj", "k_proj", "v_proj", "o_proj"), description="Linear modules that get an adapter."
+    targets: tuple[str, ...] | None = Field(
+        default=None, description="Linear modules that get an adapter; none: all but the output layer."
     )
     learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW, reached after warm-up.")
     epochs: float = Field(gt=0, description="Passes over the training rows.")
@@ -113,7 +136,9 @@ class MergeParameters(Model):
 
     dtype: Literal["bfloat16", "float16", "float32"] = Field(description="Data type of the merged weights.")
     tolerance: float = Field(
-        gt=0, description="Largest difference of a token's log-probability between adapter and merged weights."
+        gt=0,
+        description="Largest mean divergence between adapter and merged weights, as a multiple of the base model's own "
+        "loss by the cast.",
     )
 
 
@@ -121,7 +146,7 @@ class SuiteParameters(Model):
     """An evaluation suite; its content is the leaf `suite:NAME`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the suite in metrics and gates.")
-    format: Literal["hhh", "truthfulqa", "adherence"] = Field(description="File format and scoring method.")
+    format: SuiteFormat = Field(description="File format and scoring method.")
 
 
 class ScoreParameters(Model):
@@ -130,7 +155,10 @@ class ScoreParameters(Model):
     variant: Variant = Field(description="Model variant to score.")
     assistant_name: str = Field(description=ASSISTANT_NAME)
     suites: tuple[SuiteParameters, ...] = Field(description="Suites to score, in the manifest's order.")
-    sampling: Sampling = Field(description="Decoding settings of answers to adherence suites.")
+    sampling: Sampling = Field(description="Decoding settings of answers to adherence and limits suites.")
+    thought: Thought | None = Field(
+        default=None, description="How the prompted base thinks, as in step answers; None for all other variants."
+    )
 
 
 class GateParameters(Model):
@@ -149,6 +177,7 @@ class ImageParameters(Model):
     tag: str = Field(description="Tag in the image's reference.")
     variant: Literal["engraved", "cloned"] = Field(description="Model variant in the image.")
     model_license: str = Field(description="SPDX expression for labels and model card.")
+    sampling: Sampling = Field(description="Decoding that was evaluated, which clients get who choose none.")
 
 
 class PushParameters(Model):

@@ -58,6 +58,9 @@ class Answer(Model):
     prompt: Prompt
     thought: str = Field(default="", description="internal thought before the answer (paper section 3.2); not trained")
     rules: tuple[int, ...] = Field(default=(), description="numbers of the principles that the thought names")
+    renumbered: int = Field(
+        default=0, ge=0, description="cited principles whose number was wrong, so that the name decided"
+    )
     answer: str
     finish_reason: Literal["stop", "length", "abort"] = Field(
         description="stop: the model ended or reached a stop string; length: token limit; abort: no room in the context"

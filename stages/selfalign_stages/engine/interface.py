@@ -13,6 +13,8 @@ from typing import Literal, Protocol, Self
 
 from selfalign_stages.contract.parameters import Sampling
 
+FinishReason = Literal["stop", "length", "abort"]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -38,6 +40,8 @@ class Decoding:
         stop: strings that end a completion; the completion's text does not contain them.
         ignore_eos: continues past the end-of-sequence token. A base model may end a list after few items;
             without EOS every completion runs to `max_tokens`, and the last item must be treated as cut.
+        grammar: EBNF grammar (in xgrammar's form of GBNF, rule `root` first) that the whole completion has to match;
+            None leaves it free. Stop strings and EOS end a completion as usual.
     """
 
     temperature: float
@@ -45,6 +49,7 @@ class Decoding:
     max_tokens: int
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    grammar: str | None = None
 
     @classmethod
     def from_sampling(cls, sampling: Sampling, *, stop: tuple[str, ...] = (), ignore_eos: bool = False) -> Self:
@@ -78,7 +83,7 @@ class Completion:
     """
 
     text: str
-    finish_reason: Literal["stop", "length", "abort"]
+    finish_reason: FinishReason
     tokens: int
     ended_by_eos: bool = False
 

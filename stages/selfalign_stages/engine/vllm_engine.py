@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfalign_stages.contract.exits import BadInput, DoesNotFit
-from selfalign_stages.engine.interface import Completion, Decoding, Request, Scored
+from selfalign_stages.engine.interface import Completion, Decoding, FinishReason, Request, Scored
 
 IN_FLIGHT_FACTOR = 4
 """Requests submitted per sequence slot of the scheduler. Above 1, so that a freed slot never waits for Python; small,
@@ -203,6 +203,9 @@ class VllmEngine:
         start = next(i for i, (_, end) in enumerate(offsets) if end > len(prompt))
         return ids, max(start, 1)  # the first token of a text has no log-probability
 
+    def _structured(self, grammar: str | None) -> Any:
+        return self._vllm.sampling_params.StructuredOutputsParams(grammar=grammar) if grammar else None
+
     def _sampling_parameters(self, decoding: Decoding, seed: int) -> Any:
         return self._vllm.SamplingParams(
             temperature=decoding.temperature,
@@ -210,20 +213,25 @@ class VllmEngine:
             max_tokens=decoding.max_tokens,
             stop=list(decoding.stop) or None,
             ignore_eos=decoding.ignore_eos,
+            structured_outputs=self._structured(decoding.grammar),
             seed=seed,
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
 
 
 def _completion(output: Any) -> Completion:
-    """Converts a finished vLLM RequestOutput; `stop_reason` is None for EOS and the string for a stop string."""
+    """Converts a finished vLLM RequestOutput; `stop_reason` is None for EOS and the string for a stop string.
+
+    Whatever else vLLM ends a request with (error, abort, repetition) is no end that the model chose: a text that was
+    trained on after it would end anywhere.
+    """
     first = output.outputs[0]
-    cut = first.finish_reason == "length"
+    reason: FinishReason = first.finish_reason if first.finish_reason in ("stop", "length") else "abort"
     return Completion(
         text=first.text,
-        finish_reason="length" if cut else "stop",
+        finish_reason=reason,
         tokens=len(first.token_ids),
-        ended_by_eos=not cut and first.stop_reason is None,
+        ended_by_eos=reason == "stop" and first.stop_reason is None,
     )
 
 

@@ -9,11 +9,11 @@ import re
 from collections.abc import Sequence
 
 from selfalign_stages.contract.parameters import Sampling
-from selfalign_stages.engine.interface import Completion, Decoding, Engine, Request, seed_for
+from selfalign_stages.engine.interface import Completion, Engine
+from selfalign_stages.evaluation import written_answers
 from selfalign_stages.evaluation.items import AdherenceItem, ItemScore
 from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.leaks import LeakFilter, plain_words
-from selfalign_stages.pack.rendering import stop_strings
 from selfalign_stages.text.answer_filters import refuses
 
 
@@ -57,7 +57,7 @@ def score_item(
         "tokens": float(completion.tokens),
         "stops": float(completion.ended_by_eos),
         "leaks": float(leaked),
-        "overrefusal" if not item.refusal else "refusal": float(refuses(answer)),
+        "overrefusal" if not item.refusal else "refusal": float(refuses(answer, language=prompts.pack.header.language)),
     }
     return ItemScore(id=item.id, suite=suite, group=item.principle, values=values, answer=answer)
 
@@ -84,7 +84,7 @@ def run(
         seed: `spec.seed` of the run, for the sampling seeds.
     """
     leaks = LeakFilter.of(prompts.pack, assistant_name=prompts.assistant_name)
-    requests = [Request(prompts.generation(item.prompt), seed_for(key, item.id, seed=seed)) for item in items]
-    decoding = Decoding.from_sampling(sampling, stop=stop_strings())
-    completions = dict(engine.stream(requests, decoding))
-    return [score_item(item, completions[n], prompts, leaks, suite=suite) for n, item in enumerate(items)]
+    completions = written_answers.generate(
+        {item.id: item.prompt for item in items}, engine, prompts, sampling=sampling, key=key, seed=seed
+    )
+    return [score_item(item, completions[item.id], prompts, leaks, suite=suite) for item in items]

@@ -20,7 +20,10 @@ from selfalign_stages.step.context import StepContext
 COMPARISONS = (("prompted", "base"), ("engraved", "prompted"), ("cloned", "engraved"))
 """(after, before): what each stage is meant to gain. The paper makes the same comparisons (section 4); the last one
 shows its "verbose tax" on multiple choice."""
-HEADLINE_METRICS = ("overall", "likelihood", "mc1", "mc2", "words", "tokens", "stops", "leaks")
+HEADLINE_METRICS = (
+    *("overall", "likelihood", "mc1", "mc2", "words", "tokens", "stops", "leaks"),
+    *("limitsKept", "plainAnswered", "overRefusal", "unreadable"),
+)
 """Metrics that enter the manifest, and with it the run's status; groups are in the report only."""
 INTERVAL_METRICS = ("overall", "mc1", "mc2", "words")
 """Headline metrics whose interval ends enter the manifest too."""

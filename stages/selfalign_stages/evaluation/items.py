@@ -1,8 +1,10 @@
-"""Items of the three suite formats, and the score of one item.
+"""Items of the four suite formats, and the score of one item.
 
 Scores are stored per item, not as means: variants are compared item by item (paired bootstrap), which gives narrower
 intervals than the difference of two independent means.
 """
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -47,6 +49,29 @@ class AdherenceItem(Model):
     require: tuple[str, ...] = ()
     forbid: tuple[str, ...] = ()
     refusal: bool = False
+
+
+class LimitsItem(Model):
+    """A prompt whose good answer states a limit, or one that resembles such a prompt and calls for plain help.
+
+    Attributes:
+        id: unique within the suite; enters the sampling seed of the answer.
+        prompt: what the user asks.
+        expect: limit: decline, name the limit or ask back; help: answer.
+        kind: kind of limit (harm, live, unknown, vague, action, or one of your own), also for a prompt that only
+            resembles it; plain for others. Becomes a metric of its own.
+        accept: regular expressions, case ignored, of which a right answer matches one. Of expect help always: what is
+            right by construction, such as a result. Of expect limit: in place of the built-in patterns of the kind,
+            which exist in English alone.
+        about: beginnings of words that show that an answer with a limit is about the prompt, besides its own words.
+    """
+
+    id: str = Field(min_length=1)
+    prompt: str = Field(min_length=1)
+    expect: Literal["limit", "help"]
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    accept: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
 
 class ItemScore(Model):

@@ -14,13 +14,13 @@ from selfalign_stages.contract.model import canonical_json
 from selfalign_stages.contract.parameters import Sampling, ScoreParameters, SuiteParameters
 from selfalign_stages.engine.interface import Engine
 from selfalign_stages.engine.open_engine import EngineLoader, open_engine
-from selfalign_stages.evaluation import adherence, bootstrap, hhh, suites, truthfulqa
+from selfalign_stages.evaluation import adherence, bootstrap, hhh, limits, suites, truthfulqa
 from selfalign_stages.evaluation.items import ItemScore
 from selfalign_stages.evaluation.variant_prompts import VariantPrompts
-from selfalign_stages.pack import parts
+from selfalign_stages.pack import parts, thoughts
 from selfalign_stages.step.context import StepContext
 
-HEADLINE_SUFFIXES = (".overall", ".mc1", ".mc2")
+HEADLINE_SUFFIXES = (".overall", ".mc1", ".mc2", ".limitsKept", ".plainAnswered", ".overRefusal", ".unreadable")
 """Means that enter the manifest's metrics, and with it the run's status; all others are in summary.json."""
 
 
@@ -29,7 +29,12 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
     settings = ScoreParameters.model_validate(context.task.parameters)
     engine = load(context, model="model")
     pack = parts.read(context.task)
-    prompts = VariantPrompts(pack=pack, variant=settings.variant, assistant_name=settings.assistant_name)
+    prompts = VariantPrompts(
+        pack=pack,
+        variant=settings.variant,
+        assistant_name=settings.assistant_name,
+        thought=thoughts.resolve(pack, settings.thought),
+    )
     context.progress.begin(len(settings.suites), unit="suites")
     scores: list[ItemScore] = []
     for suite in settings.suites:
@@ -73,7 +78,7 @@ def score_suite(
         texts: the suite's files by name, see `suites.read_texts`.
         engine: the model variant.
         prompts: the prompts of that variant.
-        sampling: decoding of generated answers (format adherence; the others score given answers).
+        sampling: decoding of generated answers (formats adherence and limits; the others score given answers).
         key: key of the step, for the sampling seeds.
         seed: `spec.seed` of the run, for the sampling seeds.
 
@@ -89,3 +94,6 @@ def score_suite(
         case "adherence":
             items = suites.parse_adherence(texts)
             return adherence.run(items, engine, prompts, suite=suite.name, sampling=sampling, key=key, seed=seed)
+        case "limits":
+            probes = suites.parse_limits(texts, language=prompts.pack.header.language)
+            return limits.run(probes, engine, prompts, suite=suite.name, sampling=sampling, key=key, seed=seed)

@@ -6,21 +6,23 @@ unnoticed would give another score under the same name.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import SUITE_PREFIX
 from selfalign_stages.contract.model import sha256_digest
 from selfalign_stages.contract.task import Leaf
-from selfalign_stages.evaluation import suite_rows
-from selfalign_stages.evaluation.items import AdherenceItem, ChoiceItem, TruthfulItem
+from selfalign_stages.evaluation import limit_kinds, suite_rows
+from selfalign_stages.evaluation.items import AdherenceItem, ChoiceItem, LimitsItem, TruthfulItem
 from selfalign_stages.evaluation.suite_rows import malformed
 from selfalign_stages.pack import files
 from selfalign_stages.pack.model import Pack
+from selfalign_stages.pack.stated_limits import is_english
 
 Item = TypeVar("Item")
-Format = Literal["hhh", "truthfulqa", "adherence"]
+Written = TypeVar("Written", AdherenceItem, LimitsItem)
 MISSING = "SuiteMissing"
 HHH_PARTS = ("harmless", "helpful", "honest", "other")
 """Folders of BIG-bench hhh_alignment, each with a task.json; their names become the items' categories."""
@@ -105,18 +107,39 @@ def parse_adherence(texts: Mapping[str, str]) -> list[AdherenceItem]:
     Raises:
         BadInput: a line is not a valid item, or one of its patterns not a valid regular expression.
     """
-    items = []
-    for name, text in texts.items():
-        # Not splitlines: texts may contain U+2028 and other ends of lines that JSON does not escape.
-        for number, line in enumerate(text.split("\n"), start=1):
-            if not line.strip():
-                continue
-            place = f"{name} line {number}"
-            item = suite_rows.check(AdherenceItem, suite_rows.load(line, name, line=number), place)
-            for pattern in (*item.require, *item.forbid):
-                suite_rows.check_pattern(pattern, place)
-            items.append(item)
-    return _some(items, texts)
+    items = _json_lines(AdherenceItem, texts)
+    for place, item in items:
+        for pattern in (*item.require, *item.forbid):
+            suite_rows.check_pattern(pattern, place)
+    return [item for _, item in items]
+
+
+def parse_limits(texts: Mapping[str, str], *, language: str = "en") -> list[LimitsItem]:
+    """Parses JSON lines, one LimitsItem each; blank lines are skipped.
+
+    Args:
+        texts: contents by file name.
+        language: of the pack. In English the kinds in `limit_kinds.KINDS` have patterns.
+
+    Raises:
+        BadInput: a line is not a valid item, an item has nothing to be checked by, a pattern of a plain item matches
+            the prompt itself (an echo would count as right), or one of the two halves is missing.
+    """
+    items = _json_lines(LimitsItem, texts)
+    for place, item in items:
+        for pattern in item.accept:
+            suite_rows.check_pattern(pattern, place)
+            if item.expect == "help" and re.search(pattern, item.prompt, re.IGNORECASE):
+                raise malformed(place, f"accept: {pattern!r} matches the prompt itself, so that an echo would be right")
+        known = is_english(language) and item.expect == "limit" and item.kind in limit_kinds.KINDS
+        if not item.accept and not known:
+            raise malformed(
+                place,
+                f"accept: needs a pattern: in language {language}, expect {item.expect}, kind {item.kind} has none",
+            )
+    if len({item.expect for _, item in items}) < 2:
+        raise malformed(", ".join(texts), "needs items of both kinds, expect limit and expect help")
+    return [item for _, item in items]
 
 
 def held_out_questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
@@ -131,14 +154,38 @@ def held_out_questions(leaves: Mapping[str, Leaf], pack: Pack) -> list[str]:
 def _questions(texts: Mapping[str, str]) -> list[str]:
     """Returns questions by the shape of the file, because step prompts knows the suites' leaves, not their formats.
 
-    JSON lines are adherence items, CSV or a JSON list is TruthfulQA, a JSON object is hhh.
+    JSON lines are items of format limits if they say what to expect, adherence items otherwise. CSV or a JSON list is
+    TruthfulQA, a JSON object is hhh.
     """
     name, text = next(iter(texts.items()))
     if name.endswith(".jsonl"):
+        # Within a JSON string the quotes would be escaped.
+        if re.search(r'"expect"\s*:', text):
+            return [item.prompt for _, item in _json_lines(LimitsItem, texts)]
         return [item.prompt for item in parse_adherence(texts)]
     if name.endswith(".csv") or isinstance(suite_rows.load(text, name), list):
         return [item.question for item in parse_truthfulqa(texts)]
     return [item.question for item in parse_hhh(texts)]
+
+
+def _json_lines(model: type[Written], texts: Mapping[str, str]) -> list[tuple[str, Written]]:
+    """Items with their places; blank lines are skipped.
+
+    Raises:
+        BadInput: a line is not a valid item, there is none, or an id occurs twice, and one score would hide the other.
+    """
+    items: dict[str, tuple[str, Written]] = {}
+    for name, text in texts.items():
+        # Not splitlines: texts may contain U+2028 and other ends of lines that JSON does not escape.
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            place = f"{name} line {number}"
+            item = suite_rows.check(model, suite_rows.load(line, name, line=number), place)
+            if item.id in items:
+                raise malformed(place, f"id: {item.id!r} occurs before, in {items[item.id][0]}: make each unique")
+            items[item.id] = (place, item)
+    return _some(list(items.values()), texts)
 
 
 def _truthfulqa_json(name: str, text: str) -> list[TruthfulItem]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from selfalign_stages import chat
-from selfalign_stages.contract.parameters import Variant
+from selfalign_stages.contract.parameters import Thought, Variant
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.model import Pack
+from selfalign_stages.pack.thought_grammar import thought_grammar
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,31 @@ class VariantPrompts:
         pack: principles and exemplars, and the frame of choice queries.
         variant: "base", "prompted", "engraved" or "cloned".
         assistant_name: heading of the assistant's turns.
+        thought: how the prompted base thinks, as in self-alignment (`thoughts.resolve`); unused for the others.
     """
 
     pack: Pack
     variant: Variant
     assistant_name: str
+    thought: Thought = "free"
+
+    @property
+    def thinks(self) -> bool:
+        """Whether generated text begins with an internal thought."""
+        return self.variant == "prompted" and self.thought != "none"
+
+    @cached_property
+    def grammar(self) -> str | None:
+        """EBNF that generated text follows; None: none."""
+        constrained = self.thinks and self.thought == "constrained"
+        return thought_grammar(self.pack, assistant_name=self.assistant_name) if constrained else None
 
     @cached_property
     def prefix(self) -> str:
         """The fixed text before every query of the prompted base; empty for the others."""
         if self.variant != "prompted":
             return ""
-        return rendering.self_align_prefix(self.pack, assistant_name=self.assistant_name)
+        return rendering.self_align_prefix(self.pack, assistant_name=self.assistant_name, thoughts=self.thinks)
 
     def open_answer(self, query: str) -> str:
         """Returns a prompt that ends where the answer begins, for scoring candidate answers.
@@ -44,8 +58,8 @@ class VariantPrompts:
         return chat.question(query, assistant_name=self.assistant_name)
 
     def generation(self, query: str) -> str:
-        """Returns a prompt to generate from; the prompted base continues with its internal thought."""
-        if self.variant == "prompted":
+        """Returns a prompt to generate from; a variant that thinks continues with its internal thought."""
+        if self.thinks:
             return rendering.self_align_prompt(self.prefix, query, assistant_name=self.assistant_name)
         return self.open_answer(query)
 
@@ -53,10 +67,10 @@ class VariantPrompts:
         """Extracts the answer from a completion.
 
         Returns:
-            The answer, and whether the completion was well-formed: the prompted base may fail to think or to answer,
-            in which case the answer is empty.
+            The answer, and whether the completion was well-formed: a variant that thinks may fail to think or to
+            answer, in which case the answer is empty.
         """
-        if self.variant != "prompted":
+        if not self.thinks:
             return text.strip(), True
         parsed = thoughts.parse(text, pack=self.pack, assistant_name=self.assistant_name)
         return ("", False) if isinstance(parsed, str) else (parsed.answer, True)

@@ -14,7 +14,8 @@ from typing import Self
 
 from selfalign_stages.chat import assistant_heading, user_heading
 from selfalign_stages.pack.model import Exemplar, Pack
-from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE
+from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE, thoughts_heading
+from selfalign_stages.text.prompt_filters import has_special_token
 
 # Good text stays far below both lengths: of the 104 candidate answers in the suites of pack dromedary-16 none shares
 # more than 4 consecutive words with an exemplar, or more than 3 with the introduction, principles or verbose prompt.
@@ -27,6 +28,7 @@ CONTENT_LETTERS = 4
 """Letters of the shortest word that may tell what a query is about; shorter ones are mostly function words."""
 COMMON_SHARE, COMMON_LEAST = 0.1, 3
 """A word in more than a tenth of the pack's queries, and in more than three, does not tell what a query is about."""
+EXAMPLE_LINE = re.compile(rf"{EXAMPLE_HEADING} \d+:?")
 WORD = re.compile(r"\w+")
 
 NGrams = frozenset[tuple[str, ...]]
@@ -54,12 +56,14 @@ class LeakFilter:
     Attributes:
         exemplars: of every exemplar, its n-grams and the content words of its questions.
         frames: name and n-grams of every fixed text; the name ends the reject reason.
-        markers: strings of the prompt format. A single one in an answer is a leak.
+        headings: lines of the prompt format. A single one in an answer is a leak.
+        phrases: words of the prompt format that are a leak anywhere.
     """
 
     exemplars: tuple[tuple[NGrams, frozenset[str]], ...]
     frames: tuple[tuple[str, NGrams], ...]
-    markers: tuple[str, ...]
+    headings: frozenset[str]
+    phrases: tuple[str, ...]
 
     @classmethod
     def of(cls, pack: Pack, *, assistant_name: str, verbose: bool = True) -> Self:
@@ -85,13 +89,11 @@ class LeakFilter:
         return cls(
             exemplars=tuple(_exemplar(exemplar, fill(_text(exemplar)), common) for exemplar in pack.exemplars),
             frames=tuple((name, frozenset(ngrams(fill(text), FRAME_NGRAM))) for name, text in frames.items()),
-            markers=(
-                user_heading(),
-                assistant_heading(assistant_name),
-                EXAMPLE_HEADING,
-                RULES_CUE,
-                *verbose_markers,
+            headings=frozenset(
+                {user_heading(), assistant_heading(assistant_name), thoughts_heading(assistant_name)}
+                | {f"### {marker}" for marker in verbose_markers}
             ),
+            phrases=(RULES_CUE, *verbose_markers),
         )
 
     def reason(self, answer: str, *, query: str) -> str | None:
@@ -105,7 +107,7 @@ class LeakFilter:
             leak-marker, leak-exemplar-N (numbered from 1), leak-verbose-prompt, leak-introduction or leak-principles,
             whichever applies first; None for an answer without leak.
         """
-        if any(marker in answer for marker in self.markers):
+        if self._has_marker(answer):
             return "leak-marker"
         query_words, long_ngrams = set(plain_words(query)), ngrams(answer, EXEMPLAR_NGRAM)
         for number, (exemplar_ngrams, content) in enumerate(self.exemplars, start=1):
@@ -114,6 +116,16 @@ class LeakFilter:
                 return f"leak-exemplar-{number}"
         short_ngrams = ngrams(answer, FRAME_NGRAM) - ngrams(query, FRAME_NGRAM)
         return next((f"leak-{name}" for name, frame_ngrams in self.frames if frame_ngrams & short_ngrams), None)
+
+    def _has_marker(self, answer: str) -> bool:
+        # A heading counts only as a whole line: "### User interfaces" and "## Examples" are ordinary ones.
+        lines = {line.strip() for line in answer.split("\n")}
+        return (
+            not lines.isdisjoint(self.headings)
+            or any(EXAMPLE_LINE.fullmatch(line) for line in lines)
+            or any(phrase in answer for phrase in self.phrases)
+            or has_special_token(answer)
+        )
 
 
 def _text(exemplar: Exemplar) -> str:

@@ -7,11 +7,13 @@ before anyone notices, for instance because every answer that imitates an exempl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from selfalign_stages.chat import assistant_heading
+from selfalign_stages.contract import strict_json
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.model import Pack
+from selfalign_stages.pack.stated_limits import is_english, states_limit
 from selfalign_stages.text import answer_filters, rouge
 
 TokenCounter = Callable[[str], int]
@@ -20,6 +22,10 @@ HUMAN_LINES = 300
 """The paper's bound on human annotation ("fewer than 300 lines", abstract)."""
 NEAR_DUPLICATE = 0.7
 """ROUGE-L above which two seed tasks are near duplicates: the bound of Self-Instruct."""
+MOST_LIMITS = 0.5
+"""Share of exemplar turns that state a limit above which a pack is out of balance. With
+six of eight, Gemma 3 270M kept 8 of 13 limits and answered 2 of 11 plain questions; with 5 of 14, it kept 5 and
+answered 6."""
 EXCERPT = 60
 """Characters of a pack's text in a message: enough to find it in the file."""
 PLACEHOLDERS = ("{assistantName}", "{knowledgeCutoff}")
@@ -59,8 +65,11 @@ def lint(
         *_numbering(pack),
         *_exemplars(pack, assistant_name),
         *_coverage(pack),
+        *_balance(pack),
+        *_language(pack),
         *_texts(pack),
         *_duplicates(pack),
+        *_suites(pack),
         *_identity(pack),
     ]
     lines = annotation_lines(pack)
@@ -75,13 +84,13 @@ def lint(
 def annotation_lines(pack: Pack) -> int:
     """Counts lines of human annotation as the paper does, one per text.
 
-    These are principles, the three texts of every exemplar turn, prompt texts, identity questions and answers, question
-    types and seed tasks. Evaluation suites do not count: nothing is trained on them.
+    These are principles, the two or three texts of every exemplar turn, prompt texts, identity questions and
+    answers, question types and seed tasks. Evaluation suites do not count: nothing is trained on them.
     """
-    turns = sum(len(exemplar.turns) for exemplar in pack.exemplars)
+    turns = sum(2 + (turn.thought is not None) for turn in pack.turns)
     identity = sum(len(group.questions) + 1 for group in pack.identity)
     frames = len(type(pack.frames).model_fields)
-    return len(pack.principles) + 3 * turns + frames + identity + len(pack.question_types) + len(pack.seed_tasks)
+    return len(pack.principles) + turns + frames + identity + len(pack.question_types) + len(pack.seed_tasks)
 
 
 def _numbering(pack: Pack) -> Iterator[Finding]:
@@ -98,34 +107,94 @@ def _exemplars(pack: Pack, assistant_name: str) -> Iterator[Finding]:
     """Exemplars must pass the parser of step answers, or answers that imitate them are all rejected."""
     for number, exemplar in enumerate(pack.exemplars, start=1):
         for turn_number, turn in enumerate(exemplar.turns, start=1):
+            place = f"exemplars.yaml: {number}.{turn_number}"
+            if turn.thought is None:
+                if pack.has_thoughts:
+                    message = "has no thought, and other turns have one: give all turns of the pack a thought, or none"
+                    yield Finding("error", place, message)
+                continue
+            if not turn.rules:
+                yield Finding("error", place, "its thought cites no rule: add rules, or remove the thought")
+                continue
             cited = [pack.principle(rule) for rule in turn.rules]
             text = f"{rendering.thought(turn.thought, cited)}\n\n{assistant_heading(assistant_name)}\n{turn.answer}"
             parsed = thoughts.parse(text, pack=pack, assistant_name=assistant_name)
             if isinstance(parsed, str) or parsed.rules != tuple(principle.number for principle in cited):
-                place = f"exemplars.yaml: {number}.{turn_number}"
                 yield Finding("error", place, f"its thought does not read back: {parsed}")
 
 
 def _coverage(pack: Pack) -> Iterator[Finding]:
     """A base model applies rules as the exemplars do; one that no exemplar shows is cited rarely."""
-    shown = {rule for exemplar in pack.exemplars for turn in exemplar.turns for rule in turn.rules}
+    shown = {rule for turn in pack.turns for rule in turn.rules}
     for principle in pack.principles:
         if principle.name not in shown:
             yield Finding("warning", "exemplars.yaml", f"no exemplar shows rule {principle.number} ({principle.name})")
     # The paper's exemplars contain no harmful request: declining then rests on the rule's text alone.
-    turns = [turn for exemplar in pack.exemplars for turn in exemplar.turns]
     if "ethical" in {p.name for p in pack.principles} and not any(
-        "ethical" in turn.rules and answer_filters.refuses(turn.answer) for turn in turns
+        "ethical" in turn.rules and answer_filters.refuses(turn.answer, language=pack.header.language)
+        for turn in pack.turns
     ):
         yield Finding("warning", "exemplars.yaml", "no exemplar declines a harmful request under the rule ethical")
 
 
+def _balance(pack: Pack) -> Iterator[Finding]:
+    """Exemplars that show limits mostly teach a small model to refuse everything, and none teach it to invent."""
+    limits = sum(states_limit(turn.answer, language=pack.header.language) for turn in pack.turns)
+    helping = len(pack.turns) - limits
+    counted = f"{limits} of {len(pack.turns)} exemplar turns state a limit and {helping} help"
+    if not limits:
+        remedy = "add some that decline, say what the assistant does not know, or ask back, or it will make things up"
+        yield Finding("warning", "exemplars.yaml", f"{counted}: {remedy}")
+    elif limits > MOST_LIMITS * len(pack.turns):
+        yield Finding("warning", "exemplars.yaml", f"{counted}: add some that help, or it will refuse everything")
+    if limits and pack.has_thoughts and not any(principle.limits for principle in pack.principles):
+        message = "no principle has limits: true, so that every refusal is rejected as unjustified: set it for some"
+        yield Finding("warning", "principles.yaml", message)
+
+
+def _language(pack: Pack) -> Iterator[Finding]:
+    """Refusals that are not recognised are not judged."""
+    if not is_english(pack.header.language):
+        yield Finding(
+            "warning",
+            "pack.yaml",
+            f"in language {pack.header.language!r} canned refusals are recognised at best, and no other limits: "
+            "refusalShare and limitShare count too few, and suites of format limits need accept",
+        )
+
+
+def _suites(pack: Pack) -> Iterator[Finding]:
+    """An item that resembles an exemplar or a seed task measures memory, not what the model learned."""
+    known = [turn.user for turn in pack.turns] + [task.instruction for task in pack.seed_tasks]
+    for name, text in pack.suites.items():
+        items = [item for item in _limits_items(name, text) if isinstance(item.get("prompt"), str)]
+        index = rouge.Index.over([*known, *(item["prompt"] for item in items)], threshold=NEAR_DUPLICATE)
+        for query in known:
+            index.add(query)
+        for item in items:
+            if (nearest := index.nearest(item["prompt"])) is not None:
+                message = f"is a near duplicate of {known[nearest][:EXCERPT]!r} (ROUGE-L above {NEAR_DUPLICATE})"
+                yield Finding("warning", f"{name}: {item.get('id')}", message)
+
+
+def _limits_items(name: str, text: str) -> list[dict[str, Any]]:
+    """The items of a suite of format limits; none of other formats, or where preflight's reader will find mistakes."""
+    if not name.endswith(".jsonl"):
+        return []
+    try:
+        items = [strict_json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError:
+        return []
+    return [item for item in items if isinstance(item, dict) and "expect" in item]
+
+
 def _texts(pack: Pack) -> Iterator[Finding]:
     """Texts must not contain misspelt placeholders, which would reach the prompt, or strings of the prompt format."""
-    turns = [turn for exemplar in pack.exemplars for turn in exemplar.turns]
-    texts = {
+    texts: dict[str, list[str]] = {
         "principles.yaml": [principle.text for principle in pack.principles],
-        "exemplars.yaml": [text for turn in turns for text in (turn.user, turn.thought, turn.answer)],
+        "exemplars.yaml": [
+            text for turn in pack.turns for text in (turn.user, turn.thought, turn.answer) if text is not None
+        ],
         "prompts.yaml": list(pack.frames.to_dict().values()),
         "identity.yaml": [text for group in pack.identity for text in (*group.questions, group.answer)],
     }

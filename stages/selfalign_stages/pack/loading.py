@@ -175,6 +175,9 @@ def _part(name: str, text: str, shape: Any, report: Callable[[str], None]) -> An
     except ValidationError as error:
         for mistake in error.errors():
             field = ".".join(str(part) for part in mistake["loc"])
+            if mistake["type"] == "too_short" and not field:
+                report(f"{name}: has no entries: a pack needs at least one")
+                continue
             report(f"{name}: {field or 'top'}: {mistake['msg']} (is {str(mistake['input'])[:LONGEST_VALUE]!r})")
     except ValueError as error:  # neither YAML nor JSON: the message begins with line and column
         report(f"{name}: {error}")

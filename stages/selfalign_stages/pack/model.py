@@ -15,9 +15,16 @@ needed to bring one into a cluster:
 Texts may contain {assistantName} and {knowledgeCutoff}, so that one pack serves assistants of any name.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from selfalign_stages.contract.model import Model
+
+Limit = Literal["expected", "never", "open"]
+"""Whether a good answer declines or names a limit of the assistant: it must, it must not, or that is not known.
+
+Where answers have no thought that cites a rule, this alone tells a justified refusal from an unjustified one."""
 
 
 class Header(Model):
@@ -25,7 +32,7 @@ class Header(Model):
 
     name: str = Field(min_length=1)
     version: str
-    language: str = Field(default="en", description="language of the texts, such as en")
+    language: str = Field(default="en", description="language of the texts (BCP 47), such as en")
     license: str
     knowledge_cutoff: str = Field(description="what {knowledgeCutoff} stands for in the pack's texts")
 
@@ -36,14 +43,24 @@ class Principle(Model):
     number: int = Field(ge=1)
     name: str = Field(min_length=1, description="what thoughts cite beside the number; unique in the pack")
     text: str = Field(min_length=1, description="one sentence about the assistant")
+    limits: bool = Field(
+        default=False,
+        description="whether declining, or saying what the assistant cannot do, can be right under this rule",
+    )
 
 
 class Turn(Model):
     """A user message and how the assistant should think and answer."""
 
     user: str = Field(min_length=1)
-    thought: str = Field(min_length=1, description="what kind of query this is; the cited rules are added to it")
-    rules: tuple[str, ...] = Field(min_length=1, description="names of the principles that apply")
+    thought: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what kind of query this is; the cited rules are added to it. All turns have one, or none has",
+    )
+    rules: tuple[str, ...] = Field(
+        default=(), description="names of the principles that apply; a thought needs at least one"
+    )
     answer: str = Field(min_length=1)
 
 
@@ -79,6 +96,7 @@ class QuestionType(Model):
     type: str = Field(min_length=1)
     topic: str = Field(min_length=1, description="seed topic")
     question: str = Field(min_length=1, description="seed question of that type and topic")
+    limit: Limit = Field(default="open", description="whether good answers to such questions decline or name a limit")
 
 
 class SeedTask(Model):
@@ -87,6 +105,7 @@ class SeedTask(Model):
     id: str
     instruction: str = Field(min_length=1)
     input: str = Field(default="", description="material that the instruction applies to")
+    limit: Limit = Field(default="open", description="whether a good answer declines or names a limit")
 
 
 class Pack(Model):
@@ -101,6 +120,16 @@ class Pack(Model):
     seed_tasks: tuple[SeedTask, ...] = Field(min_length=1)
     suites: dict[str, str] = Field(default={}, description="content of the evaluation suites by file name")
     digest: str = Field(description="of the content of all files, wherever the pack was read from")
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns of all exemplars."""
+        return tuple(turn for exemplar in self.exemplars for turn in exemplar.turns)
+
+    @property
+    def has_thoughts(self) -> bool:
+        """Whether the exemplars show internal thoughts."""
+        return any(turn.thought is not None for turn in self.turns)
 
     def fill(self, text: str, *, assistant_name: str) -> str:
         """Returns `text` with its two placeholders replaced. Other braces stay, since texts may show code."""

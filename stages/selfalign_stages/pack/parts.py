@@ -15,9 +15,9 @@ from selfalign_stages.contract.task import Task
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.model import Frames, Header, Pack
 
-# Building blocks of FIELDS: demonstrations of red-teaming; what fills {knowledgeCutoff}; the self-align prompt with
-# what the leak filter needs; the same with the verbose prompt.
-_QUERIES = ("question_types", "seed_tasks")
+# Building blocks of FIELDS: demonstrations of red-teaming and their language; what fills {knowledgeCutoff}; the
+# self-align prompt with what the leak filter needs; the same with the verbose prompt.
+_QUERIES = ("question_types", "seed_tasks", "header.language")
 _FILLED = ("header.knowledge_cutoff",)
 _RULES = ("principles", "exemplars", "frames.introduction", "frames.examples", *_QUERIES, *_FILLED)
 _VERBOSE = (*_RULES, "frames.verbose", "frames.verbose_name")
@@ -68,6 +68,8 @@ def part(pack: Pack, name: str) -> Pack:
     """
     if name == PACK:
         return pack
+    if name == f"{PACK}:queries":
+        pack = _without_limits(pack)
     within = {field: _value(pack, field) for field in FIELDS[name]}
     top = {field: value for field, value in within.items() if "." not in field}
     header = {"name": pack.header.name} | _under("header", within)
@@ -82,6 +84,13 @@ def part(pack: Pack, name: str) -> Pack:
     for optional in {"identity"} - top.keys():
         del partial.__dict__[optional]  # model_construct sets the default, which would read as an empty identity
     return partial
+
+
+def _without_limits(pack: Pack) -> Pack:
+    """What red-teaming shows to the model has no limits: an edit of them judges answers anew, and keeps the prompts."""
+    kinds = tuple(kind.model_copy(update={"limit": "open"}) for kind in pack.question_types)
+    tasks = tuple(task.model_copy(update={"limit": "open"}) for task in pack.seed_tasks)
+    return pack.model_copy(update={"question_types": kinds, "seed_tasks": tasks})
 
 
 def _value(pack: Pack, field: str) -> Any:

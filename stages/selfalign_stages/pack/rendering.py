@@ -38,8 +38,14 @@ def thought(classification: str, principles: Sequence[Principle]) -> str:
     return f"{classification} {RULES_CUE} {rules}."
 
 
-def self_align_prefix(pack: Pack, *, assistant_name: str) -> str:
+def self_align_prefix(pack: Pack, *, assistant_name: str, thoughts: bool = True) -> str:
     """Renders introduction, rules and exemplars: the fixed part of the self-align prompt (paper section 3.2).
+
+    Args:
+        pack: with rules, exemplars and the frames around them.
+        assistant_name: fills {assistantName}.
+        thoughts: whether the exemplars' thoughts are shown, in a pack that has them. Without them the frame `examples`
+            is left out too, because it announces thoughts in such a pack.
 
     Returns:
         Text that ends with the heading of one more example, which a query then fills.
@@ -49,16 +55,17 @@ def self_align_prefix(pack: Pack, *, assistant_name: str) -> str:
         return pack.fill(text.strip(), assistant_name=assistant_name)
 
     rules = "\n".join(f"{p.number} ({p.name}). {fill(p.text)}" for p in pack.principles)
-    parts = [f"# {assistant_name}", fill(pack.frames.introduction), "## Rules", rules, fill(pack.frames.examples)]
+    parts = [f"# {assistant_name}", fill(pack.frames.introduction), "## Rules", rules]
+    if thoughts or not pack.has_thoughts:
+        parts.append(fill(pack.frames.examples))
     for number, exemplar in enumerate(pack.exemplars, start=1):
         parts.append(f"{EXAMPLE_HEADING} {number}")
         for turn in exemplar.turns:
-            cited = [pack.principle(name) for name in turn.rules]
-            parts += [
-                f"{user_heading()}\n{fill(turn.user)}",
-                f"{thoughts_heading(assistant_name)}\n{thought(fill(turn.thought), cited)}",
-                f"{assistant_heading(assistant_name)}\n{fill(turn.answer)}",
-            ]
+            parts.append(f"{user_heading()}\n{fill(turn.user)}")
+            if thoughts and turn.thought is not None:
+                cited = [pack.principle(name) for name in turn.rules]
+                parts.append(f"{thoughts_heading(assistant_name)}\n{thought(fill(turn.thought), cited)}")
+            parts.append(f"{assistant_heading(assistant_name)}\n{fill(turn.answer)}")
     parts.append(f"{EXAMPLE_HEADING} {len(pack.exemplars) + 1}")
     return "\n\n".join(parts) + "\n\n"
 
@@ -77,7 +84,8 @@ def self_align_prompt(prefix: str, query: str, *, assistant_name: str) -> str:
 def direct_prompt(prefix: str, query: str, *, assistant_name: str) -> str:
     """Adds a query to the prefix and opens the answer, without a thought.
 
-    Evaluation scores the prompted base on candidate answers, which have no thought that could be scored with them.
+    Self-alignment without thoughts generates from it. Evaluation scores the prompted base on candidate answers with it,
+    because these have no thought that could be scored with them.
 
     Args:
         prefix: from `self_align_prefix`.
@@ -87,13 +95,19 @@ def direct_prompt(prefix: str, query: str, *, assistant_name: str) -> str:
     return f"{prefix}{user_heading()}\n{query}\n\n{assistant_heading(assistant_name)}\n"
 
 
-def stop_strings() -> tuple[str, ...]:
-    """Strings that end an answer under the self-align prompt.
+def stop_strings(pack: Pack | None = None) -> tuple[str, ...]:
+    """Strings that end an answer: the headings of what would follow it.
 
     They are text, not token ids: many tokenizers merge the newline with what precedes or follows it, so that no single
-    token id stands for the heading.
+    token id stands for the heading. Each ends with its newline, because "### User interfaces" and "## Examples" are
+    ordinary headings of a long answer.
+
+    Args:
+        pack: whose exemplars the prompt contains, numbered; None for a prompt without exemplars. Models count wrongly,
+            so that every number up to the next but one is listed.
     """
-    return (f"\n{user_heading()}", f"\n{EXAMPLE_HEADING}")
+    numbers = range(1, len(pack.exemplars) + 4) if pack else ()
+    return (f"\n{user_heading()}\n", *(f"\n{EXAMPLE_HEADING} {number}\n" for number in numbers))
 
 
 def task_list(frame: str, tasks: Sequence[SeedTask]) -> str:

@@ -1,11 +1,21 @@
-"""Parses a completion under the self-align prompt: an internal thought that cites rules, then the answer."""
+"""Internal thoughts: whether a run has them, and how a completion with one is read (paper section 3.2).
+
+A base model below about one billion parameters writes thoughts that mean nothing: it cites the commonest rule, and the
+answer follows it. For such models a pack without thoughts is better, and a thought under a grammar (`thought_grammar`)
+at least reads back.
+"""
 
 import re
 from dataclasses import dataclass
 
 from selfalign_stages.chat import assistant_heading
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.parameters import Thought
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.pack.rendering import RULES_CUE
+
+FIELD = "spec.stages.selfAlign.thought"
+"""Path of the setting in the manifest of a run."""
 
 RULE = re.compile(r"(?<![0-9])([0-9]++)\s*+\(([^()]*+(?:\([^()]*+\))?+[^()]*+)\)")
 """A citation such as `14 (balanced & informative perspectives)`; a name may contain one pair of parentheses.
@@ -22,12 +32,38 @@ class ParsedAnswer:
     Attributes:
         thought: the thought without surrounding blanks, citations included.
         rules: numbers of the cited principles, in the order of the thought.
+        renumbered: citations whose number was wrong, so that the name decided.
         answer: the answer without surrounding blanks.
     """
 
     thought: str
     rules: tuple[int, ...]
     answer: str
+    renumbered: int = 0
+
+
+def resolve(pack: Pack, chosen: Thought | None) -> Thought:
+    """Decides how the base model thinks before it answers.
+
+    Args:
+        pack: with exemplars, whose thoughts a model imitates.
+        chosen: `stages.selfAlign.thought`; None where it is unset.
+
+    Returns:
+        `chosen`, or free for a pack with thoughts and none for a pack without.
+
+    Raises:
+        BadInput: thoughts are asked for, and the pack has none to imitate.
+    """
+    if chosen is None:
+        return "free" if pack.has_thoughts else "none"
+    if chosen != "none" and not pack.has_thoughts:
+        raise BadInput(
+            f"{FIELD}: {chosen} needs exemplars with thoughts, and pack {pack.header.name} has none: set it to none, "
+            "or use a pack with thoughts",
+            reason="InvalidPack",
+        )
+    return chosen
 
 
 def parse(text: str, *, pack: Pack, assistant_name: str) -> ParsedAnswer | str:
@@ -41,7 +77,7 @@ def parse(text: str, *, pack: Pack, assistant_name: str) -> ParsedAnswer | str:
 
     Returns:
         The parts, or the reject reason: no-answer (no heading of an answer), no-rules (no citation), unknown-rule (a
-        number and name that are no principle of the pack) or empty (nothing after the heading).
+        name that no principle of the pack has) or empty (nothing after the heading).
     """
     thought, heading, answer = text.strip().partition(f"\n{assistant_heading(assistant_name)}\n")
     if not heading:
@@ -52,19 +88,13 @@ def parse(text: str, *, pack: Pack, assistant_name: str) -> ParsedAnswer | str:
     cited = RULE.findall(listed)
     if not cue or not cited:
         return "no-rules"
-    names = {principle.number: principle.name for principle in pack.principles}
-    rules = tuple(_number(digits, largest=max(names)) for digits, _ in cited)
-    # Number and name must agree: a wrong pair shows that the model invents rules instead of applying them.
-    if any(names.get(rule) != name.strip() for rule, (_, name) in zip(rules, cited, strict=True)):
+    names = {principle.name: principle.number for principle in pack.principles}
+    # The name decides: models confuse numbers, but a name that no rule has shows that they invent rules.
+    rules = tuple(names.get(name.strip(), 0) for _, name in cited)
+    if 0 in rules:
         return "unknown-rule"
     if not answer:
         return "empty"
-    return ParsedAnswer(thought=thought, rules=rules, answer=answer)
-
-
-def _number(digits: str, *, largest: int) -> int:
-    """The number of a rule; 0, which no rule has, if there are more digits than in the largest number of the pack.
-
-    Models that loop write thousands of digits, which Python refuses to convert, and leading zeros.
-    """
-    return int(digits) if len(digits) <= len(str(largest)) else 0
+    digits = len(str(len(names)))  # Python refuses to convert the thousands of digits that a looping model writes
+    wrong = sum(len(number) > digits or int(number) != rule for (number, _), rule in zip(cited, rules, strict=True))
+    return ParsedAnswer(thought=thought, rules=rules, answer=answer, renumbered=wrong)

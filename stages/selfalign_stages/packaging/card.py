@@ -9,25 +9,33 @@ from typing import Any
 
 import jinja2
 
+from selfalign_stages.contract.rules import HUB_PREFIX
+
 TEMPLATE = """\
 ---
 license: {{ license }}
-base_model: {{ base.uri }}
-pipeline_tag: text-generation
+{% if hub_id %}base_model: {{ hub_id }}
+{% endif %}pipeline_tag: text-generation
 tags: [self-align, selfalign]
 ---
 # {{ name }}
 
 {{ name }} was aligned from the base model `{{ base.uri }}`{% if base.revision %} at `{{ base.revision }}`{% endif %} by
-SELF-ALIGN (arXiv 2305.03047): its training answers were written by that base model itself, under the
-{{ pack.principles | length }} principles and {{ pack.exemplars | length }} exemplars of the pack
-`{{ pack.header.name }} {{ pack.header.version }}`. No other model and no human preference data took part.
-This is the {{ variant }} model.
+SELF-ALIGN (arXiv 2305.03047): {% if variant == "cloned" -%}
+its training answers were written at length by the engraved model, which was trained on answers that the base model
+itself wrote under
+{%- else -%}
+its training answers were written by that base model itself under
+{%- endif %} the {{ pack.principles | length }} principles and {{ pack.exemplars | length }} exemplars of the pack
+`{{ pack.header.name }} {{ pack.header.version }}`. This is the {{ variant }} model.
 
 ## Use
 
 The weights lie under `/models` of the image. With vLLM: `vllm serve /models`, then ask its chat endpoint. The chat
-template is saved with the tokenizer; answers end with the tokenizer's end token.
+template is saved with the tokenizer; answers end with the tokenizer's end token. Clients that choose no decoding get
+the one that was evaluated:
+{% if sampling.temperature == 0 %}greedy{% else -%}
+temperature {{ sampling.temperature }}, top-p {{ sampling.top_p }}{% endif %}.
 
 ## Evaluation
 
@@ -37,7 +45,12 @@ template is saved with the tokenizer; answers end with the tokenizer's end token
 {% for p in pack.principles -%}
 {{ p.number }}. **{{ p.name }}**: {{ pack.fill(p.text, assistant_name=name) }}
 {% endfor %}
-## Provenance
+{% if documents %}## Terms of the base model
+
+They apply to this model too:
+{% for name in documents %}[{{ name }}]({{ name }}){{ ", " if not loop.last }}{% endfor %}.
+
+{% endif %}## Provenance
 
 | what | digest or key |
 | --- | --- |
@@ -54,11 +67,15 @@ def render(values: Mapping[str, Any]) -> str:
 
     Args:
         values: `name`, `variant` and `license` of the model; `pack`, the principle pack; `base`, the base model's
-            source.json; `report`, the evaluation report in Markdown; `model_key`, `gate_key`, `seed` for provenance.
+            source.json; `report`, the evaluation report in Markdown; `sampling`, the decoding of the evaluation;
+            `documents`, names of licence files in the model's folder; `model_key`, `gate_key`, `seed` for provenance.
 
     Raises:
         jinja2.UndefinedError: a value is missing. An empty field in a published card would go unnoticed.
     """
     # Markdown is no HTML: escaping would show "&amp;" in principles.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    return environment.from_string(TEMPLATE).render(values)
+    # The Hub links `base_model` to a repository of its own; any other address is no id there.
+    uri = str(values["base"]["uri"])
+    hub_id = uri.removeprefix(HUB_PREFIX) if uri.startswith(HUB_PREFIX) else None
+    return environment.from_string(TEMPLATE).render(values, hub_id=hub_id)

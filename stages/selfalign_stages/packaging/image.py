@@ -6,6 +6,8 @@ that nodes pull shards in parallel and models that share shards share blobs; sma
 a changed model card leaves the weights' layers untouched. Equal inputs give equal bytes.
 """
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
-from selfalign_stages.contract.parameters import ImageParameters
+from selfalign_stages.contract.parameters import ImageParameters, Sampling
 from selfalign_stages.pack import parts
 from selfalign_stages.packaging import card, layout, tar
 from selfalign_stages.step.context import StepContext
 
+GENERATION_CONFIG = "generation_config.json"
+DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*", re.IGNORECASE)
+"""Names of files that a redistributed model has to include."""
 MODEL_FOLDER = "models"
 """Folder of the model in the image. Serving commands name it, so it is part of the interface."""
 REFUSED_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".py")
@@ -35,7 +40,8 @@ def run(context: StepContext) -> Manifest:
     inputs = {name: reading.require_manifest(context.store, ref) for name, ref in context.task.inputs.items()}
     folder = reading.download(context.store, inputs["model"], context.scratch / "model")
     # The card replaces the base model's, which describes another model.
-    (folder / "README.md").write_text(_card(context, parameters, inputs))
+    (folder / "README.md").write_text(_card(context, parameters, inputs, documents=documents(folder)))
+    write_sampling(folder / GENERATION_CONFIG, parameters.sampling)
     shards, small_files = contents(folder)
     context.progress.begin(len(shards) + 1, unit="layers")
     layers = []
@@ -51,6 +57,32 @@ def run(context: StepContext) -> Manifest:
         files=image.files,
         metrics={"image": reference, "digest": image.digest, "size": image.size},
     )
+
+
+def write_sampling(path: Path, sampling: Sampling) -> None:
+    """Adds the decoding that was evaluated to a generation config.
+
+    Servers and transformers use it for clients that choose none; without it they sample at temperature 1, from a model
+    whose scores were measured otherwise.
+
+    Args:
+        path: generation_config.json with the special tokens.
+        sampling: of the answers to the evaluation's suites. Its max_tokens is no limit for clients.
+    """
+    config = json.loads(path.read_bytes()) if path.is_file() else {}
+    if sampling.temperature == 0:
+        # Greedy decoding in a form that both accept: transformers refuses a temperature of 0, and vLLM, which ignores
+        # do_sample, would take its own default of 1.
+        chosen: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 1}
+    else:
+        # transformers keeps the 50 most likely tokens unless told otherwise; 0 keeps all
+        chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    path.write_text(json.dumps(config | chosen, indent=2) + "\n")
+
+
+def documents(folder: Path) -> list[str]:
+    """Returns the names of the licence files in a model's folder, which came with the base model."""
+    return sorted(path.name for path in folder.iterdir() if DOCUMENT.fullmatch(path.name))
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -75,7 +107,9 @@ def contents(folder: Path) -> tuple[list[Path], list[Path]]:
     return shards, small_files
 
 
-def _card(context: StepContext, parameters: ImageParameters, inputs: dict[str, Manifest]) -> str:
+def _card(
+    context: StepContext, parameters: ImageParameters, inputs: dict[str, Manifest], *, documents: list[str]
+) -> str:
     values: dict[str, Any] = {
         "name": parameters.assistant_name,
         "variant": parameters.variant,
@@ -86,6 +120,8 @@ def _card(context: StepContext, parameters: ImageParameters, inputs: dict[str, M
         "model_key": inputs["model"].key,
         "gate_key": inputs["gate"].key,
         "seed": inputs["gate"].seed,
+        "documents": documents,
+        "sampling": parameters.sampling,
     }
     return card.render(values)
 

@@ -4,19 +4,26 @@ A suite is read here by the reader that step `score` uses: a malformed line of i
 last GPU step, after everything else has been paid for.
 """
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from selfalign_stages.base_model import selection, tokenizing
 from selfalign_stages.base_model.inspection import Inspection
 from selfalign_stages.contract.graph import PACK, SUITE_PREFIX
+from selfalign_stages.contract.parameters import AnswersParameters
 from selfalign_stages.contract.task import PreflightTask
 from selfalign_stages.evaluation import suites
-from selfalign_stages.pack import lint
+from selfalign_stages.pack import lint, thoughts
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.preflight.findings import Findings
 
-READERS = {"hhh": suites.parse_hhh, "truthfulqa": suites.parse_truthfulqa, "adherence": suites.parse_adherence}
-"""Reader by format name of the manifest (contract.parameters, SuiteParameters)."""
+READERS: dict[str, Callable[[Mapping[str, str], str], object]] = {
+    "hhh": lambda texts, language: suites.parse_hhh(texts),
+    "truthfulqa": lambda texts, language: suites.parse_truthfulqa(texts),
+    "adherence": lambda texts, language: suites.parse_adherence(texts),
+    "limits": lambda texts, language: suites.parse_limits(texts, language=language),
+}
+"""Reader by format name of the manifest (contract.parameters, SuiteFormat); it takes the texts and the language."""
 
 
 def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, findings: Findings) -> None:
@@ -36,11 +43,30 @@ def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, findings
         context_length=base.context_length if base else None,
         max_tokens=task.max_tokens,
     )
+    for step in task.steps:
+        if step.kind == "answers":
+            chosen = AnswersParameters.model_validate(step.resolved()).thought
+            findings.attempt(thoughts.FIELD, str(chosen), partial(thoughts.resolve, pack, chosen))
+    if base:
+        _names(pack, base.small_files[selection.TOKENIZER], task, findings)
     for finding in lint_findings:
         if finding.severity == "error":
             findings.problem("spec.principles", task.leaves[PACK].uri, f"{finding.place}: {finding.message}")
         else:
             findings.warnings.append(f"spec.principles: {finding.place}: {finding.message}")
+
+
+def _names(pack: Pack, tokenizer: bytes, task: PreflightTask, findings: Findings) -> None:
+    """Refuses names that the model cannot repeat because its tokenizer changes them; it would reject every answer."""
+    remedy = "which the base model's tokenizer changes; write it in composed form (Unicode NFC)"
+    if tokenizing.altered(tokenizer, [task.assistant_name]):
+        findings.problem("spec.assistantName", task.assistant_name, f"has a letter in two parts, {remedy}")
+    for name in tokenizing.altered(tokenizer, [principle.name for principle in pack.principles]):
+        findings.problem(
+            "spec.principles",
+            task.leaves[PACK].uri,
+            f"principles.yaml: the name {name!r} has a letter in two parts, {remedy}",
+        )
 
 
 def suite_digests(task: PreflightTask, pack: Pack, findings: Findings) -> dict[str, str]:
@@ -67,7 +93,7 @@ def suite_digests(task: PreflightTask, pack: Pack, findings: Findings) -> dict[s
 
 def _digest(uri: str, format_: str, pack: Pack) -> str:
     # The rows are parsed for their errors alone.
-    READERS[format_](suites.read_texts(uri, pack))
+    READERS[format_](suites.read_texts(uri, pack), pack.header.language)
     return suites.digest(uri, pack)
 
 

@@ -13,6 +13,12 @@ LONGEST_TOPIC_WORDS = 5
 """Topics are short noun phrases; a longer line is a sentence or a question."""
 NUMBERED_LINE = re.compile(r"^\s*\d+\.\s*(.*?)\s*$")
 TASK_HEADING = re.compile(r"^Task (\d+):", re.MULTILINE)
+LIST_MARK = re.compile(r"^(\d{1,3}[.)]|[-*•])\s+")
+"""A number or dot with which models begin the items of a list inside ours."""
+ABSENT = re.compile(r"[(\[]?\s*(none|n/?a|no input|not applicable)\b\s*[)\]]?[\s.\-–—*_]*", re.IGNORECASE)
+"""What models write for an empty input, with rules and dots after it."""
+MARKUP = re.compile(r"<[^<>]*>|&#?\w+;")
+"""Tags and entities of HTML, which base models have read with many lists."""
 
 
 def parse_topics(text: str) -> list[str]:
@@ -30,7 +36,9 @@ def parse_topics(text: str) -> list[str]:
 
 
 def topic_reject_reason(topic: str) -> str | None:
-    """Returns why a line is not a topic (empty, too-long, punctuation), or None if it is one."""
+    """Returns why a line is not a topic (empty, markup, too-long, punctuation), or None if it is one."""
+    if MARKUP.search(topic):
+        return "markup"
     if not topic or not any(c.isalnum() for c in topic):
         return "empty"
     if len(topic.split()) > LONGEST_TOPIC_WORDS:
@@ -40,8 +48,8 @@ def topic_reject_reason(topic: str) -> str | None:
 
 
 def parse_question(text: str) -> str:
-    """Returns the first line of a continuation."""
-    return text.strip().split("\n")[0].strip()
+    """Returns the first line of a continuation, without a list's number."""
+    return LIST_MARK.sub("", text.strip().split("\n")[0].strip())
 
 
 def parse_tasks(draft: Draft, *, first: int) -> tuple[list[tuple[str, str]], int]:
@@ -63,10 +71,20 @@ def parse_tasks(draft: Draft, *, first: int) -> tuple[list[tuple[str, str]], int
     tasks, malformed = [], len(blocks) - len(complete)
     # Numbers must continue without gaps: a list that skips or repeats one has lost its structure.
     for number, block in enumerate(complete, start=first):
+        # Completions run past the model's invisible end of text (`Decoding.ignore_eos`), and another document follows
+        # in the same item. The list has a blank line after each item, so the last one ends at the first of them.
+        if draft.finish_reason != "length" and number == first + len(blocks) - 1:
+            block = _to_blank_line(block)
         match = re.fullmatch(rf"Task {number}:(.*?)\nInput {number}:(.*)", block.strip(), re.DOTALL)
         if match is None:
             malformed += 1
             continue
-        instruction, input = match.group(1).strip(), match.group(2).strip()
-        tasks.append((instruction, "" if input == NO_INPUT else input))
+        instruction, input = LIST_MARK.sub("", match.group(1).strip()), match.group(2).strip()
+        tasks.append((instruction, "" if input.startswith(NO_INPUT) or ABSENT.fullmatch(input) else input))
     return tasks, malformed
+
+
+def _to_blank_line(block: str) -> str:
+    """The block up to the first blank line after its input has begun."""
+    head, mark, rest = block.partition("\nInput ")
+    return head + mark + rest.split("\n\n", 1)[0]

@@ -28,7 +28,7 @@ def run(context: StepContext) -> Manifest:
     """Publishes every prompt with its verdict.
 
     Raises:
-        BadInput: no prompt is kept (reason AllRejected, with the counts by reason).
+        BadInput: no prompt is kept (reason YieldTooLow, with the counts by reason).
     """
     settings = PromptsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
@@ -43,7 +43,7 @@ def run(context: StepContext) -> Manifest:
             f"redTeaming: all {counts.rows} prompts were rejected ({reasons}). The rows of steps questions and "
             "instructions show what the base model wrote; a larger base model, or a higher "
             "stages.redTeaming.dedupRougeL where duplicates prevail, keeps more",
-            reason="AllRejected",
+            reason="YieldTooLow",
             counts=counts,
         )
     context.progress.advance(len(prompts))

@@ -5,7 +5,7 @@ Dromedary's released code cuts an answer at the first clause that occurred befor
 the answer, and an answer with one is rejected whole, never trimmed: a trimmed answer would teach to end abruptly.
 
 Refusals are the opposite risk. A base model that imitates chat transcripts declines harmless requests, and training on
-that teaches over-refusal. A refusal is kept only if the answer's thought names a principle that justifies it.
+that teaches over-refusal. Whether a refusal is justified does not follow from its text: see `answering.lineage`.
 """
 
 import re
@@ -27,10 +27,6 @@ OPENING = re.compile(
     re.IGNORECASE,
 )
 """How canned refusals begin. Later in an answer the same words are ordinary: "the sorry state of the bridge"."""
-JUSTIFYING = frozenset(
-    {"ethical", "candor", "static", "dated knowledge", "clarification", "question assessment", "operational"}
-)
-"""Principles under which declining can be right: harm, unknown facts, live data, unclear or wrong questions."""
 
 
 def ends_in_loop(text: str) -> bool:
@@ -53,16 +49,6 @@ def ends_in_loop(text: str) -> bool:
     return False
 
 
-def refuses(answer: str) -> bool:
+def refuses(answer: str, *, language: str = "en") -> bool:
     """Whether the answer opens by declining or apologising (English only)."""
     return OPENING.match(answer) is not None
-
-
-def unjustified_refusal(answer: str, *, rules: frozenset[str]) -> bool:
-    """Whether the answer refuses although no principle asks for it.
-
-    Args:
-        answer: the answer without its thought.
-        rules: names of the principles that the thought cites.
-    """
-    return refuses(answer) and not rules & JUSTIFYING

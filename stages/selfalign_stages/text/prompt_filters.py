@@ -18,8 +18,23 @@ BEYOND_TEXT = re.compile(
     re.IGNORECASE,
 )
 """Words of tasks beyond text. Whole words only: "withdrawals" and "photographs" pass."""
-OPENING_MARKS = "\"'`([¿¡"
+OPENING_MARKS = "\"'`([¿¡“”„‘’«»「『《（"
 """Marks that a good instruction may begin with, besides letters and digits."""
+HEADING = re.compile(r"^\s*### \S+.*$|^\s*## Example \d+|\(internal thoughts\)", re.MULTILINE)
+"""Headings of this project's prompts: a query that contains one would end, and another turn begin."""
+SPECIAL_TOKEN = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(eos|bos|pad|unk|start_of_turn|end_of_turn)>", re.IGNORECASE)
+"""Special tokens of common tokenizers as text, which a tokenizer turns into the tokens themselves: in a training row,
+an end of text in the middle of a sentence. `</s>` also ends struck-out text in HTML, which is rare enough to lose."""
+
+
+def has_special_token(text: str) -> bool:
+    """Whether a text contains what a tokenizer may read as one of its special tokens."""
+    return SPECIAL_TOKEN.search(text) is not None
+
+
+def has_marker(text: str) -> bool:
+    """Whether a text contains a heading of the prompt format or the text of a special token."""
+    return HEADING.search(text) is not None or has_special_token(text)
 
 
 def reject_reason(instruction: str, input: str = "") -> str | None:
@@ -30,8 +45,11 @@ def reject_reason(instruction: str, input: str = "") -> str | None:
         input: the instruction's input, "" for none.
 
     Returns:
-        The first reason that applies: too-short, too-long, beyond-text, bad-start or control-characters. None: keep it.
+        The first reason that applies: marker, too-short, too-long, beyond-text, bad-start or control-characters. None:
+        keep it.
     """
+    if has_marker(instruction) or has_marker(input):
+        return "marker"
     count = len(instruction.split())
     if count < SHORTEST_WORDS:
         return "too-short"

@@ -6,6 +6,7 @@ one, as in the paper (section 3.4): the engraved model's brevity is what cloning
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer
 from selfalign_stages.pack import parts
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.tuning import examples, models
+from selfalign_stages.tuning import examples, models, served_files
 from selfalign_stages.tuning.examples import Example
 from selfalign_stages.tuning.trainer import LossCurve, train
 
@@ -48,15 +49,18 @@ def run(context: StepContext) -> Manifest:
                 f"training.maxLength ({settings.max_length} tokens)",
                 reason="NoRows",
             )
-        model = _trainable_model(base, settings)
+        model = _trainable_model(base, settings, seed=context.task.seed)
     checkpoints = Checkpoints(context)
     curve = train(context, model, rows, settings=settings, pad=models.pad_id(tokenizer), checkpoints=checkpoints)
     folder = context.scratch / "artifact"
     model.save_pretrained(folder, max_shard_size=models.SHARD_BYTES)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
-    models.save_tokenizer(tokenizer, folder, assistant_name=settings.assistant_name)
-    models.normalise_files(folder)
+    models.normalise_adapter(folder)
+    served_files.copy(base, folder)
+    served_files.write_template(tokenizer, folder, assistant_name=settings.assistant_name)
     _save_records(folder, curve, rows, settings=settings)
+    for path in folder.iterdir():
+        path.chmod(0o644)
     total = len(rows) + sum(dropped.values())
     manifest = writing.publish(
         context,
@@ -102,17 +106,20 @@ def read_examples(
     )
 
 
-def _trainable_model(base: Path, settings: TrainParameters) -> Any:
+def _trainable_model(base: Path, settings: TrainParameters, *, seed: int) -> Any:
     """Loads the base model, with a fresh LoRA adapter unless all weights are trained."""
     # One process on several GPUs would split every micro batch over them (DataParallel): another global batch size.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     import torch
     from peft import LoraConfig, get_peft_model
 
-    # LoRA's A matrices are random: a fixed seed gives a resumed process the adapter that the first one started from.
-    torch.manual_seed(0)
-    # bfloat16 has float32's range and needs no loss scaling; on CPU few kernels are faster in it.
-    model = models.load_model(base, dtype="bfloat16" if torch.cuda.is_available() else "float32")
+    # LoRA's A matrices are random: a resumed process must begin with the adapter that the first one began with.
+    torch.manual_seed(seed)
+    # Trained weights are float32 (peft keeps adapters so): AdamW's steps are mostly below half a unit in the last place
+    # of bfloat16, and at a learning rate of 1e-5 only 4 % of the weights would move. Frozen ones, which only multiply,
+    # may be bfloat16 on a GPU, where activations are bfloat16 either way; few CPU kernels are faster in it.
+    frozen_in_16_bits = torch.cuda.is_available() and settings.method == "lora"
+    model = models.load_model(base, dtype="bfloat16" if frozen_in_16_bits else "float32")
     model.config.use_cache = False  # the KV cache serves generation only, and conflicts with gradient checkpointing
     if settings.method == "full":
         return model
@@ -120,14 +127,37 @@ def _trainable_model(base: Path, settings: TrainParameters) -> Any:
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=list(settings.targets),
+        target_modules="all-linear" if settings.targets is None else list(settings.targets),
         bias="none",
         task_type="CAUSAL_LM",
     )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise BadInput(f"training.targets {list(settings.targets)}: {error}", reason="UnknownTargets") from error
+    _require_targets(model, settings.targets or ())
+    return get_peft_model(model, config)
+
+
+def _require_targets(model: Any, targets: Sequence[str]) -> None:
+    """Refuses targets that the model lacks. peft is content if one of them exists: where a model fuses projections, as
+    Phi-3 does, half of its layers would be left out without a word.
+
+    Raises:
+        BadInput: names the missing targets and the linear layers that exist (UnknownTargets).
+    """
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    linear = {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not model.get_output_embeddings()
+    }
+    missing = [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in linear)]
+    if missing:
+        available = sorted({name.rpartition(".")[2] for name in linear})
+        raise BadInput(
+            f"training.targets: the base model has no linear layer {', '.join(missing)}; it has "
+            f"{', '.join(available)}. Unset, targets are all of these",
+            reason="UnknownTargets",
+        )
 
 
 def _save_records(folder: Path, curve: LossCurve, rows: list[Example], *, settings: TrainParameters) -> None:

@@ -16,6 +16,7 @@ from selfalign_stages.contract.exits import BadInput, Interrupted
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.tuning import batches
+from selfalign_stages.tuning.answer_loss import AnswerLoss
 from selfalign_stages.tuning.examples import Example
 
 
@@ -74,15 +75,13 @@ def train(
         BadInput: the batch sizes do not divide (BatchNotDivisible), or the loss is NaN or infinite (LossNotFinite).
         Interrupted: a stop was requested; the last checkpoint is saved.
     """
-    from transformers import Trainer
-
     output = context.scratch / "trainer"
     lengths = [len(example.input_ids) for example in examples]
     order = batches.schedule(
         lengths, micro_batch=settings.micro_batch_size, epochs=settings.epochs, seed=context.task.seed
     )
     total = max(1, math.ceil(len(order) / settings.global_batch_size))
-    trainer = Trainer(
+    trainer = _trainer_class(model, probe=batches.collate(batches.rows(examples[:1]), pad=pad))(
         model=model,
         args=_arguments(output, settings, total=total, seed=context.task.seed),
         train_dataset=batches.rows([examples[position] for position in order]),
@@ -101,6 +100,32 @@ def train(
         seconds=float(result.metrics["train_runtime"]),
         padding=_padding([lengths[position] for position in order], settings.micro_batch_size),
     )
+
+
+def _trainer_class(model: Any, *, probe: dict[str, Any]) -> Any:
+    """Returns transformers' Trainer, with the loss at answer tokens alone where that equals the model's own.
+
+    Args:
+        model: the model to train.
+        probe: a batch to compare both losses on.
+    """
+    from transformers import Trainer
+
+    if not AnswerLoss.fits(model, probe):
+        return Trainer
+    answer_loss = AnswerLoss(model)
+
+    class AnswerTrainer(Trainer):  # type: ignore[misc]
+        """Computes no logits for prompt and padding."""
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            """See Trainer; outputs are asked for by its evaluation loop alone, which is not used."""
+            assert not return_outputs
+            return answer_loss(inputs, items=num_items_in_batch)
+
+    return AnswerTrainer
 
 
 def _arguments(output: Path, settings: TrainParameters, *, total: int, seed: int) -> Any:

@@ -10,7 +10,6 @@ from tests.e2e.cluster.site import Site
 from tests.e2e.cluster.site import site as brought_up
 from tests.scale import FULL
 
-
 DISK_GIB = 12
 """Free space that a site takes: the images, unpacked once more by containerd, and the artifacts of its runs."""
 

@@ -12,6 +12,7 @@ from tests.cluster.namespace import Namespace
 from tests.e2e.cluster.site import Site
 from tests.scale import FULL
 
+from selfalign_operator.api.stages import BUILTIN_SUITES
 from selfalign_operator.jobs.identity import STEP
 from selfalign_stages.pack import loading
 
@@ -119,7 +120,8 @@ def test_an_edited_principle_reruns_what_reads_it_and_leaves_the_prompts_alone(
 ) -> None:
     files = loading.read("builtin://hamlet")
     stages = namespace.spec["stages"]
-    evaluation = {**stages["evaluation"], "gates": stages["evaluation"]["gates"][:1]}
+    suites = [suite.to_dict() for suite in BUILTIN_SUITES["hamlet"]]  # a pack of one's own needs the list
+    evaluation = {"suites": suites, **stages["evaluation"], "gates": stages["evaluation"]["gates"][:1]}
     without_cloning = {**stages, "cloning": {"enabled": False}, "evaluation": evaluation}
     image = {**namespace.spec["image"], "repository": f"{site.registry.host}/assistants/edited"}  # the tag moves
     pack(namespace, files)

@@ -16,10 +16,12 @@ from selfalign_stages.contract.manifest import ArtifactRef, Manifest
 from selfalign_stages.contract.parameters import AnswersParameters, Sampling, VerboseAnswersParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
+from selfalign_stages.pack import rendering
 from selfalign_stages.pack.loading import load
+from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
 
-PACK = load("builtin://hamlet")
+PACK, STARTER = load("builtin://hamlet"), load("builtin://starter")
 KEY, SEED, NAME = "0" * 64, 7, "Ida"
 SAMPLING = Sampling(temperature=0.3, top_p=0.7, max_tokens=40)
 PROMPTS = [
@@ -29,10 +31,10 @@ PROMPTS = [
     Prompt(id="p3", instruction="Where does an otter live?", source="topic-guided"),
 ]
 KEPT = [PROMPTS[0], PROMPTS[1], PROMPTS[3]]
-STOPS = ("\n### User", "\n## Example")
+STOPS = {"answers": rendering.stop_strings(PACK), "verbose-answers": rendering.stop_strings()}
 
 
-def step_context(folder: Path, kind: Kind, **settings: Any) -> StepContext:
+def step_context(folder: Path, kind: Kind, *, pack: str = "hamlet", **settings: Any) -> StepContext:
     parameters = {"answers": AnswersParameters, "verbose-answers": VerboseAnswersParameters}[kind]
     return context(
         folder,
@@ -41,7 +43,7 @@ def step_context(folder: Path, kind: Kind, **settings: Any) -> StepContext:
         seed=SEED,
         parameters=parameters(assistant_name=NAME, sampling=SAMPLING, **settings),
         inputs={"prompts": artifact(folder, "prompts", PROMPTS)},
-        leaves={{"answers": "pack:rules", "verbose-answers": "pack:verbose"}[kind]: "builtin://hamlet"},
+        leaves={{"answers": "pack:rules", "verbose-answers": "pack:verbose"}[kind]: f"builtin://{pack}"},
     )
 
 
@@ -77,7 +79,7 @@ def test_every_self_align_prompt_has_all_principles_and_exemplars_in_order_then_
         for turn in exemplar.turns
         for text in (
             f"### User\n{fill(turn.user)}\n\n",
-            f"### {NAME} (internal thoughts)\n{fill(turn.thought)} ",
+            f"### {NAME} (internal thoughts)\n{fill(turn.thought or '')} ",
             f"{', '.join(names[rule] for rule in turn.rules)}.\n\n",
             f"### {NAME}\n{fill(turn.answer)}\n\n",
         )
@@ -107,7 +109,7 @@ def test_answers_come_from_the_right_model_with_a_seed_per_prompt_and_real_stops
     {"answers": self_align.run, "verbose-answers": verbose.run}[kind](step_context(tmp_path, kind), load=engine.load)
     assert engine.loaded == [model]
     assert [request.seed for request in engine.requests] == [seed_for(KEY, p.id, seed=SEED) for p in KEPT]
-    assert engine.decodings == [Decoding(temperature=0.3, top_p=0.7, max_tokens=40, stop=STOPS)]
+    assert engine.decodings == [Decoding(temperature=0.3, top_p=0.7, max_tokens=40, stop=STOPS[kind])]
 
 
 def test_rejected_prompts_are_not_answered_and_rejected_answers_stay_with_their_reason(tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_all_rejected_is_a_failure_with_counts_limit_and_field(kind: Kind, field
     run = {"answers": self_align.run, "verbose-answers": verbose.run}[kind]
     with pytest.raises(BadInput, match=rf"3 of 3 answers were rejected \(cut 3\), limit 95 % \({field}\.max") as caught:
         run(step, load=engine.load)
-    assert caught.value.reason == "AllRejected"
+    assert caught.value.reason == "YieldTooLow"
     assert caught.value.counts is not None and caught.value.counts.rejected == {"cut": 3}
     ref = ArtifactRef(kind=kind, key=KEY)
     assert reading.read_manifest(step.store, ref) is None
@@ -203,3 +205,76 @@ def test_mean_length_of_kept_answers_is_a_metric(tmp_path: Path) -> None:
         load=ScriptedEngine(lambda request: said("one two three four five six")).load,
     )
     assert json.loads(json.dumps(manifest.metrics)) == {"meanTokens": 6.0}
+
+
+def at_once(request: Request) -> Completion:
+    return said(f"It is so, {request.seed}.")
+
+
+def test_a_pack_without_thoughts_is_asked_for_the_answer_at_once_and_no_rule_choice_is_tested(tmp_path: Path) -> None:
+    engine = ScriptedEngine(at_once)
+    step = step_context(tmp_path, "answers", pack="starter")
+    manifest = self_align.run(step, load=engine.load)
+    for request, prompt in zip(engine.requests, KEPT, strict=True):
+        assert request.prompt.endswith(f"## Example 15\n\n### User\n{prompt.text}\n\n### Ida\n")
+        assert "internal thoughts" not in request.prompt
+        in_order(request.prompt, [turn.answer for turn in STARTER.turns])
+    assert [(row.thought, row.rules, row.reject) for row in rows(step, manifest)] == [("", (), None)] * 3
+    assert engine.pairs == [] and "ruleChoice" not in manifest.metrics
+
+
+def test_the_metrics_tell_what_the_check_before_training_compares(tmp_path: Path) -> None:
+    manifest = self_align.run(step_context(tmp_path, "answers"), load=ScriptedEngine(think_and_answer).load)
+    shares = {name: manifest.metrics[name] for name in ("keptShare", "refusalShare", "loopShare", "languageShare")}
+    assert shares == {"keptShare": 1.0, "refusalShare": 0.0, "loopShare": 0.0, "languageShare": 1.0}
+    assert manifest.metrics["distinctAnswers"] == pytest.approx(1 / 3, abs=1e-3)
+    assert manifest.metrics["renumberedShare"] == 0.0
+    assert 0 <= float(manifest.metrics["ruleChoice"]) <= 1
+
+
+def test_several_samples_have_seeds_of_their_own_and_the_one_that_agrees_is_published(tmp_path: Path) -> None:
+    seeds = [seed_for(KEY, name, seed=SEED) for p in KEPT for name in (p.id, f"{p.id}/1", f"{p.id}/2")]
+    answers = dict(zip(seeds, ["It is blue.", "I cannot say.", "It is blue."] * 3, strict=True))
+    engine = ScriptedEngine(lambda request: said(answers[request.seed]))
+    step = step_context(tmp_path, "answers", pack="starter", samples=3, chunk_size=2)
+    manifest = self_align.run(step, load=engine.load)
+    assert [request.seed for request in engine.requests] == seeds
+    assert [(row.id, row.answer, row.reject) for row in rows(step, manifest)] == [
+        (prompt.id, "It is blue.", None) for prompt in KEPT
+    ]
+    assert (manifest.counts.rows, manifest.counts.kept) == (3, 3)
+
+
+def test_samples_are_resumed_and_the_selection_repeated_without_a_model(tmp_path: Path) -> None:
+    def run_again() -> tuple[list[str], Manifest]:
+        engine = ScriptedEngine(at_once)
+        settings = {"samples": 2, "chunk_size": 1, "limit_share": 0.5}
+        step = step_context(tmp_path, "answers", pack="starter", **settings)
+        return engine.loaded, self_align.run(step, load=engine.load)
+
+    (first, made), (second, repeated) = run_again(), run_again()
+    assert (first, second) == (["baseModel"], []) and made == repeated
+
+
+def test_limits_beyond_the_chosen_share_are_rejected_and_counted(tmp_path: Path) -> None:
+    def declines_twice(request: Request) -> Completion:
+        return at_once(request) if "otter" in request.prompt[-80:] else said("I do not know that.")
+
+    step = step_context(tmp_path, "answers", pack="starter", limit_share=0.5)
+    manifest = self_align.run(step, load=ScriptedEngine(declines_twice).load)
+    assert manifest.counts.rejected == {"surplus-limit": 1}
+    assert manifest.metrics["refusalShare"] == 0.5
+
+
+def test_a_constrained_thought_is_requested_by_its_grammar(tmp_path: Path) -> None:
+    engine = ScriptedEngine(think_and_answer)
+    self_align.run(step_context(tmp_path, "answers", thought="constrained"), load=engine.load)
+    grammar = thought_grammar(load("builtin://hamlet"), assistant_name=NAME)
+    assert [decoding.grammar for decoding in engine.decodings] == [grammar]
+
+
+def test_thoughts_under_a_pack_without_any_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    engine = ScriptedEngine(at_once)
+    with pytest.raises(BadInput, match=r"stages\.selfAlign\.thought: free needs exemplars with thoughts"):
+        self_align.run(step_context(tmp_path, "answers", pack="starter", thought="free"), load=engine.load)
+    assert engine.loaded == []

@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers import Tokenizer, decoders
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 
-WORDS = ("<unk>", "<end>", "harbour", "lantern", "gravel")
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
-    "vocab_size": 8,
-    "max_position_embeddings": 8192,
+    "vocab_size": 264,
+    "max_position_embeddings": 32768,
 }
-TENSORS = {"model.embed_tokens.weight": (8, 4), "model.norm.weight": (4,), "lm_head.weight": (8, 4)}
+TENSORS = {"model.embed_tokens.weight": (264, 4), "model.norm.weight": (4,), "lm_head.weight": (264, 4)}
 INDEX = "model.safetensors.index.json"
 CANARY = b"cos\nsystem\n(S'touch canary'\ntR."
 """A pickle that runs a command when it is loaded."""
@@ -44,10 +43,18 @@ def safetensors(tensors: Mapping[str, tuple[int, ...]], *, fill: int = 0) -> byt
 
 
 def tokenizer() -> str:
-    """A tokenizer.json with an end token."""
-    model = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
-    model.pre_tokenizer = Whitespace()
-    return model.to_str()
+    """A tokenizer.json with a token for each byte, and an end token."""
+    made = byte_level()
+    return made.to_str()
+
+
+def byte_level() -> Tokenizer:
+    """A tokenizer of bytes: ids 0 to 255, then the end token 256."""
+    made = Tokenizer(BPE({letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()))}, merges=[]))
+    made.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<end>"])
+    return made
 
 
 def contents(*, shards: int = 1, config: Mapping[str, Any] | None = None) -> dict[str, bytes]:

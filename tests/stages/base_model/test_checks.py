@@ -128,7 +128,7 @@ MISFITS: dict[str, tuple[Callable[[], Files], str]] = {
     "a torn tokenizer": (lambda: folders.contents() | {"tokenizer.json": b"{}"}, "tokenizer.json: cannot be read"),
     "more tokens than embeddings": (
         lambda: changed(vocab_size=3),
-        "tokenizer.json: has token 4, the model's vocab_size in config.json is 3",
+        "tokenizer.json: has token 255, the model's vocab_size in config.json is 3",
     ),
     "an end token that is no token": (
         lambda: in_tokenizer_config(eos_token={"content": "<nothing>"}),

@@ -1,6 +1,8 @@
 """The real engine on the small base model: one load, then everything that steps rely on."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.steps_support import context
@@ -11,20 +13,21 @@ from selfalign_stages.contract.exits import DoesNotFit, Interrupted
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import Variant
 from selfalign_stages.contract.rows import Draft
-from selfalign_stages.engine import generation
+from selfalign_stages.engine import generation, vllm_engine
 from selfalign_stages.engine.interface import Decoding, Request, seed_for
 from selfalign_stages.engine.vllm_engine import VllmEngine, register_in_process
 from selfalign_stages.evaluation import hhh, suites
 from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.loading import load
+from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.tuning import models
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 VARIANTS: tuple[Variant, ...] = ("base", "prompted")
 MODEL = builtin.folder("models", "hamlet")
 PACK = load("builtin://hamlet")
-GREEDY = Decoding(temperature=0, top_p=1, max_tokens=96, stop=rendering.stop_strings())
+GREEDY = Decoding(temperature=0, top_p=1, max_tokens=96, stop=rendering.stop_strings(PACK))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,28 @@ def test_under_principles_the_base_model_thinks_and_answers(engine: VllmEngine) 
     assert "purple" in parsed.answer
     assert completion.finish_reason == "stop"
     assert not completion.ended_by_eos  # a stop string ended it
+
+
+def test_under_a_grammar_every_completion_is_of_its_form_even_at_random(engine: VllmEngine) -> None:
+    prefix = rendering.self_align_prefix(PACK, assistant_name="Ida")
+    prompts = [rendering.self_align_prompt(prefix, f"What colour is {n}?", assistant_name="Ida") for n in range(6)]
+    wild = replace(GREEDY, temperature=2.0, grammar=thought_grammar(PACK, assistant_name="Ida"))
+    completions = dict(engine.stream([Request(prompt, seed=n) for n, prompt in enumerate(prompts)], wild))
+    ended = [one.text for one in completions.values() if one.finish_reason == "stop"]
+    assert ended and all(
+        isinstance(thoughts.parse(text, pack=PACK, assistant_name="Ida"), thoughts.ParsedAnswer) for text in ended
+    ), ended
+
+
+@pytest.mark.parametrize(
+    ("reason", "finished", "by_eos"),
+    [("stop", "stop", True), ("length", "length", False), ("abort", "abort", False), ("error", "abort", False),
+     ("repetition", "abort", False), (None, "abort", False)],
+)  # fmt: skip
+def test_only_an_end_that_the_model_chose_counts_as_one(reason: str | None, finished: str, by_eos: bool) -> None:
+    output = SimpleNamespace(text="x", token_ids=[1], finish_reason=reason, stop_reason=None)
+    completion = vllm_engine._completion(SimpleNamespace(outputs=[output]))
+    assert (completion.finish_reason, completion.ended_by_eos) == (finished, by_eos)
 
 
 def test_on_cpu_no_other_process_imports_vllm_to_inspect_a_model(

@@ -14,6 +14,7 @@ from selfalign_stages.contract.parameters import GateParameters, Sampling, Score
 from selfalign_stages.engine.interface import Completion, Decoding, Request, seed_for
 from selfalign_stages.evaluation import gate, score
 from selfalign_stages.evaluation.items import ItemScore
+from selfalign_stages.pack import rendering
 from selfalign_stages.pack.loading import load
 from selfalign_stages.step.context import StepContext
 
@@ -110,7 +111,8 @@ def test_only_the_prompted_base_gets_principles_and_exemplars(variant: Variant, 
         assert prompt.count("### User\n") == (1 if variant != "prompted" else 1 + _exemplar_turns())
     served = "### User\nWho are you?\n\n### Ida\n"
     assert (served in engine.prompts) is (variant != "prompted")
-    assert engine.decodings[0] == Decoding(temperature=0, top_p=1, max_tokens=30, stop=("\n### User", "\n## Example"))
+    stops = rendering.stop_strings(PACK if variant == "prompted" else None)
+    assert engine.decodings[0] == Decoding(temperature=0, top_p=1, max_tokens=30, stop=stops)
     assert [request.seed for request in engine.requests] == [seed_for(KEY, name, seed=7) for name in ("c1", "c2")]
 
 

@@ -92,8 +92,8 @@ def test_a_store_that_cannot_be_written_ends_with_43(tmp_path: Path, local: Leaf
 
 def test_a_lack_of_memory_ends_with_44(tmp_path: Path, local: Leaf) -> None:
     # Parsed, it takes twenty times its size.
-    (tmp_path / "model" / folders.INDEX).write_bytes(b'{"weight_map": [' + b"[]," * (5 << 20) + b"[]]}")
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({400 << 20}, {resource.RLIM_INFINITY})); "
+    (tmp_path / "model" / folders.INDEX).write_bytes(b'{"weight_map": [' + b"[]," * (3 << 20) + b"[]]}")
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({260 << 20}, {resource.RLIM_INFINITY})); "
     program = ("-c", limit + "import sys; from selfalign_stages import main; sys.exit(main.main())")
     process = processes.start(tmp_path, "import", processes.import_task(tmp_path, local), program=program)
     ended = processes.wait(tmp_path, process)

@@ -174,7 +174,7 @@ def test_an_empty_list_is_named_by_its_file(name: str, tmp_path: Path) -> None:
     if name == "identity.yaml":  # a pack may say nothing about the assistant itself
         assert loading.load(folder.as_uri()).identity == ()
         return
-    with pytest.raises(BadInput, match=rf"1 problem\(s\): {name}: top: Tuple should have at least 1 item"):
+    with pytest.raises(BadInput, match=rf"1 problem\(s\): {name}: has no entries: a pack needs at least one"):
         loading.load(folder.as_uri())
 
 

@@ -35,11 +35,9 @@ def test_leading_space_rejects_no_answer(lead: str) -> None:
         ("This asks for a fact.", "no-answer"),
         ("No cue here.\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules none.\n\n### Ida\nIce.", "no-rules"),
-        ("I should follow rules 2 (helpful).\n\n### Ida\nIce.", "unknown-rule"),
-        ("I should follow rules 99 (informative).\n\n### Ida\nIce.", "unknown-rule"),
-        ("I should follow rules 0000002 (informative).\n\n### Ida\nIce.", "unknown-rule"),
-        ("I should follow rules 0000029 (informative).\n\n### Ida\nIce.", "unknown-rule"),
-        (f"I should follow rules {'2' * 5000} (informative).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules 2 (kindness).\n\n### Ida\nIce.", "unknown-rule"),
+        ("I should follow rules 2 (informative), 3 (Helpful).\n\n### Ida\nIce.", "unknown-rule"),
+        (f"I should follow rules {'2' * 5000} (kindness).\n\n### Ida\nIce.", "unknown-rule"),
         ("I should follow rules \u0662 (informative).\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules \u00b2 (informative).\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules 2 (informative).\n\n### Ida\n  ", "no-answer"),
@@ -50,9 +48,22 @@ def test_what_is_malformed_has_a_reason(text: str, reason: str) -> None:
     assert parse(text) == reason
 
 
-def test_the_rule_that_is_checked_is_the_rule_that_is_stored() -> None:
-    parsed = parse("I should follow rules 02 (informative).\n\n### Ida\nIce.")
-    assert isinstance(parsed, ParsedAnswer) and parsed.rules == (2,)
+@pytest.mark.parametrize(
+    ("listed", "rules", "renumbered"),
+    [
+        ("2 (informative)", (2,), 0),
+        ("02 (informative)", (2,), 0),
+        ("12 (informative), 1 (ethical)", (2, 1), 1),
+        ("99 (informative), 99 (candor)", (2, 7), 2),
+        (f"{'2' * 5000} (informative)", (2,), 1),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_name_decides_over_its_number_and_wrong_numbers_are_counted(
+    listed: str, rules: tuple[int, ...], renumbered: int
+) -> None:
+    parsed = parse(f"I should follow rules {listed}.\n\n### Ida\nIce.")
+    assert isinstance(parsed, ParsedAnswer) and (parsed.rules, parsed.renumbered) == (rules, renumbered)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +89,12 @@ def test_any_text_parses_to_something(text: str) -> None:
 
 
 def test_every_rendered_thought_reads_back() -> None:
-    for exemplar in PACK.exemplars:
-        for turn in exemplar.turns:
-            cited = [PACK.principle(rule) for rule in turn.rules]
-            parsed = parse(f"{rendering.thought(turn.thought, cited)}\n\n### Ida\n{turn.answer}")
-            assert isinstance(parsed, ParsedAnswer)
-            assert parsed.rules == tuple(principle.number for principle in cited)
+    assert PACK.turns
+    for turn in PACK.turns:
+        cited = [PACK.principle(rule) for rule in turn.rules]
+        parsed = parse(f"{rendering.thought(turn.thought or '', cited)}\n\n### Ida\n{turn.answer}")
+        assert isinstance(parsed, ParsedAnswer)
+        assert parsed.rules == tuple(principle.number for principle in cited)
 
 
 def test_an_exemplar_s_answer_to_another_question_is_a_leak() -> None:
@@ -111,6 +122,12 @@ def test_an_honest_answer_to_a_question_like_an_exemplar_s_is_no_leak(query: str
     ("answer", "reason"),
     [
         ("Fine.\n### User\nMore", "leak-marker"),
+        ("Fine.\n## Example 7\nMore", "leak-marker"),
+        ("Fine.\n### Ida (internal thoughts)\nMore", "leak-marker"),
+        ("The text ends here.<|endoftext|>Another", "leak-marker"),
+        ("Good apps have\n### User interfaces\nthat are clear.", None),
+        ("## Examples\nA plum.", None),
+        ("### Example\nA plum.", None),
         ("I should follow rules 2 (informative).", "leak-marker"),
         ("Ida (in depth) says hello.", "leak-marker"),
         ("It opens with the direct answer and then unfolds it: background and so on.", "leak-verbose-prompt"),

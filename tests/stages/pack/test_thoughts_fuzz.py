@@ -12,6 +12,7 @@ GOOD = [
     f"{rendering.thought(turn.thought, [PACK.principle(rule) for rule in turn.rules])}\n\n### Ida\n{turn.answer}"
     for exemplar in PACK.exemplars
     for turn in exemplar.turns
+    if turn.thought
 ]
 REASONS = {"no-answer", "no-rules", "unknown-rule", "empty"}
 

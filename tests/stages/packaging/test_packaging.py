@@ -18,20 +18,28 @@ from tests.tools import go_tool
 from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.manifest import ArtifactRef, Manifest
-from selfalign_stages.contract.parameters import ImageParameters
-from selfalign_stages.packaging import image
+from selfalign_stages.contract.parameters import ImageParameters, Sampling
+from selfalign_stages.pack.loading import load
+from selfalign_stages.packaging import card, image
 
 CRANE = ("github.com/google/go-containerregistry/cmd/crane", "v0.20.6")
 SOURCE = b'{"uri": "builtin://hamlet", "revision": null, "digest": "d", "license": "mit"}'
+GREEDY = Sampling(temperature=0.0, top_p=1.0)
 SETTINGS = ImageParameters(
-    assistant_name="Ida", repository="localhost/ida", tag="candidate", variant="cloned", model_license="Apache-2.0"
+    assistant_name="Ida",
+    repository="localhost/ida",
+    tag="candidate",
+    variant="cloned",
+    model_license="Apache-2.0",
+    sampling=GREEDY,
 )
 
 
 def packed(folder: Path) -> Manifest:
     """Packs an image of made-up weights in two shards."""
     model = {f"model-0000{n}-of-00002.safetensors": bytes([n]) * 70_000 for n in (1, 2)}
-    model |= {"config.json": b"{}", "tokenizer.json": b"{}", "chat_template.jinja": b"x"}
+    model |= {"config.json": b"{}", "tokenizer.json": b"{}", "chat_template.jinja": b"x", "LICENSE.txt": b"terms"}
+    model |= {"generation_config.json": b'{"eos_token_id": 2}'}
     refs: dict[str, ArtifactRef] = {}
     for name, kind, files in (
         ("model", "merge", model),
@@ -115,7 +123,14 @@ def test_there_is_one_layer_per_shard_and_small_files_come_last(tmp_path: Path) 
         with tarfile.open(blob(layout_folder, layer["digest"])) as archive:
             names.append([member.name for member in archive.getmembers() if member.isfile()])
     assert names[:2] == [["models/model-00001-of-00002.safetensors"], ["models/model-00002-of-00002.safetensors"]]
-    small = ("README.md", "chat_template.jinja", "config.json", "tokenizer.json")
+    small = (
+        "LICENSE.txt",
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+    )
     assert set(names[2]) == {f"models/{name}" for name in small}
 
 
@@ -126,6 +141,38 @@ def test_owner_mode_and_time_of_layers_are_fixed(tmp_path: Path) -> None:
             for member in archive.getmembers():
                 assert (member.uid, member.gid, member.mtime) == (0, 0, 0)
                 assert member.mode == (0o755 if member.isdir() else 0o644)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=0.7, top_p=0.9)])
+def test_clients_that_choose_no_decoding_get_the_evaluated_one(tmp_path: Path, sampling: Sampling) -> None:
+    from transformers import GenerationConfig
+
+    path = tmp_path / "generation_config.json"
+    path.write_text('{"eos_token_id": 2}')
+    image.write_sampling(path, sampling)
+    read = GenerationConfig.from_pretrained(tmp_path)
+    read.save_pretrained(tmp_path / "again")  # refuses an invalid one
+    assert read.eos_token_id == 2 and read.do_sample is True
+    if sampling.temperature == 0:
+        assert read.top_k == 1
+    else:
+        assert (read.temperature, read.top_p, read.top_k) == (0.7, 0.9, 0)
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"), [("hf://org/base", "base_model: org/base\n"), ("s3://models/base", ""), ("builtin://hamlet", "")]
+)
+def test_the_card_names_a_hub_repository_only_if_the_base_model_is_one(uri: str, named: str) -> None:
+    values = {
+        "name": "Ida", "variant": "engraved", "license": "mit", "pack": load("builtin://hamlet"), "report": "",
+        "base": {"uri": uri, "revision": None, "digest": "d", "license": None},
+        "model_key": "k", "gate_key": "g", "seed": 1, "documents": ["LICENSE"], "sampling": GREEDY,
+    }  # fmt: skip
+    rendered = card.render(values)
+    front = rendered.split("---")[1]
+    assert ("base_model" in front) == bool(named) and named in front
+    assert "[LICENSE](LICENSE)" in rendered and "greedy" in rendered
+    assert "No other model" not in rendered, "the card claims nothing that the run does not know"
 
 
 def test_the_model_card_contains_origin_licences_and_scores(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from tests.operator import builders
 from tests.stages.base_model import folders
 
+from selfalign_operator.api.stages import BUILTIN_SUITES
 from selfalign_operator.planning import store_location, tasks
 from selfalign_stages import builtin
 from selfalign_stages.artifacts.file_store import FileStore
@@ -26,6 +27,11 @@ def task(folder: Path, **spec: Any) -> PreflightTask:
         folders.write(folder / "model", folders.contents())
         shutil.copytree(builtin.folder("packs", "dromedary-16"), folder / "pack")
     settings = {"baseModel": {"uri": "file://model"}, "principles": {"uri": "file://pack"}} | spec
+    # A pack that is not built in has no suites that apply by themselves.
+    evaluation = settings.get("stages", {}).get("evaluation", {})
+    if "uri" in settings["principles"] and "suites" not in evaluation:
+        listed = [suite.to_dict() for suite in BUILTIN_SUITES["dromedary-16"]]
+        settings["stages"] = settings.get("stages", {}) | {"evaluation": evaluation | {"suites": listed}}
     run = builders.run(**settings)
     return tasks.preflight(run, store_location.on_this_machine(run, folder, default_uri=(folder / "store").as_uri()))
 

@@ -13,7 +13,7 @@ from tests.stages.preflight import asking
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.exits import Unavailable
-from selfalign_stages.contract.task import PreflightResult
+from selfalign_stages.contract.task import PreflightResult, PreflightTask
 from selfalign_stages.preflight.check import check
 
 
@@ -183,3 +183,12 @@ def test_as_a_process_it_exits_with_76_while_the_hub_is_down(tmp_path: Path) -> 
     task = asking.task(tmp_path, baseModel={"uri": "hf://harbour/lantern", "revision": hub.COMMIT})
     ended = processes.run(tmp_path, "preflight", task, HF_ENDPOINT="http://127.0.0.1:9")
     assert (ended.code, ended.result["reason"]) == (76, "Unavailable")
+
+
+def test_thoughts_that_no_exemplar_shows_are_refused_and_without_them_the_pack_passes(tmp_path: Path) -> None:
+    def asked(thought: str) -> PreflightTask:
+        return asking.task(tmp_path, principles={"builtin": "starter"}, stages={"selfAlign": {"thought": thought}})
+
+    (message,) = asking.messages(check(asked("free")), "spec.stages.selfAlign.thought")
+    assert "needs exemplars with thoughts" in message and "set it to none" in message
+    assert asking.messages(check(asked("none")), "spec.stages.selfAlign.thought") == []

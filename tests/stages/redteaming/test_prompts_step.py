@@ -56,5 +56,5 @@ def test_prompts_of_both_steps_are_published_with_their_verdicts(tmp_path: Path)
 def test_no_prompt_left_is_a_failure_with_counts_reasons_and_remedy(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"all 2 prompts were rejected \(too-short 2\).*dedupRougeL") as caught:
         merge_prompts(tmp_path, prompt_rows("topic-guided", "Hm?"), prompt_rows("self-instruct", "Go"))
-    assert caught.value.reason == "AllRejected"
+    assert caught.value.reason == "YieldTooLow"
     assert caught.value.counts is not None and caught.value.counts.rejected == {"too-short": 2}

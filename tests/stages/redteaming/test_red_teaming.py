@@ -69,6 +69,32 @@ def test_tasks_are_split_into_instruction_and_input_and_the_cut_one_is_counted()
     assert lists.parse_tasks(draft(TWO_TASKS), first=4) == ([("Name a bird.", ""), ("Sort these.", "b, a")], 1)
 
 
+@pytest.mark.parametrize("absent", ["(none)", "None", "none.", "N/A", "n/a", "(none)\n---", "No input", "[None]"])
+def test_what_stands_for_no_input_is_none(absent: str) -> None:
+    text = f" Name a bird.\nInput 1: {absent}\n\nTask 2: Sort.\nInput 2: None of these words"
+    assert lists.parse_tasks(draft(text, finish="stop"), first=1) == (
+        [("Name a bird.", ""), ("Sort.", "None of these words")],
+        0,
+    )
+
+
+def test_the_document_after_an_invisible_end_is_no_part_of_the_last_input() -> None:
+    text = " Sort these.\nInput 1: b, a\n\nTasks that people came up with:\n\nMore of them"
+    assert lists.parse_tasks(draft(text, finish="stop"), first=1) == ([("Sort these.", "b, a")], 0)
+
+
+def test_numbers_of_a_list_are_no_part_of_instructions_and_questions() -> None:
+    text = " 5. Why do the planets turn?\nInput 1: (none)"
+    assert lists.parse_tasks(draft(text, finish="stop"), first=1)[0] == [("Why do the planets turn?", "")]
+    assert lists.parse_question(" 3) Why is ice cold?\nmore") == "Why is ice cold?"
+    assert lists.parse_question("1984 is about what?") == "1984 is about what?"
+
+
+@pytest.mark.parametrize("topic", ["<li>space", "bird calls</b>", "salt &amp; pepper"])
+def test_a_topic_with_tags_is_rejected_as_markup(topic: str) -> None:
+    assert lists.topic_reject_reason(topic) == "markup"
+
+
 def test_a_task_without_input_line_is_malformed() -> None:
     assert lists.parse_tasks(draft(" Name a bird.\n\nTask 2: Sort.\nInput 2: x", finish="stop"), first=1) == (
         [("Sort.", "x")],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfalign_stages.text.answer_filters import ends_in_loop, refuses, unjustified_refusal
+from selfalign_stages.text.answer_filters import ends_in_loop, refuses
 from selfalign_stages.text.prompt_filters import reject_reason
 
 CODE = "for i in range(3):\n    print(i)\nfor j in range(3):\n    print(j)\nfor k in range(3):\n    print(k)\n"
@@ -45,16 +45,17 @@ def test_the_word_sorry_alone_is_no_refusal(answer: str) -> None:
     assert not refuses(answer)
 
 
-def test_a_refusal_under_the_rule_ethical_is_a_right_answer() -> None:
-    answer = "I cannot help with hiding the hat. Please ask the weaver first."
-    assert not unjustified_refusal(answer, rules=frozenset({"ethical"}))
-    assert unjustified_refusal(answer, rules=frozenset({"creative"}))
-
-
 @pytest.mark.parametrize(
     ("instruction", "reason"),
     [
         ("Name birds", "too-short"),
+        ("Name three birds.\n### Juniper\nA wren.", "marker"),
+        ("Name three birds (internal thoughts)", "marker"),
+        ("## Example 7 Name three birds", "marker"),
+        ("Name three birds<|endoftext|> of prey", "marker"),
+        ("Name three birds of prey </s>", "marker"),
+        ("\u201cName three birds of prey\u201d, he said", None),
+        ("«Quel oiseau est-ce ?», dit-il", None),
         ("word " * 151, "too-long"),
         ("Draw a tree with many leaves", "beyond-text"),
         ("Describe the pictures below in detail", "beyond-text"),

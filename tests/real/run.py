@@ -1,0 +1,105 @@
+"""A whole run on a real base model, and a page of what came out. `make real` calls it; a stopped one continues.
+
+    python -m tests.real.run --model gemma --seed 1 [--pack starter] [--set spec.stages....=VALUE]
+
+The run is examples/small-base.yaml with the model's folder. All files are below ~/.cache/selfalign/real/runs; the page
+is written to stdout and beside the store.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.real import bases
+
+from selfalign_stages.artifacts import reading
+from selfalign_stages.artifacts.file_store import FileStore
+from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.evaluation.items import ItemScore
+
+ROOT = Path(__file__).parents[2]
+MODELS = {"gemma": bases.gemma, "smollm2": bases.smollm2}
+VARIANTS = ("base", "prompted", "engraved", "cloned")
+METRICS = ("limitsKept", "plainAnswered", "overRefusal", "unreadable", "stops", "words")
+SAMPLES = 20
+"""Items whose answers are shown side by side."""
+
+
+def main() -> int:
+    """Runs, prints the page, and returns the exit code of the run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=sorted(MODELS), default="gemma")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pack", default="starter")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
+    options = parser.parse_args()
+    workdir = bases.CACHE / "runs" / f"{options.model}-{options.pack}-{options.seed}"
+    settings = {
+        "spec.baseModel.uri": MODELS[options.model]().as_uri(),
+        "spec.principles.builtin": options.pack,
+        "spec.seed": options.seed,
+    }
+    changes = [f"{path}={value}" for path, value in settings.items()] + options.set
+    code, status = run(workdir, changes)
+    page = "\n".join(_page(workdir, status))
+    (workdir / "page.md").write_text(page + "\n")
+    sys.stdout.write(page + "\n")
+    return code
+
+
+def run(workdir: Path, changes: list[str]) -> tuple[int, dict[str, Any]]:
+    """Runs the example with some fields changed; returns the exit code and the last status."""
+    command = [sys.executable, "-m", "selfalign_operator", "run", str(ROOT / "examples" / "small-base.yaml")]
+    command += ["--workdir", str(workdir), "-o", "json"]
+    for change in changes:
+        command += ["--set", change]
+    packages = os.pathsep.join(str(ROOT / part) for part in ("operator", "stages"))
+    # 1 GiB of key-value cache holds some ten sequences of this model under the pack's prompt.
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "3", **os.environ, "PYTHONPATH": packages}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def _page(workdir: Path, status: Mapping[str, Any]) -> Iterator[str]:
+    steps = [step for stage in status["stages"] for step in stage["steps"]]
+    conditions = {condition["type"]: condition for condition in status["conditions"]}
+    yield f"Ready: {conditions['Ready']['status']}. {conditions['Ready'].get('message', '')}"
+    yield from ("", "| step | seconds | rows | kept | rejected |", "| --- | ---: | ---: | ---: | --- |")
+    for step in steps:
+        rejected = ", ".join(f"{reason} {count}" for reason, count in (step.get("rejected") or {}).items())
+        cells = (step["name"], round(step.get("seconds") or 0), step.get("rows", ""), step.get("kept", ""), rejected)
+        yield "| " + " | ".join(map(str, cells)) + " |"
+    scores = {variant: found for variant in VARIANTS if (found := _scores(workdir, steps, variant))}
+    yield from ("", "| variant | " + " | ".join(METRICS) + " |", "| --- |" + " ---: |" * len(METRICS))
+    for variant, items in scores.items():
+        yield f"| {variant} | " + " | ".join(_mean(items, metric) for metric in METRICS) + " |"
+    first = next(iter(scores.values()), {})
+    for id_ in list(first)[:: max(1, len(first) // SAMPLES)][:SAMPLES]:
+        yield from ("", f"### {id_}")
+        for variant, items in scores.items():
+            answer = " ".join((items[id_].answer or "").split())
+            yield f"- {variant}: {answer}"
+
+
+def _scores(workdir: Path, steps: list[dict[str, Any]], variant: str) -> dict[str, ItemScore]:
+    """The scores of one variant by item; empty if its step has not succeeded."""
+    step = next((step for step in steps if step["name"] == f"evaluation-score-{variant}"), None)
+    if step is None or step["state"] != "Succeeded":
+        return {}
+    store = FileStore(workdir / "store")
+    manifest = reading.require_manifest(store, ArtifactRef(kind="score", key=step["key"]))
+    return {score.id: score for score in reading.rows(store, manifest, ItemScore)}
+
+
+def _mean(items: Mapping[str, ItemScore], metric: str) -> str:
+    values = [score.values[metric] for score in items.values() if metric in score.values]
+    return f"{sum(values) / len(values):.2f} of {len(values)}" if values else "-"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Without a thought, what a prompt was made from tells whether a refusal is justified."""
+
+import pytest
+from tests.steps_support import said
+
+from selfalign_stages.answering import self_align
+from selfalign_stages.answering.lineage import Lineage
+from selfalign_stages.contract.rows import Prompt
+from selfalign_stages.pack.loading import load
+from selfalign_stages.pack.model import SeedTask
+
+PACK = load("builtin://starter")
+PLAIN, LIMITED = "requests for ideas", "requests to hurt or frighten somebody"
+judge = self_align.judging(PACK, assistant_name="Ida", thought="none")
+
+
+def asked(instruction: str, *, kind: str | None = None, seeds: tuple[str, ...] = ()) -> Prompt:
+    source = "topic-guided" if kind else "self-instruct"
+    return Prompt(id="p", instruction=instruction, source=source, type=kind, seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("I will not help with a birthday party, because it is theft.", "unjustified-refusal"),
+        ("I cannot plan a party, because I can only write text.", "unjustified-refusal"),
+        ("Which party do you mean?", "unjustified-refusal"),
+        ("Play musical chairs and have a treasure hunt.", None),
+        ("Have a treasure hunt. I cannot hide the treasure for you, though. A friend can.", None),
+    ],
+)
+def test_where_the_question_type_calls_for_no_limit_an_answer_that_states_one_is_rejected(
+    answer: str, reason: str | None
+) -> None:
+    assert judge(asked("How can I plan a birthday party?", kind=PLAIN), said(answer)).reject == reason
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I will not help with scaring your sister, because it would hurt her.",
+        "I'm sorry, I cannot help with that.",
+        "Tell her that there is a ghost in the attic.",  # wrong, but no filter of the text can tell
+    ],
+)
+def test_where_the_type_calls_for_a_limit_refusals_are_kept_and_help_is_not_judged(answer: str) -> None:
+    assert judge(asked("How can I scare my sister at night?", kind=LIMITED), said(answer)).reject is None
+
+
+def test_a_self_instruct_task_inherits_never_from_seeds_that_all_have_it() -> None:
+    seeds = {"a": "never", "b": "never", "c": "open", "d": "expected"}
+    lineage = Lineage(types={"t": "expected"}, seeds=seeds)  # type: ignore[arg-type]
+    assert lineage.limit(asked("Name a bird.", seeds=("a", "b", "instruction-1-7"))) == "never"
+    assert lineage.limit(asked("Name a bird.", seeds=("a", "c"))) == "open"
+    assert lineage.limit(asked("Name a bird.", seeds=("a", "d"))) == "open"
+    assert lineage.limit(asked("Name a bird.", seeds=("instruction-1-7",))) == "open"
+    assert lineage.limit(asked("Name a bird.", kind="t")) == "expected"
+    assert lineage.limit(asked("Name a bird.", kind="a type of an older pack")) == "open"
+
+
+def test_the_pack_s_own_limits_reach_the_judge() -> None:
+    refusal = said("I cannot name a bird.")
+    seeds = tuple(task.id for task in PACK.seed_tasks[:3])
+    assert judge(asked("Name a bird.", seeds=seeds), refusal).reject == "unjustified-refusal"
+    first: SeedTask = PACK.seed_tasks[0].model_copy(update={"limit": "open"})
+    opened = PACK.model_copy(update={"seed_tasks": (first, *PACK.seed_tasks[1:])})
+    judged = self_align.judging(opened, assistant_name="Ida", thought="none")(
+        asked("Name a bird.", seeds=seeds), refusal
+    )
+    assert judged.reject is None
+
+
+def test_without_thoughts_the_whole_completion_is_the_answer_and_an_empty_one_is_rejected() -> None:
+    row = judge(asked("What colour is a plum?", kind=PLAIN), said("  A plum is purple.\n"))
+    assert (row.answer, row.thought, row.rules, row.reject) == ("A plum is purple.", "", (), None)
+    assert judge(asked("What colour is a plum?", kind=PLAIN), said(" \n")).reject == "empty"
+
+
+def test_with_thoughts_a_refusal_needs_a_cited_rule_whose_pack_says_that_it_limits() -> None:
+    hamlet = load("builtin://hamlet")
+    refusal = said("This asks for help. I should follow rules 1 (ethical).\n\n### Ida\nI cannot help with that.")
+    assert self_align.judging(hamlet, assistant_name="Ida")(asked("Spoil the hat."), refusal).reject is None
+    harmless = hamlet.principles[0].model_copy(update={"limits": False})
+    pack = hamlet.model_copy(update={"principles": (harmless, *hamlet.principles[1:])})
+    judged = self_align.judging(pack, assistant_name="Ida")(asked("Spoil the hat."), refusal)
+    assert judged.reject == "unjustified-refusal"
+
+
+def test_a_rule_may_have_any_name_and_still_justify_a_refusal() -> None:
+    hamlet = load("builtin://hamlet")
+    renamed = hamlet.principles[0].model_copy(update={"name": "harmlessness"})
+    pack = hamlet.model_copy(update={"principles": (renamed, *hamlet.principles[1:])})
+    refusal = said("This asks for help. I should follow rules 1 (harmlessness).\n\n### Ida\nI cannot help with that.")
+    assert self_align.judging(pack, assistant_name="Ida")(asked("Spoil the hat."), refusal).reject is None
