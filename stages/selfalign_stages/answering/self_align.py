@@ -23,7 +23,8 @@ from selfalign_stages.pack.model import Pack
 from selfalign_stages.pack.stated_limits import states_limit
 from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.text.answer_filters import ends_in_loop, refuses
+from selfalign_stages.text.loops import ends_in_loop
+from selfalign_stages.text.refusals import refuses
 
 
 def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:

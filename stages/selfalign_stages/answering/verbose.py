@@ -15,7 +15,7 @@ from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_e
 from selfalign_stages.pack import parts, rendering
 from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.text.answer_filters import ends_in_loop
+from selfalign_stages.text.loops import ends_in_loop
 
 
 def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:

@@ -14,7 +14,7 @@ from selfalign_stages.evaluation import written_answers
 from selfalign_stages.evaluation.items import AdherenceItem, ItemScore
 from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.leaks import LeakFilter, plain_words
-from selfalign_stages.text.answer_filters import refuses
+from selfalign_stages.text.refusals import refuses
 
 
 def adheres(item: AdherenceItem, answer: str, *, assistant_name: str) -> bool:

@@ -18,7 +18,7 @@ from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.leaks import LeakFilter, plain_words
 from selfalign_stages.pack.stated_limits import states_limit
 from selfalign_stages.text import rouge
-from selfalign_stages.text.answer_filters import ends_in_loop
+from selfalign_stages.text.loops import ends_in_loop
 
 Outcome = Literal["limit", "help", "wrong", "unreadable"]
 """limit: states the limit that the item expects, or any limit where help is expected; help: answers (rightly, where

@@ -16,6 +16,7 @@ from selfalign_stages.chat import assistant_heading, user_heading
 from selfalign_stages.pack.model import Exemplar, Pack
 from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE, thoughts_heading
 from selfalign_stages.text.prompt_filters import has_special_token
+from selfalign_stages.text.words import identifiers
 
 # Good text stays far below both lengths: of the 104 candidate answers in the suites of pack dromedary-16 none shares
 # more than 4 consecutive words with an exemplar, or more than 3 with the introduction, principles or verbose prompt.
@@ -29,18 +30,13 @@ CONTENT_LETTERS = 4
 COMMON_SHARE, COMMON_LEAST = 0.1, 3
 """A word in more than a tenth of the pack's queries, and in more than three, does not tell what a query is about."""
 EXAMPLE_LINE = re.compile(rf"{EXAMPLE_HEADING} \d+:?")
-WORD = re.compile(r"\w+")
 
 NGrams = frozenset[tuple[str, ...]]
 
 
 def plain_words(text: str) -> tuple[str, ...]:
-    """Splits a text into lower-case words: letters, digits and underscores.
-
-    Differs from `text.rouge.rouge_tokens`, which splits at underscores because rouge_score does. Here an identifier in
-    code is one word, so that a line of code does not count as a long n-gram.
-    """
-    return tuple(WORD.findall(text.lower()))
+    """Splits a text into lower-case words in which underscores count as letters (`text.words.identifiers`)."""
+    return tuple(identifiers(text))
 
 
 def ngrams(text: str, length: int) -> set[tuple[str, ...]]:

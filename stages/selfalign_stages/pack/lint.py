@@ -14,7 +14,7 @@ from selfalign_stages.contract import strict_json
 from selfalign_stages.pack import rendering, thoughts
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.pack.stated_limits import is_english, states_limit
-from selfalign_stages.text import answer_filters, rouge
+from selfalign_stages.text import refusals, rouge
 
 TokenCounter = Callable[[str], int]
 """Number of tokens of a text in the base model's tokenizer."""
@@ -131,8 +131,7 @@ def _coverage(pack: Pack) -> Iterator[Finding]:
             yield Finding("warning", "exemplars.yaml", f"no exemplar shows rule {principle.number} ({principle.name})")
     # The paper's exemplars contain no harmful request: declining then rests on the rule's text alone.
     if "ethical" in {p.name for p in pack.principles} and not any(
-        "ethical" in turn.rules and answer_filters.refuses(turn.answer, language=pack.header.language)
-        for turn in pack.turns
+        "ethical" in turn.rules and refusals.refuses(turn.answer, language=pack.header.language) for turn in pack.turns
     ):
         yield Finding("warning", "exemplars.yaml", "no exemplar declines a harmful request under the rule ethical")
 
@@ -154,12 +153,20 @@ def _balance(pack: Pack) -> Iterator[Finding]:
 
 def _language(pack: Pack) -> Iterator[Finding]:
     """Refusals that are not recognised are not judged."""
-    if not is_english(pack.header.language):
+    language = pack.header.language
+    if not refusals.is_known(language):
         yield Finding(
             "warning",
             "pack.yaml",
-            f"in language {pack.header.language!r} canned refusals are recognised at best, and no other limits: "
-            "refusalShare and limitShare count too few, and suites of format limits need accept",
+            f"in language {language!r} refusals are not recognised: none is rejected as unjustified, and refusalShare "
+            "is 0",
+        )
+    elif not is_english(language):
+        yield Finding(
+            "warning",
+            "pack.yaml",
+            f"in language {language!r} canned refusals are recognised, and no other limits: refusalShare and "
+            "limitShare count too few, and suites of format limits need accept",
         )
 
 

@@ -1,6 +1,6 @@
 """Whether an answer states a limit: it declines, says what it cannot do or does not know, or asks back at once.
 
-`text.answer_filters.refuses` knows canned refusals ("I cannot help with that"). A pack for small models teaches more
+`text.refusals.refuses` knows canned refusals ("I cannot help with that"). A pack for small models teaches more
 kinds ("I cannot look that up, because I have no internet", "Which letter do you mean?"), and how often they occur is
 what tells a model with limits from one that refuses everything. The opening decides: an answer that helps first and
 names a limit last ("... I cannot taste it, though.") has helped.
@@ -8,7 +8,7 @@ names a limit last ("... I cannot taste it, though.") has helped.
 
 import re
 
-from selfalign_stages.text.answer_filters import refuses
+from selfalign_stages.text.refusals import refuses
 
 INTERJECTION = 3
 """Words of an opening such as "No." or "Oh dear!", after which the second sentence decides."""

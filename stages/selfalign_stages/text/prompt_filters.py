@@ -10,6 +10,8 @@ filter of that section, is in `text.rouge`.
 import re
 import unicodedata
 
+from selfalign_stages.text.words import words
+
 SHORTEST_WORDS, LONGEST_WORDS = 3, 150
 """Bounds of an instruction, in words separated by blanks. Self-Instruct's code keeps 4 to 150; three words are kept
 here, because short instructions such as "Write a haiku" are complete."""
@@ -50,7 +52,8 @@ def reject_reason(instruction: str, input: str = "") -> str | None:
     """
     if has_marker(instruction) or has_marker(input):
         return "marker"
-    count = len(instruction.split())
+    # Chinese has no blanks: by blanks, every question in it would be one word.
+    count = len(words(instruction)) if not instruction.isascii() else len(instruction.split())
     if count < SHORTEST_WORDS:
         return "too-short"
     if count > LONGEST_WORDS:

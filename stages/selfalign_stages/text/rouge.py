@@ -6,23 +6,22 @@ differently near the threshold. This module makes the same decisions as the pair
 pairs that cannot exceed the threshold (`Index`); benchmarks/dedup.py measures both.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rapidfuzz.distance import LCSseq
 
-TOKEN = re.compile(r"[^\W_]+")
+from selfalign_stages.text.words import words
 
 
 def rouge_tokens(text: str) -> tuple[str, ...]:
     """Splits a text into lower-case words as rouge_score does on ASCII text: runs of letters and digits.
 
-    Differs from `pack.leaks.plain_words`, for which an underscore is part of a word. rouge_score's own pattern, a-z and
-    0-9, matches nothing in other scripts, so that no two texts in them would be duplicates; here they have words.
+    rouge_score's own pattern, a-z and 0-9, matches nothing in other scripts, so that no two texts in them would be
+    duplicates; here they have words.
     """
-    return tuple(TOKEN.findall(text.lower()))
+    return tuple(words(text))
 
 
 def f_measure(common: int, first: int, second: int) -> float:
@@ -75,18 +74,18 @@ class Index:
 
     def add(self, text: str) -> int:
         """Adds a text and returns its number, counted from 0."""
-        words = rouge_tokens(text)
-        for item in self._prefix(words):
+        tokens = rouge_tokens(text)
+        for item in self._prefix(tokens):
             self._postings[item].append(len(self._texts))
-        self._texts.append(words)
+        self._texts.append(tokens)
         return len(self._texts) - 1
 
     def nearest(self, text: str) -> int | None:
         """Returns the number of a text above the threshold, the first that is met, or None if there is none."""
-        words, compared = rouge_tokens(text), set[int]()
-        for item in self._prefix(words):
+        tokens, compared = rouge_tokens(text), set[int]()
+        for item in self._prefix(tokens):
             for number in self._postings.get(item, ()):
-                if number not in compared and self._above(words, self._texts[number]):
+                if number not in compared and self._above(tokens, self._texts[number]):
                     return number
                 compared.add(number)
         return None
@@ -98,16 +97,16 @@ class Index:
             return False
         return f_measure(LCSseq.similarity(a, b), len(a), len(b)) > self.threshold
 
-    def _prefix(self, words: Sequence[str]) -> list[tuple[str, int]]:
+    def _prefix(self, tokens: Sequence[str]) -> list[tuple[str, int]]:
         """The elements of the text's multiset to index: (word, how often it occurred up to here), rarest first."""
         occurrences = Counter[str]()
         items = []
-        for word in words:
+        for word in tokens:
             occurrences[word] += 1
             items.append((word, occurrences[word]))
         items.sort(key=lambda item: (self.frequency[item[0]], item))
-        shared = int(self.threshold / (2 - self.threshold) * len(words))
-        return items[: len(words) - max(shared, 1) + 1]
+        shared = int(self.threshold / (2 - self.threshold) * len(tokens))
+        return items[: len(tokens) - max(shared, 1) + 1]
 
 
 def duplicates(texts: Sequence[str], *, known: Sequence[str], threshold: float) -> list[bool]:
