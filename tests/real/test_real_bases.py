@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from tests.real import bases
 from tests.steps_support import context
+from tokenizers import Tokenizer
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.base_model import importing
 from selfalign_stages.contract.parameters import QuestionsParameters, Sampling, TopicsParameters
 from selfalign_stages.contract.rows import Prompt, Topic
+from selfalign_stages.pack import rendering
+from selfalign_stages.pack.loading import load
 from selfalign_stages.redteaming import questions, topics
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -37,3 +40,9 @@ def test_a_real_base_is_imported_and_names_topics_and_questions(base: Callable[[
     kinds = {topic.type for topic in reading.rows(asking.store, named, Topic)}
     assert {row.type for row in rows} == kinds and asked.counts.kept > asked.counts.rows / 2
     assert len({row.instruction for row in rows}) > len(rows) / 2, "a degenerate model repeats itself"
+
+
+@pytest.mark.parametrize("base", [bases.gemma, bases.smollm2], ids=["gemma3-270m", "smollm2-135m-instruct"])
+def test_the_prefix_of_the_pack_for_small_bases_is_short(base: Callable[[], Path]) -> None:
+    prefix = rendering.self_align_prefix(load("builtin://starter"), assistant_name="Juniper")
+    assert len(Tokenizer.from_file(str(base() / "tokenizer.json")).encode(prefix).ids) < 900

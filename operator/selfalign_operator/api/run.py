@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from selfalign_operator.api.engine import EngineSettings
 from selfalign_operator.api.resources import PodDefaults
 from selfalign_operator.api.sources import Artifacts, BaseModelSource, ObjectRef, Principles
 from selfalign_operator.api.stages import Stages
@@ -140,7 +141,7 @@ class Budget(Model):
     )
 
 
-DETERMINING_FIELDS = ("baseModel", "principles", "assistantName", "seed", "stages", "image")
+DETERMINING_FIELDS = ("baseModel", "principles", "assistantName", "seed", "engine", "stages", "image")
 """Spec fields that artifacts are made from. onSpecChange Reject makes them immutable and no others: suspending a run or
 raising a budget must stay possible."""
 DETERMINING = f"{', '.join(DETERMINING_FIELDS[:-1])} and {DETERMINING_FIELDS[-1]}"
@@ -195,6 +196,9 @@ class Spec(Model):
         default=Stages(),
         description="Settings of the six stages. A change reruns the steps that use the setting and those after them; "
         "`workers`, `resources` and `template` rerun nothing.",
+    )
+    engine: EngineSettings = Field(
+        default=EngineSettings(), description="Inference engine of the steps that generate rows or score variants."
     )
     image: Image = Field(
         default=Image(), description="Resulting image: its repository, tags, formats and the model in it."

@@ -127,11 +127,11 @@ def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
     sources = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
     # Without decontamination the suites are no leaves: adding a suite then leaves the prompts' key unchanged.
     held_out = _suite_leaves(run) if settings.decontaminate else ()
-    yield _red_teaming_step("topics", step_parameters.topics(settings), inputs=base)
+    yield _red_teaming_step("topics", step_parameters.topics(settings, run.spec.engine), inputs=base)
     yield _red_teaming_step(
-        "questions", step_parameters.questions(settings), inputs=base | {"topics": "redteaming-topics"}
+        "questions", step_parameters.questions(settings, run.spec.engine), inputs=base | {"topics": "redteaming-topics"}
     )
-    yield _red_teaming_step("instructions", step_parameters.instructions(settings), inputs=base)
+    yield _red_teaming_step("instructions", step_parameters.instructions(settings, run.spec.engine), inputs=base)
     yield _red_teaming_step("prompts", step_parameters.prompts(settings), inputs=sources, suites=held_out)
 
 
@@ -149,7 +149,7 @@ def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], 
 def _self_align(run: SelfAlignRun) -> Step:
     """Principle-driven self-alignment (paper section 3.2)."""
     self_align = run.spec.stages.self_align
-    settings = step_parameters.generation(self_align, run.spec.assistant_name) | {
+    settings = step_parameters.generation(self_align, run.spec.assistant_name, run.spec.engine) | {
         "thought": self_align.thought,
         "samples": self_align.samples,
         "limit_share": self_align.limit_share,
@@ -216,7 +216,7 @@ def _tuning(
 def _cloning(run: SelfAlignRun) -> Iterator[Step]:
     """Verbose cloning: the engraved model answers at length, the base model is trained on it (paper section 3.4)."""
     cloning = run.spec.stages.cloning
-    settings = step_parameters.generation(cloning.generation, run.spec.assistant_name)
+    settings = step_parameters.generation(cloning.generation, run.spec.assistant_name, run.spec.engine)
     yield Step(
         id="cloning-answers",
         stage="cloning",
@@ -252,6 +252,7 @@ def _score(run: SelfAlignRun, variant: Variant, model: str) -> Step:
         # The other variants answer without principles and thoughts, so that their keys must not depend on it.
         thought=run.spec.stages.self_align.thought if variant == "prompted" else None,
         sampling=step_parameters.sampling_parameters(settings.sampling),
+        engine=step_parameters.engine_parameters(run.spec.engine),
     )
     return Step(
         id=f"evaluation-score-{variant}",

@@ -6,8 +6,10 @@ field which only says where a step runs (workers, resources, template) cannot re
 
 import math
 
+from selfalign_operator.api.engine import EngineSettings
 from selfalign_operator.api.stages import Generation, RedTeaming
 from selfalign_stages.contract.parameters import (
+    EngineParameters,
     InstructionsParameters,
     PromptsParameters,
     QuestionsParameters,
@@ -16,26 +18,28 @@ from selfalign_stages.contract.parameters import (
 )
 
 
-def topics(settings: RedTeaming) -> TopicsParameters:
+def topics(settings: RedTeaming, engine: EngineSettings) -> TopicsParameters:
     """Parameters of step topics (paper section 3.1)."""
     return TopicsParameters(
         topics_per_type=settings.topics_per_type,
         rounds=settings.rounds,
         sampling=sampling_parameters(settings.sampling.topics),
         deterministic=settings.deterministic,
+        engine=engine_parameters(engine),
     )
 
 
-def questions(settings: RedTeaming) -> QuestionsParameters:
+def questions(settings: RedTeaming, engine: EngineSettings) -> QuestionsParameters:
     """Parameters of step questions: topic-guided red-teaming (paper section 3.1)."""
     return QuestionsParameters(
         questions_per_topic=settings.questions_per_topic,
         sampling=sampling_parameters(settings.sampling.questions),
         deterministic=settings.deterministic,
+        engine=engine_parameters(engine),
     )
 
 
-def instructions(settings: RedTeaming) -> InstructionsParameters:
+def instructions(settings: RedTeaming, engine: EngineSettings) -> InstructionsParameters:
     """Parameters of step instructions: general self-instruct, for the rest of the prompts (paper section 3.1)."""
     # The schema keeps topicGuidedShare below 1, but rounding may still leave nothing: self-instruct needs one task.
     general_share = 1 - settings.topic_guided_share
@@ -45,6 +49,7 @@ def instructions(settings: RedTeaming) -> InstructionsParameters:
         dedup_rouge_l=settings.dedup_rouge_l,
         sampling=sampling_parameters(settings.sampling.instructions),
         deterministic=settings.deterministic,
+        engine=engine_parameters(engine),
     )
 
 
@@ -60,9 +65,15 @@ def sampling_parameters(sampling: Sampling) -> Sampling:
     return Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
 
 
-def generation(generation: Generation, assistant_name: str) -> dict[str, object]:
+def engine_parameters(settings: EngineSettings) -> EngineParameters:
+    """The settings of the engine that change its output."""
+    return EngineParameters(context_length=settings.context_length, dtype=settings.dtype)
+
+
+def generation(generation: Generation, assistant_name: str, engine: EngineSettings) -> dict[str, object]:
     """Parameters that both kinds of answers have in common."""
     return {
+        "engine": engine_parameters(engine),
         "assistant_name": assistant_name,
         "sampling": Sampling(
             temperature=generation.temperature, top_p=generation.top_p, max_tokens=generation.max_tokens

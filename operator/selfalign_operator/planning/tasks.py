@@ -5,9 +5,10 @@ with equal parameters; they differ in the store and leaf addresses alone.
 """
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.planning import graph
+from selfalign_operator.planning import graph, step_parameters
 from selfalign_operator.planning.plan import StartStep
 from selfalign_operator.planning.store_location import Locations
+from selfalign_stages.contract.parameters import EngineArguments
 from selfalign_stages.contract.task import PreflightTask, Task
 
 
@@ -20,6 +21,7 @@ def preflight(run: SelfAlignRun, locations: Locations) -> PreflightTask:
         steps=graph.steps(run),
         assistant_name=run.spec.assistant_name,
         max_tokens=graph.longest_completion(run),
+        engine=step_parameters.engine_parameters(run.spec.engine),
     )
 
 
@@ -42,4 +44,7 @@ def step(run: SelfAlignRun, action: StartStep, locations: Locations) -> Task:
         leaves={
             name: locations.leaves[name].model_copy(update={"digest": digest}) for name, digest in action.leaves.items()
         },
+        engine=EngineArguments(
+            gpu_memory_utilization=run.spec.engine.gpu_memory_utilization, max_sequences=run.spec.engine.max_sequences
+        ),
     )

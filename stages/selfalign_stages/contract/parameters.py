@@ -15,6 +15,10 @@ Thought = Literal["none", "free", "constrained"]
 SuiteFormat = Literal["hhh", "truthfulqa", "adherence", "limits"]
 """File format of an evaluation suite, and with it the scoring method."""
 DETERMINISTIC = "Whether each chunk is generated alone from an empty prefix cache, so that a rerun gives equal bytes."
+DEFAULT_CONTEXT = 8192
+"""Tokens of the context window unless it is chosen. With all of a model's 131,072 an 8 B model reserves 16 GiB for the
+key-value cache of one sequence, while the longest prompt of this method has some 2,000 tokens."""
+ENGINE = "Settings of the inference engine that change its output."
 ASSISTANT_NAME = "Name that fills {assistantName} in the pack and heads the assistant's turns."
 
 
@@ -26,6 +30,31 @@ class Sampling(Model):
     max_tokens: int = Field(default=256, ge=1, description="Maximum number of new tokens per completion.")
 
 
+class EngineParameters(Model):
+    """What the inference engine computes with, as far as it changes what comes out."""
+
+    context_length: int | None = Field(
+        default=None, ge=256, description=f"Context window in tokens; none: the model's, {DEFAULT_CONTEXT} at most."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="Data type of weights and activations; auto: that of the model's files."
+    )
+
+    def context(self, of_model: int | None) -> int | None:
+        """Returns the context window over a model whose own is `of_model` (None: not stated)."""
+        chosen = self.context_length or DEFAULT_CONTEXT
+        return self.context_length if of_model is None else min(chosen, of_model)
+
+
+class EngineArguments(Model):
+    """How the engine uses its device. Not part of any key: the output does not depend on it."""
+
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1, description="Fraction of each GPU's memory.")
+    max_sequences: int | None = Field(
+        default=None, ge=1, description="Completions at the same time; none: vLLM's choice."
+    )
+
+
 class ImportParameters(Model):
     """Copies the base model into the store; the source itself is the leaf `baseModel`."""
 
@@ -33,6 +62,7 @@ class ImportParameters(Model):
 class TopicsParameters(Model):
     """Names topics for every question type (paper section 3.1, topic-guided red-teaming)."""
 
+    engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     topics_per_type: int = Field(ge=1, description="Maximum number of topics per question type, seeds included.")
     rounds: int = Field(ge=1, description="Rounds of generation; each shows topics of the rounds before it.")
     sampling: Sampling = Field(description="Decoding settings of the step.")
@@ -42,6 +72,7 @@ class TopicsParameters(Model):
 class QuestionsParameters(Model):
     """Asks questions of every type about every topic."""
 
+    engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     questions_per_topic: int = Field(ge=1, description="Questions generated per pair of question type and topic.")
     sampling: Sampling = Field(description="Decoding settings of the step.")
     deterministic: bool = Field(default=False, description=DETERMINISTIC)
@@ -50,6 +81,7 @@ class QuestionsParameters(Model):
 class InstructionsParameters(Model):
     """General self-instruct: new tasks from seed tasks and, after round one, machine-made ones."""
 
+    engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     instructions: int = Field(ge=1, description="Number of tasks to keep, before deduplication across both branches.")
     rounds: int = Field(ge=1, description="Rounds of generation; each demonstrates tasks of the rounds before it.")
     seed_demos: int = Field(default=6, ge=1, description="Seed tasks among the demonstrations of a prompt.")
@@ -70,6 +102,7 @@ class PromptsParameters(Model):
 class AnswersParameters(Model):
     """Principle-driven self-alignment: thought and answer by the prompted base model (paper section 3.2)."""
 
+    engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     assistant_name: str = Field(description=ASSISTANT_NAME)
     sampling: Sampling = Field(description="Decoding settings of the answers.")
     thought: Thought | None = Field(
@@ -101,6 +134,7 @@ class CheckParameters(Model):
 class VerboseAnswersParameters(Model):
     """Verbose cloning, first half: the engraved teacher answers under the verbose prompt (paper section 3.4)."""
 
+    engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     assistant_name: str = Field(description=ASSISTANT_NAME)
     sampling: Sampling = Field(description="Decoding settings of the answers.")
     chunk_size: int = Field(default=256, ge=1, description="Answers per commit to the artifact store.")
@@ -152,6 +186,7 @@ class SuiteParameters(Model):
 class ScoreParameters(Model):
     """Runs the suites on one model variant. `prompted` is the base model under principles and exemplars."""
 
+    engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     variant: Variant = Field(description="Model variant to score.")
     assistant_name: str = Field(description=ASSISTANT_NAME)
     suites: tuple[SuiteParameters, ...] = Field(description="Suites to score, in the manifest's order.")

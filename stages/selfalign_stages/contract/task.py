@@ -13,6 +13,7 @@ from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import Kind, Step
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
 from selfalign_stages.contract.printable import Message, printable
 
 LONGEST_VALUE = 200
@@ -52,6 +53,9 @@ class Task(Model):
     parameters: dict[str, Any] = Field(description="resolved parameters of the kind, defaults filled in")
     inputs: dict[str, ArtifactRef] = Field(default={}, description="artifacts to read, by input name")
     leaves: dict[str, Leaf] = Field(default={}, description="inputs from outside the store, by leaf name")
+    engine: EngineArguments = Field(
+        default=EngineArguments(), description="how the engine uses its device; not part of the key"
+    )
     worker: int = Field(default=0, description="number of this worker, from 0; in a pod the index of the Indexed Job")
     workers: int = Field(default=1, description="workers that compute the step side by side")
 
@@ -69,6 +73,9 @@ class PreflightTask(Model):
     steps: tuple[Step, ...] = Field(description="all steps of the run, in topological order")
     assistant_name: str = Field(description="name that fills {assistantName} in the pack")
     max_tokens: int = Field(default=0, ge=0, description="longest completion of the run, for the pack's token budget")
+    engine: EngineParameters = Field(
+        default=EngineParameters(), description="its context window bounds the pack's token budget"
+    )
 
 
 class Result(Model):

@@ -7,6 +7,7 @@ scripted engine instead, and the step itself never imports vLLM, whose import al
 from typing import Protocol
 
 from selfalign_stages.artifacts import reading
+from selfalign_stages.contract.parameters import EngineParameters
 from selfalign_stages.engine.interface import Engine
 from selfalign_stages.step.context import StepContext
 
@@ -36,7 +37,8 @@ def open_engine(context: StepContext, *, model: str) -> Engine:
 
         manifest = reading.require_manifest(context.store, context.task.inputs[model])
         folder = reading.download(context.store, manifest, context.scratch / model)
-        return VllmEngine(folder, seed=context.task.seed)
+        settings = EngineParameters.model_validate(context.task.parameters.get("engine") or {})
+        return VllmEngine(folder, seed=context.task.seed, settings=settings, device=context.task.engine)
 
 
 class LazyEngine:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from selfalign_stages.contract.exits import BadInput, DoesNotFit
+from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
 from selfalign_stages.engine.interface import Completion, Decoding, FinishReason, Request, Scored
 
 IN_FLIGHT_FACTOR = 4
 """Requests submitted per sequence slot of the scheduler. Above 1, so that a freed slot never waits for Python; small,
 so that few prompts wait in memory."""
 
+DEFAULT_SETTINGS, DEFAULT_DEVICE = EngineParameters(), EngineArguments()
 CPU_BATCH_TOKENS = 4096
 """Lower bound of tokens per scheduler step on CPU. Without chunked prefill a whole prompt must fit in one step."""
 
@@ -56,7 +58,9 @@ def environment(*, cpu: bool) -> dict[str, str]:
     return quiet | (one_process if cpu else {})
 
 
-def engine_arguments(*, cpu: bool, context_length: int | None, devices: int) -> dict[str, Any]:
+def engine_arguments(
+    *, cpu: bool, context_length: int | None, devices: int, device: EngineArguments = DEFAULT_DEVICE
+) -> dict[str, Any]:
     """Returns the arguments of `vllm.LLM` that depend on the hardware.
 
     All devices of a pod share one copy of the model (tensor parallelism). Data parallelism is `workers`: more pods,
@@ -64,12 +68,17 @@ def engine_arguments(*, cpu: bool, context_length: int | None, devices: int) -> 
 
     Args:
         cpu: whether the CPU build runs.
-        context_length: the model's `max_position_embeddings`, None if its config has none.
+        context_length: tokens of the context window, None if neither run nor model states one.
         devices: number of visible accelerators.
+        device: share of their memory, and bound of the batch.
     """
+    batch = {"max_num_seqs": device.max_sequences} if device.max_sequences else {}
     if cpu:
-        return CPU_SETTINGS | {"max_num_batched_tokens": max(CPU_BATCH_TOKENS, context_length or 0)}
-    return {"tensor_parallel_size": max(1, devices)}
+        return CPU_SETTINGS | batch | {"max_num_batched_tokens": max(CPU_BATCH_TOKENS, context_length or 0)}
+    return batch | {
+        "tensor_parallel_size": max(1, devices),
+        "gpu_memory_utilization": device.gpu_memory_utilization,
+    }
 
 
 def register_in_process(registry: Any, architectures: Iterable[str]) -> None:
@@ -95,13 +104,22 @@ class VllmEngine:
     Args:
         model: folder with config.json, safetensors weights and tokenizer.
         seed: seed of the engine; requests carry seeds of their own.
+        settings: context window and dtype.
+        device: use of the device's memory.
 
     Raises:
         BadInput: vLLM does not support the model.
         DoesNotFit: the device has too little memory for weights and KV cache.
     """
 
-    def __init__(self, model: Path, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        seed: int,
+        settings: EngineParameters = DEFAULT_SETTINGS,
+        device: EngineArguments = DEFAULT_DEVICE,
+    ) -> None:
         cpu = is_cpu_build()
         for name, value in environment(cpu=cpu).items():
             os.environ.setdefault(name, value)
@@ -111,7 +129,7 @@ class VllmEngine:
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._vllm = vllm
         config = json.loads((model / "config.json").read_text())
-        context_length = config.get("max_position_embeddings")
+        context_length = settings.context(config.get("max_position_embeddings"))
         if cpu:
             register_in_process(vllm.ModelRegistry, config.get("architectures") or [])
         devices = 0 if cpu else vllm.platforms.current_platform.device_count()
@@ -124,7 +142,8 @@ class VllmEngine:
                 enable_prefix_caching=True,
                 disable_log_stats=True,
                 load_format="safetensors",
-                **engine_arguments(cpu=cpu, context_length=context_length, devices=devices),
+                dtype=settings.dtype,
+                **engine_arguments(cpu=cpu, context_length=context_length, devices=devices, device=device),
             )
         except (ValueError, NotImplementedError) as error:
             raise BadInput(
@@ -137,9 +156,9 @@ class VllmEngine:
                 raise DoesNotFit(f"vLLM: {error}; use a smaller model, a shorter context or a larger device") from error
             raise
         self._tokenizer = self._llm.get_tokenizer()
-        settings = self._llm.llm_engine.vllm_config
-        self._max_length = int(settings.model_config.max_model_len)
-        self._in_flight = IN_FLIGHT_FACTOR * int(settings.scheduler_config.max_num_seqs)
+        loaded = self._llm.llm_engine.vllm_config
+        self._max_length = int(loaded.model_config.max_model_len)
+        self._in_flight = IN_FLIGHT_FACTOR * int(loaded.scheduler_config.max_num_seqs)
         self._requests_added = 0  # request ids must be unique over the engine's lifetime
 
     def stream(

@@ -253,5 +253,6 @@ def _budget(
             "error",
             "pack",
             f"rules and exemplars take {prefix} tokens, the longest seed query {longest} and an answer {max_tokens}: "
-            f"{needed} in all, and the model's context is {context_length}; shorten the pack or lower maxTokens",
+            f"{needed} in all, and the context window is {context_length}; shorten the pack, lower maxTokens, or raise "
+            "spec.engine.contextLength if the model's own context is longer",
         )

@@ -40,7 +40,7 @@ def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, findings
         pack,
         assistant_name=task.assistant_name,
         count_tokens=tokenizing.token_counter(base.small_files[selection.TOKENIZER]) if base else None,
-        context_length=base.context_length if base else None,
+        context_length=task.engine.context(base.context_length) if base else None,
         max_tokens=task.max_tokens,
     )
     for step in task.steps:
@@ -48,12 +48,21 @@ def lint_pack(pack: Pack, base: Inspection | None, task: PreflightTask, findings
             chosen = AnswersParameters.model_validate(step.resolved()).thought
             findings.attempt(thoughts.FIELD, str(chosen), partial(thoughts.resolve, pack, chosen))
     if base:
+        _context(base, task, findings)
         _names(pack, base.small_files[selection.TOKENIZER], task, findings)
     for finding in lint_findings:
         if finding.severity == "error":
             findings.problem("spec.principles", task.leaves[PACK].uri, f"{finding.place}: {finding.message}")
         else:
             findings.warnings.append(f"spec.principles: {finding.place}: {finding.message}")
+
+
+def _context(base: Inspection, task: PreflightTask, findings: Findings) -> None:
+    """Refuses a context window beyond the model's positions, which vLLM refuses after the GPU was granted."""
+    chosen, own = task.engine.context_length, base.context_length
+    if chosen is not None and own is not None and chosen > own:
+        message = f"the base model's context is {own} tokens (config.json): lower it, or leave it unset"
+        findings.problem("spec.engine.contextLength", chosen, message)
 
 
 def _names(pack: Pack, tokenizer: bytes, task: PreflightTask, findings: Findings) -> None:

@@ -1,12 +1,39 @@
 """What vLLM is started with, by hardware. Pure functions: no engine is loaded."""
 
-from selfalign_stages.contract.parameters import Sampling
+import pytest
+
+from selfalign_stages.contract.parameters import DEFAULT_CONTEXT, EngineArguments, EngineParameters, Sampling
 from selfalign_stages.engine.interface import Decoding
 from selfalign_stages.engine.vllm_engine import CPU_BATCH_TOKENS, engine_arguments, environment
 
 
 def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
-    assert engine_arguments(cpu=False, context_length=2048, devices=8) == {"tensor_parallel_size": 8}
+    arguments = engine_arguments(cpu=False, context_length=2048, devices=8)
+    assert arguments == {"tensor_parallel_size": 8, "gpu_memory_utilization": 0.9}
+
+
+def test_the_share_of_the_device_and_the_bound_of_the_batch_are_the_user_s() -> None:
+    device = EngineArguments(gpu_memory_utilization=0.5, max_sequences=4)
+    on_gpu = engine_arguments(cpu=False, context_length=2048, devices=1, device=device)
+    assert (on_gpu["gpu_memory_utilization"], on_gpu["max_num_seqs"]) == (0.5, 4)
+    on_cpu = engine_arguments(cpu=True, context_length=2048, devices=0, device=device)
+    assert on_cpu["max_num_seqs"] == 4 and "gpu_memory_utilization" not in on_cpu
+
+
+@pytest.mark.parametrize(
+    ("chosen", "of_model", "used"),
+    [
+        (None, 131_072, DEFAULT_CONTEXT),
+        (None, 2048, 2048),
+        (16_384, 131_072, 16_384),
+        (512, 2048, 512),
+        (None, None, None),
+    ],
+)
+def test_the_context_window_is_chosen_or_the_model_s_up_to_a_bound(
+    chosen: int | None, of_model: int | None, used: int | None
+) -> None:
+    assert EngineParameters(context_length=chosen).context(of_model) == used
 
 
 def test_on_cpu_a_whole_prompt_fits_one_scheduler_step() -> None:

@@ -27,6 +27,8 @@ def task(folder: Path, **spec: Any) -> PreflightTask:
         folders.write(folder / "model", folders.contents())
         shutil.copytree(builtin.folder("packs", "dromedary-16"), folder / "pack")
     settings = {"baseModel": {"uri": "file://model"}, "principles": {"uri": "file://pack"}} | spec
+    # The small model's tokenizer has a token for each byte: the pack's prompt takes four times its usual tokens.
+    settings.setdefault("engine", {"contextLength": 32_768})
     # A pack that is not built in has no suites that apply by themselves.
     evaluation = settings.get("stages", {}).get("evaluation", {})
     if "uri" in settings["principles"] and "suites" not in evaluation:

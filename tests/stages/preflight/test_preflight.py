@@ -136,7 +136,7 @@ def test_a_pack_that_exceeds_the_models_context_is_reported_in_tokens(tmp_path: 
     config = folders.CONFIG | {"max_position_embeddings": 128}
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
     (message,) = asking.messages(check(task), "spec.principles")
-    assert "the model's context is 128" in message
+    assert "the context window is 128" in message
 
 
 def test_a_chat_model_is_a_warning_and_not_a_problem(tmp_path: Path) -> None:
@@ -192,3 +192,15 @@ def test_thoughts_that_no_exemplar_shows_are_refused_and_without_them_the_pack_p
     (message,) = asking.messages(check(asked("free")), "spec.stages.selfAlign.thought")
     assert "needs exemplars with thoughts" in message and "set it to none" in message
     assert asking.messages(check(asked("none")), "spec.stages.selfAlign.thought") == []
+
+
+def test_a_context_window_beyond_the_model_s_is_refused_with_both_figures_and_the_remedy_works(tmp_path: Path) -> None:
+    result = check(asking.task(tmp_path, engine={"contextLength": 65_536}))
+    (message,) = asking.messages(result, "spec.engine.contextLength")
+    assert "the base model's context is 32768 tokens" in message
+    assert check(asking.task(tmp_path, engine={"contextLength": 32_768})).problems == ()
+
+
+def test_the_pack_s_budget_is_that_of_the_chosen_context_window(tmp_path: Path) -> None:
+    (message,) = asking.messages(check(asking.task(tmp_path, engine={"contextLength": 1024})), "spec.principles")
+    assert "the context window is 1024" in message and "raise spec.engine.contextLength" in message

@@ -1,0 +1,38 @@
+"""Settings of the inference engine (vLLM) in all steps that generate or score.
+
+What changes the output enters the keys of those steps, what only decides whether it fits or how fast it runs does not.
+Each field is chosen; there is no way to pass any argument, because some of vLLM's run code of the model's repository.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from selfalign_stages.contract.model import Model
+from selfalign_stages.contract.parameters import DEFAULT_CONTEXT
+
+
+class EngineSettings(Model):
+    """Inference engine of the steps that generate rows or score variants."""
+
+    context_length: Annotated[int, Field(ge=256, le=10_000_000)] | None = Field(
+        default=None,
+        description="Tokens of the context window, prompt and completion together; memory for the key-value cache "
+        f"grows with it. Part of the keys. Unset: the base model's context, {DEFAULT_CONTEXT} at most.",
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto",
+        description="Data type of weights and activations. auto: that of the model's files. Part of the keys.",
+    )
+    gpu_memory_utilization: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Fraction of each GPU's memory for weights and key-value cache. Lower it where another process "
+        "shares the GPU. Not part of any key, and without effect on CPUs.",
+    )
+    max_sequences: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None,
+        description="Completions that are computed at the same time at most. Lower it if memory runs out. Not part of "
+        "any key. Unset: vLLM's own choice.",
+    )
