@@ -88,7 +88,8 @@ def test_a_pack_has_thoughts_in_all_turns_or_in_none() -> None:
     bare = HAMLET.turns[0].model_copy(update={"thought": None})
     reported = findings(with_turns(HAMLET, bare, *HAMLET.turns[1:]))
     assert [f for f in reported if f.startswith("error")] == [
-        "error exemplars.yaml: 1.1: has no thought, and other turns have one: give all turns of the pack a thought, or none"
+        "error exemplars.yaml: 1.1: has no thought, and other turns have one: give all turns of the pack a thought, or "
+        "none"
     ]
     without = [turn.model_copy(update={"thought": None}) for turn in HAMLET.turns]
     assert findings(with_turns(HAMLET, *without)) == []
@@ -113,8 +114,8 @@ def test_a_pack_whose_thoughts_can_justify_no_refusal_is_warned_about() -> None:
     principles = tuple(principle.model_copy(update={"limits": False}) for principle in HAMLET.principles)
     reported = findings(HAMLET.model_copy(update={"principles": principles}))
     assert [f for f in reported if "principles.yaml" in f] == [
-        "warning principles.yaml: no principle has limits: true, so that every refusal is rejected as unjustified: set it "
-        "for some"
+        "warning principles.yaml: no principle has limits: true, so that every refusal is rejected as unjustified: set "
+        "it for some"
     ]
 
 
