@@ -16,7 +16,10 @@ from selfalign_operator.jobs.identity import STEP
 pytestmark = pytest.mark.slow
 
 COMPARED = ("redteaming-topics", "redteaming-prompts", ANSWERS, "engraving-train", "cloning-answers", "cloning-train")
-CPU_STEPS = {"preflight", "import", "redteaming-prompts", "evaluation-gate", "packaging-image", "packaging-push"}
+CPU_STEPS = {
+    *("preflight", "import", "redteaming-prompts", "selfalign-check"),
+    *("evaluation-gate", "packaging-image", "packaging-push"),
+}
 
 
 def test_disturbed_workers_and_operators_leave_the_same_artifacts(
