@@ -6,7 +6,7 @@
 # make e2e     the tests on a real node alone (Linux, root)
 # make faults  kills, disturbances and bad environments, every case at its full count (Linux, root)
 # make matrix  property tests with many examples, and the chart under Helm 3 and 4
-# make real    the first steps on two real base models, which come as Python packages
+# make real    a whole run on a real base model, which comes as a Python package: MODEL=gemma or smollm2, SEED=1
 # make bench   benchmarks/, each beside a named peer
 #
 # make lock    resolve the locks again; make release VERSION=x.y.z REGISTRY=host/path (docs/releasing.md)
@@ -59,12 +59,14 @@ REAL := $(HOME)/.cache/selfalign/real/packages
 real: $(READY)
 	$(BIN)/uv pip install --quiet --target $(REAL) --no-deps --require-hashes -r requirements.real.txt
 	PYTHONPATH=$(REAL) SELFALIGN_REAL_PACKAGES=$(REAL) $(BIN)/python -m pytest tests/real
+	PYTHONPATH=$(REAL) SELFALIGN_REAL_PACKAGES=$(REAL) $(BIN)/python -m tests.real.run --model $(or $(MODEL),gemma) --seed $(or $(SEED),1)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/dedup.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/neighbours.py
 	PYTHONPATH=.:operator:stages $(BIN)/python benchmarks/storage.py
+	PYTHONPATH=.:operator:stages $(BIN)/python benchmarks/training_loss.py
 
 check: $(READY)
 	$(BIN)/ruff check .
