@@ -325,9 +325,7 @@ def test_an_edit_of_a_pack_reruns_what_reads_it_and_reverting_it_reruns_nothing(
     assert started(namespace) == jobs
 
 
-def test_a_second_operator_takes_over_and_makes_no_job_twice(
-    namespace: Namespace, operator: OperatorProcess
-) -> None:
+def test_a_second_operator_takes_over_and_makes_no_job_twice(namespace: Namespace, operator: OperatorProcess) -> None:
     def script(step: str, pod: dict[str, Any]) -> Ending | None:
         return None if step == "import" and operator.process is not None else publish(step, pod)
 
