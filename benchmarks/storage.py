@@ -30,7 +30,7 @@ from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.parameters import ImageParameters, ImportParameters, PushParameters
+from selfalign_stages.contract.parameters import ImageParameters, ImportParameters, PushParameters, Sampling
 from selfalign_stages.contract.task import Leaf, StoreLocation, Task
 from selfalign_stages.step.context import StepContext
 
@@ -149,7 +149,12 @@ def memory(location: StoreLocation, registry: str, folder: Path, gib: float) -> 
         (
             "image",
             ImageParameters(
-                assistant_name="Ida", repository=f"{registry}/ida", tag="1", variant="cloned", model_license="MIT"
+                assistant_name="Ida",
+                repository=f"{registry}/ida",
+                tag="1",
+                variant="cloned",
+                model_license="MIT",
+                sampling=Sampling(),
             ),
             {"model": "import", "gate": "gate", "baseModel": "import"},
             {"pack": Leaf(uri="builtin://hamlet")},
