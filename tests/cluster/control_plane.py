@@ -89,7 +89,7 @@ def control_plane(state: Path, *, address: str = "127.0.0.1", controllers: bool 
         shutil.rmtree(state / "etcd", ignore_errors=True)
 
 
-def wait_for(what: str, reached: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_for(what: str, reached: Callable[[], bool], *, seconds: float = 180) -> None:
     """Waits until something holds; an assertion names what did not.
 
     The longer it takes, the more rarely it is asked for, up to once a second: each question may start a kubectl, and

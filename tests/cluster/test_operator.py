@@ -288,7 +288,7 @@ def test_a_job_that_may_not_be_created_is_told_and_tried_again(namespace: Namesp
         message = namespace.condition("Reconciling")["message"]
         assert "the API server refuses its Job" in message and "exceeded quota: few" in message
         namespace.cluster.kubectl("-n", namespace.name, "delete", "quota", "few")
-        namespace.wait("Ready", "True", seconds=150)
+        namespace.wait("Ready", "True", seconds=300)
     assert started(namespace) == dict.fromkeys(steps_of(namespace), 1)
 
 

@@ -51,7 +51,7 @@ def run_disturbed(site: Site) -> Disturbed:
     namespace.apply(RUN, **_sharded(namespace, site))
     random, kills, lost_workers = Random(20230504), 0, False
     while kills < KILLS or not lost_workers:
-        wait_for("an operator leads", lambda: site.leader() in site.operators(), seconds=120)
+        wait_for("an operator leads", lambda: site.leader() in site.operators(), seconds=300)
         time.sleep(random.uniform(0, 4))  # any moment will do: this is the disturbance, not a wait
         if not lost_workers and len(running := _workers(namespace)) >= 2:
             first = running[0]["metadata"]["name"]

@@ -22,6 +22,8 @@ Patch = dict[str, Any]
 WAITS = ("Reconciling", "True")
 """It goes on by itself as soon as the cause is gone."""
 REFUSED = ("Accepted", "False")
+UNREACHABLE = {("Reconciling", "True", "Retrying"), ("Stalled", "True", "Unavailable")}
+"""Preflight retries for two minutes; on a busy machine a test may come to the case later than that."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Case:
     words: tuple[str, ...]
     spec: Patch = field(default_factory=dict)
     objects: tuple[Patch, ...] = ()
+
+    def accepted(self) -> set[tuple[str, str, str]]:
+        """Type, status and reason of each condition that tells the cause."""
+        return UNREACHABLE if self.reason == "Retrying" else {(*self.says, self.reason)}
 
 
 def _pods(**spec: Any) -> Patch:
@@ -249,21 +255,21 @@ def troubled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_run_in_a_bad_environment_says_what_is_wrong(troubled: dict[str, Namespace], case: Case, site: Site) -> None:
-    namespace, (type_, status) = troubled[case.name], case.says
+    namespace, accepted = troubled[case.name], case.accepted()
     wait_for(
-        f"{type_}={status} for {case.reason}; {namespace.status().get('conditions')}",
-        lambda: _told(namespace, type_) == (status, case.reason),
-        seconds=180,
+        f"one of {accepted}; {namespace.status().get('conditions')}",
+        lambda: any(_condition(namespace, one[0]) == one for one in accepted),
+        seconds=600,
     )
-    message = namespace.condition(type_)["message"]
+    message = next(namespace.condition(one[0])["message"] for one in accepted if _condition(namespace, one[0]) == one)
     for word in case.words:
         assert word.replace("REGISTRY", site.registry.host) in message
     assert site.cluster.kubectl("-n", case.name, "get", "sar", "--no-headers").split()[0] == "trial"
 
 
-def _told(namespace: Namespace, type_: str) -> tuple[Any, Any]:
+def _condition(namespace: Namespace, type_: str) -> tuple[Any, Any, Any]:
     found = namespace.condition(type_)
-    return found.get("status"), found.get("reason")
+    return type_, found.get("status"), found.get("reason")
 
 
 def _merged(spec: Any, patch: Patch) -> Patch:

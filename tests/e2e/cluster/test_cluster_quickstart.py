@@ -59,7 +59,7 @@ def test_the_image_is_pulled_by_digest_and_answers_a_chat_in_the_cluster(
 ) -> None:
     reference = quickstart.status("quickstart")["image"]["reference"]
     site.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(_server(namespace.name, reference)))
-    wait_for("the server is ready", lambda: _serves(namespace), seconds=300)
+    wait_for("the server is ready", lambda: _serves(namespace), seconds=600)
     (pod,) = namespace.get("pods")["items"]
     assert pod["status"]["containerStatuses"][0]["imageID"].endswith(reference.partition("@")[2])
     address = namespace.get("service", "juniper")["spec"]["clusterIP"]

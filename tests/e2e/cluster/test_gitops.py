@@ -102,7 +102,7 @@ def planned_from(namespace: Namespace, preflight: str) -> dict[str, dict[str, An
         states = {step["state"] for step in _steps(namespace)}
         return _asked(namespace) not in ("", preflight) and "Running" in states
 
-    wait_for("a step that the edit needs has started", started, seconds=180)
+    wait_for("a step that the edit needs has started", started, seconds=600)
     return {step["name"]: step for step in _steps(namespace)}
 
 

@@ -21,7 +21,7 @@ def in_progress(namespace: Namespace, site: Site) -> Iterator[Namespace]:
     stages = namespace.spec["stages"]
     many = {**stages, "redTeaming": {**stages["redTeaming"], "prompts": 20_000}}
     namespace.apply("long", seed=1, stages=many, artifacts={**namespace.spec["artifacts"], "uri": "s3://runs/release"})
-    wait_for("the step runs", lambda: bool(_running(namespace)), seconds=180)
+    wait_for("the step runs", lambda: bool(_running(namespace)), seconds=600)
     yield namespace
     site.install()
 
@@ -39,7 +39,7 @@ def test_the_same_job_survives_upgrade_rollback_and_uninstall(in_progress: Names
     assert cluster.kubectl("get", "crd", "selfalignruns.selfalign.dev", "-o", "name")
     assert in_progress.status("long")["phase"] == "RedTeaming"
     site.install()
-    wait_for("the new operator tells progress", lambda: _done(in_progress) > done, seconds=300)
+    wait_for("the new operator tells progress", lambda: _done(in_progress) > done, seconds=600)
     assert _running(in_progress) == before
     assert len([job for job in in_progress.jobs() if job["metadata"]["labels"][STEP] == STEP_IN_PROGRESS]) == 1
 
@@ -69,7 +69,7 @@ def test_a_second_replica_takes_over_when_the_first_is_gone(two_replicas: Site, 
     gone = ("delete", "pod", first, "--force", "--grace-period=0")
     two_replicas.cluster.kubectl("-n", OPERATORS, *gone)
     # most often the stand-by; the pod that replaces the first may be quicker on a busy machine
-    wait_for("another one leads", lambda: two_replicas.leader() in two_replicas.operators() - {first}, seconds=30)
+    wait_for("another one leads", lambda: two_replicas.leader() in two_replicas.operators() - {first})
     namespace.apply(image={**namespace.spec["image"], "tag": "stand-by"}, suspend=True)
     wait_for("it looks at runs", lambda: namespace.status().get("phase") == "Suspended")
 
