@@ -3,8 +3,8 @@
 import pytest
 from tests.operator.builders import run
 
+from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.stages import BUILTIN_SUITES
 from selfalign_operator.manifest import cross_field
 from selfalign_operator.planning import graph
 from selfalign_stages import builtin

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.stages import BUILTIN_SUITES
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.planning import graph
 from selfalign_stages.contract import gates, rules

@@ -8,8 +8,8 @@ never enter parameters: changing them must not change a key.
 
 from collections.abc import Iterator
 
+from selfalign_operator.api.evaluation import BUILTIN_SUITES, Suite
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.stages import BUILTIN_SUITES, Suite
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.planning import step_parameters
 from selfalign_stages.contract.graph import (

@@ -7,11 +7,11 @@ a changed model card leaves the weights' layers untouched. Equal inputs give equ
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
+from selfalign_stages.base_model import selection
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
@@ -21,8 +21,6 @@ from selfalign_stages.packaging import card, layout, tar
 from selfalign_stages.step.context import StepContext
 
 GENERATION_CONFIG = "generation_config.json"
-DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*", re.IGNORECASE)
-"""Names of files that a redistributed model has to include."""
 MODEL_FOLDER = "models"
 """Folder of the model in the image. Serving commands name it, so it is part of the interface."""
 REFUSED_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".py")
@@ -82,7 +80,8 @@ def write_sampling(path: Path, sampling: Sampling) -> None:
 
 def documents(folder: Path) -> list[str]:
     """Returns the names of the licence files in a model's folder, which came with the base model."""
-    return sorted(path.name for path in folder.iterdir() if DOCUMENT.fullmatch(path.name))
+    names = {path.name for path in folder.iterdir() if selection.is_document(path.name)}
+    return sorted(name for name in names if name.upper() != selection.README.upper())  # the card takes its place
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:

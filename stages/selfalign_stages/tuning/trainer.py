@@ -123,7 +123,9 @@ def _trainer_class(model: Any, *, probe: dict[str, Any]) -> Any:
         ) -> Any:
             """See Trainer; outputs are asked for by its evaluation loop alone, which is not used."""
             assert not return_outputs
-            return answer_loss(inputs, items=num_items_in_batch)
+            # The mixed precision of accelerate is in the forward of the whole model, which is not called here.
+            with self.accelerator.autocast():
+                return answer_loss(inputs, items=num_items_in_batch)
 
     return AnswerTrainer
 

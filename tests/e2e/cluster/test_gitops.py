@@ -12,7 +12,7 @@ from tests.cluster.namespace import Namespace
 from tests.e2e.cluster.site import Site
 from tests.scale import FULL
 
-from selfalign_operator.api.stages import BUILTIN_SUITES
+from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.jobs.identity import STEP
 from selfalign_stages.pack import loading
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.operator import builders
 from tests.stages.base_model import folders
 
-from selfalign_operator.api.stages import BUILTIN_SUITES
+from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.planning import store_location, tasks
 from selfalign_stages import builtin
 from selfalign_stages.artifacts.file_store import FileStore
