@@ -37,7 +37,7 @@ class EngineParameters(Model):
         default=None, ge=256, description=f"Context window in tokens; none: the model's, {DEFAULT_CONTEXT} at most."
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        default="auto", description="Data type of weights and activations; auto: that of the model's files."
+        default="auto", description="Data type of weights and activations; auto: see `vllm_engine.dtype_on`."
     )
 
     def context(self, of_model: int | None) -> int | None:

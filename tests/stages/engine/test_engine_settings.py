@@ -1,10 +1,12 @@
 """What vLLM is started with, by hardware. Pure functions: no engine is loaded."""
 
+from pathlib import Path
+
 import pytest
 
 from selfalign_stages.contract.parameters import DEFAULT_CONTEXT, EngineArguments, EngineParameters, Sampling
 from selfalign_stages.engine.interface import Decoding
-from selfalign_stages.engine.vllm_engine import CPU_BATCH_TOKENS, engine_arguments, environment
+from selfalign_stages.engine.vllm_engine import CPU_BATCH_TOKENS, dtype_on, engine_arguments, environment
 
 
 def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
@@ -58,3 +60,13 @@ def test_decoding_takes_the_sampling_of_a_step_and_the_stops_of_its_prompt() -> 
     expected = Decoding(temperature=0.5, top_p=0.9, max_tokens=64, stop=("\n",), ignore_eos=False)
     assert Decoding.from_sampling(sampling, stop=("\n",)) == expected
     assert Decoding.from_sampling(sampling, ignore_eos=True).ignore_eos
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"), [("avx512_bf16", "auto"), ("amx_bf16", "auto"), ("avx512f avx512_vnni", "float32")]
+)
+def test_cores_without_bfloat16_instructions_compute_in_float32(flags: str, dtype: str, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
+    assert dtype_on("auto", cpu=True, cpuinfo=tmp_path / "cpuinfo") == dtype
+    assert dtype_on("bfloat16", cpu=True, cpuinfo=tmp_path / "cpuinfo") == "bfloat16"
+    assert dtype_on("auto", cpu=False) == "auto"

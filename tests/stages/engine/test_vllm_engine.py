@@ -46,6 +46,15 @@ def test_under_principles_the_base_model_thinks_and_answers(engine: VllmEngine) 
     assert not completion.ended_by_eos  # a stop string ended it
 
 
+def test_a_nucleus_of_one_word_is_greedy_decoding_and_each_request_has_its_own(engine: VllmEngine) -> None:
+    requests = [Request(f"### User\nWhat colour is a {thing}?\n\n", seed=3) for thing in ("plum", "crow", "leaf")]
+    greedy = dict(engine.stream(requests, GREEDY))
+    narrow = dict(engine.stream(requests, replace(GREEDY, temperature=1.0, top_p=1e-6)))
+    wide = dict(engine.stream(requests, replace(GREEDY, temperature=2.0, top_p=0.999)))
+    assert [narrow[i].text for i in range(3)] == [greedy[i].text for i in range(3)]
+    assert [wide[i].text for i in range(3)] != [greedy[i].text for i in range(3)]
+
+
 def test_under_a_grammar_every_completion_is_of_its_form_even_at_random(engine: VllmEngine) -> None:
     prefix = rendering.self_align_prefix(PACK, assistant_name="Ida")
     prompts = [rendering.self_align_prompt(prefix, f"What colour is {n}?", assistant_name="Ida") for n in range(6)]
