@@ -195,7 +195,7 @@ def test_progress_is_polled_while_a_step_runs(sandbox: Sandbox) -> None:
 )
 def test_threads_depend_on_machine_and_kind_only(cores: int, gpus: int, slots: int, threads: int) -> None:
     machine = Machine(cores=cores, gpus=gpus)
-    assert (machine.slots, machine.threads("answers"), machine.threads("train")) == (slots, threads, cores)
+    assert (machine.slots, machine.threads("score"), machine.threads("train")) == (slots, threads, cores)
 
 
 def test_a_second_signal_kills_a_step_that_ignores_sigterm(sandbox: Sandbox) -> None:

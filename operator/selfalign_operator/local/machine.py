@@ -15,6 +15,9 @@ MAX_PARALLEL_STEPS = 2
 """Steps in parallel on a machine without a GPU. While one loads or filters on a single core, another can compute; more
 than two would multiply the memory for models."""
 
+ALONE: frozenset[Kind] = frozenset({"train", "answers", "verbose-answers"})
+"""Kinds of long steps that have little or nothing to run beside."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -34,12 +37,12 @@ class Machine:
         return 1 if self.gpus else max(1, min(MAX_PARALLEL_STEPS, self.cores))
 
     def threads(self, kind: Kind | None) -> int:
-        """Returns the number of threads for a step: all cores for training, which dominates a run, else a fair share.
+        """Returns the number of threads for a step: all cores for those that dominate a run, else a fair share.
 
         Args:
             kind: kind of the step, None for preflight.
         """
-        return self.cores if kind == "train" else max(1, self.cores // self.slots)
+        return self.cores if kind in ALONE else max(1, self.cores // self.slots)
 
 
 def detect() -> Machine:

@@ -18,6 +18,8 @@ NO_AGREEMENT = "no-agreement"
 """Reject reason of a prompt none of whose kinds of answers has a majority."""
 UNJUSTIFIED = "unjustified-refusal"
 """Reject reason of a refusal that nothing justifies."""
+MISSING_LIMIT = "missing-limit"
+"""Reject reason of an answer without a limit, to a prompt that calls for one."""
 SURPLUS = "surplus-limit"
 """Reject reason of answers beyond the chosen share of limits."""
 
@@ -29,7 +31,8 @@ def select(samples: Sequence[Answer], *, states_limit: StatesLimit) -> Answer:
     """Selects the answer to one prompt.
 
     Malformed samples (cut, loops, leaks) have no vote. Unjustified refusals have one, for refusing: if most samples
-    refuse, the few that help are no sign that the model can.
+    refuse, the few that help are no sign that the model can. Missing limits have one for helping: if most samples help,
+    the prompt has drifted away from its type, or the model does not know the limit.
 
     Args:
         samples: judged samples of one prompt, at least one.
@@ -39,7 +42,7 @@ def select(samples: Sequence[Answer], *, states_limit: StatesLimit) -> Answer:
         The sample closest to the others of the majority's kind, under the prompt's id; the first well-formed one with
         NO_AGREEMENT if half of them are of either kind; the first one if all are malformed.
     """
-    voters = [sample for sample in samples if sample.reject in (None, UNJUSTIFIED)]
+    voters = [sample for sample in samples if sample.reject in (None, UNJUSTIFIED, MISSING_LIMIT)]
     if not voters:
         return _renamed(samples[0])
     (kind, votes), *_ = Counter(map(states_limit, voters)).most_common()

@@ -7,6 +7,7 @@ that is too small to think answers at once, under exemplars without thoughts (`t
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import groupby
 
 from selfalign_stages.answering import agreement, conversation, rule_choice, yields
@@ -20,7 +21,7 @@ from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_e
 from selfalign_stages.pack import parts, rendering, thoughts
 from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.pack.model import Pack
-from selfalign_stages.pack.stated_limits import states_limit
+from selfalign_stages.pack.stated_limits import is_english, states_limit
 from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.text.loops import ends_in_loop
@@ -32,8 +33,6 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
     settings = AnswersParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     name, thought = settings.assistant_name, thoughts.resolve(pack, settings.thought)
-    prefix = rendering.self_align_prefix(pack, assistant_name=name, thoughts=thought != "none")
-    open_prompt = rendering.direct_prompt if thought == "none" else rendering.self_align_prompt
     engine = LazyEngine(context, model=BASE_MODEL, load=load)
 
     def limited(answer: Answer) -> bool:
@@ -50,7 +49,7 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
         engine=engine,
         settings=settings,
         field="stages.selfAlign",
-        prompt=lambda prompt: open_prompt(prefix, prompt.text, assistant_name=name),
+        prompt=prompting(pack, assistant_name=name, thought=thought),
         judge=judging(pack, assistant_name=name, thought=thought),
         metrics=metrics,
         stop=rendering.stop_strings(pack),
@@ -74,6 +73,33 @@ def _selection(settings: AnswersParameters, limited: agreement.StatesLimit) -> c
     return select
 
 
+def prompting(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Callable[[Prompt], str]:
+    """Returns the function that renders the text which the model continues with its answer.
+
+    Args:
+        pack: rules part of the pack.
+        assistant_name: name in the headings.
+        thought: none: the text shows the rules and exemplars that the prompt's lineage calls for, since the model does
+            not choose among them. Otherwise it shows all, and ends at the thought.
+    """
+    lineage = Lineage.of(pack)
+
+    @cache
+    def prefix(rules: tuple[str, ...] | None) -> str:
+        shown = pack if rules is None else pack.under(rules)
+        # A pack all of whose exemplars show limits has none for a prompt that calls for help.
+        return rendering.self_align_prefix(
+            shown if shown.exemplars else pack, assistant_name=assistant_name, thoughts=thought != "none"
+        )
+
+    def render(prompt: Prompt) -> str:
+        if thought == "none":
+            return rendering.direct_prompt(prefix(lineage.rules(prompt)), prompt.text, assistant_name=assistant_name)
+        return rendering.self_align_prompt(prefix(None), prompt.text, assistant_name=assistant_name)
+
+    return render
+
+
 def judging(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Callable[[Prompt, Completion], Answer]:
     """Returns the function that turns a completion into a row: thought, rules, answer, and the reject reason if any.
 
@@ -82,7 +108,7 @@ def judging(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Ca
     Args:
         pack: rules part of the pack.
         assistant_name: name in the headings.
-        thought: none: the completion is the answer, and the prompt's lineage tells whether a refusal is justified.
+        thought: none: the completion is the answer; the prompt's lineage tells whether it may or must state a limit.
             Otherwise the completion begins with a thought, and the rules that it cites tell.
     """
     leaks = LeakFilter.of(pack, assistant_name=assistant_name, verbose=False)
@@ -90,10 +116,19 @@ def judging(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Ca
     allowing = {principle.number for principle in pack.principles if principle.limits}
     language = pack.header.language
 
-    def unjustified(row: Answer) -> bool:
-        if thought == "none":
-            return lineage.limit(row.prompt) == "never" and states_limit(row.answer, language=language)
-        return refuses(row.answer, language=language) and allowing.isdisjoint(row.rules)
+    def misplaced(row: Answer) -> str | None:
+        if thought != "none":
+            unjustified = refuses(row.answer, language=language) and allowing.isdisjoint(row.rules)
+            return agreement.UNJUSTIFIED if unjustified else None
+        limited = states_limit(row.answer, language=language)
+        match lineage.limit(row.prompt):
+            case "never" if limited:
+                return agreement.UNJUSTIFIED
+            # Of other languages only canned refusals are recognised: an answer that asks back would count as missing.
+            case "expected" if not limited and is_english(language):
+                return agreement.MISSING_LIMIT
+            case _:
+                return None
 
     def judge(prompt: Prompt, completion: Completion) -> Answer:
         row = Answer(
@@ -113,12 +148,12 @@ def judging(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Ca
             if isinstance(parsed, str):
                 return row.model_copy(update={"reject": parsed})
             row = row.model_copy(update=vars(parsed))
-        return row.model_copy(update={"reject": _reject_reason(row, leaks=leaks, unjustified=unjustified)})
+        return row.model_copy(update={"reject": _reject_reason(row, leaks=leaks, misplaced=misplaced)})
 
     return judge
 
 
-def _reject_reason(row: Answer, *, leaks: LeakFilter, unjustified: Callable[[Answer], bool]) -> str | None:
+def _reject_reason(row: Answer, *, leaks: LeakFilter, misplaced: Callable[[Answer], str | None]) -> str | None:
     """Returns why a well-formed answer is rejected."""
     if ends_in_loop(row.answer):
         return yields.LOOP
@@ -127,4 +162,4 @@ def _reject_reason(row: Answer, *, leaks: LeakFilter, unjustified: Callable[[Ans
     if row.answer.casefold() == row.prompt.text.casefold():
         return "echo"
     # Declining is right only where it is asked for; other refusals would teach over-refusal.
-    return agreement.UNJUSTIFIED if unjustified(row) else None
+    return misplaced(row)

@@ -66,6 +66,7 @@ def lint(
         *_exemplars(pack, assistant_name),
         *_coverage(pack),
         *_balance(pack),
+        *_expected_limits(pack),
         *_language(pack),
         *_texts(pack),
         *_duplicates(pack),
@@ -149,6 +150,19 @@ def _balance(pack: Pack) -> Iterator[Finding]:
     if limits and pack.has_thoughts and not any(principle.limits for principle in pack.principles):
         message = "no principle has limits: true, so that every refusal is rejected as unjustified: set it for some"
         yield Finding("warning", "principles.yaml", message)
+
+
+def _expected_limits(pack: Pack) -> Iterator[Finding]:
+    """A type that calls for a limit is answered under its rules alone: one of them has to know limits, and be shown."""
+    limits = {principle.name for principle in pack.principles if principle.limits}
+    shown = {rule for turn in pack.turns for rule in turn.rules}
+    for kind in pack.question_types:
+        if kind.limit == "expected" and kind.rules and not limits & shown & set(kind.rules):
+            message = (
+                f"type {kind.type[:EXCERPT]!r} expects a limit, and none of its rules {list(kind.rules)} has limits: "
+                "true and an exemplar; name a rule that has both, or leave rules out"
+            )
+            yield Finding("warning", "question-types.yaml", message)
 
 
 def _language(pack: Pack) -> Iterator[Finding]:

@@ -119,7 +119,7 @@ def parse(contents: Mapping[str, str], *, place: str) -> Pack:
     # Only for files that are valid by themselves: rules cannot be compared with principles that did not parse.
     if not problems:
         names = {principle.name for principle in parts["principles"]}
-        problems += _unknown_rules(parts["exemplars"], names)
+        problems += _unknown_rules(parts["exemplars"], parts["question_types"], names)
     if problems:
         raise InvalidPack(place, problems)
     suites = {name: text for name, text in contents.items() if name not in PARTS}
@@ -194,12 +194,19 @@ def _json_lines(text: str) -> list[Any]:
     return [strict_json.loads(line, line=number) for number, line in lines if line.strip()]
 
 
-def _unknown_rules(exemplars: tuple[Exemplar, ...], names: set[str]) -> list[str]:
-    """Messages for rules that exemplars name and the pack lacks; positions count from 0, as in pydantic's messages."""
-    return [
-        f"exemplars.yaml: {number}.turns.{turn_number}.rules: {rule!r} is no principle; there are {sorted(names)}"
+def _unknown_rules(
+    exemplars: tuple[Exemplar, ...], question_types: tuple[QuestionType, ...], names: set[str]
+) -> list[str]:
+    """Messages for rules that the pack names and lacks; positions count from 0, as in pydantic's messages."""
+    cited = [
+        (f"exemplars.yaml: {number}.turns.{turn_number}.rules", turn.rules)
         for number, exemplar in enumerate(exemplars)
         for turn_number, turn in enumerate(exemplar.turns)
-        for rule in turn.rules
+    ]
+    cited += [(f"question-types.yaml: {number}.rules", kind.rules) for number, kind in enumerate(question_types)]
+    return [
+        f"{place}: {rule!r} is no principle; there are {sorted(names)}"
+        for place, rules in cited
+        for rule in rules
         if rule not in names
     ]

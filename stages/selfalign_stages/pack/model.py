@@ -15,7 +15,8 @@ needed to bring one into a cluster:
 Texts may contain {assistantName} and {knowledgeCutoff}, so that one pack serves assistants of any name.
 """
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -97,6 +98,9 @@ class QuestionType(Model):
     topic: str = Field(min_length=1, description="seed topic")
     question: str = Field(min_length=1, description="seed question of that type and topic")
     limit: Limit = Field(default="open", description="whether good answers to such questions decline or name a limit")
+    rules: tuple[str, ...] = Field(
+        default=(), description="names of the rules that decide good answers to such questions; none: not known"
+    )
 
 
 class SeedTask(Model):
@@ -130,6 +134,24 @@ class Pack(Model):
     def has_thoughts(self) -> bool:
         """Whether the exemplars show internal thoughts."""
         return any(turn.thought is not None for turn in self.turns)
+
+    def under(self, rules: Collection[str]) -> Self:
+        """Returns the pack without principles that limit, but for these, and without the exemplars that show others.
+
+        The exemplars that show the rules are last, where they influence the answer most.
+
+        Args:
+            rules: names of principles.
+        """
+        kept = tuple(p for p in self.principles if p.name in rules or not p.limits)
+        names = {principle.name for principle in kept}
+
+        def cited(exemplar: Exemplar) -> set[str]:
+            return {rule for turn in exemplar.turns for rule in turn.rules}
+
+        shown = [exemplar for exemplar in self.exemplars if cited(exemplar) <= names]
+        shown.sort(key=lambda exemplar: not cited(exemplar).isdisjoint(rules))  # stable
+        return self.model_copy(update={"principles": kept, "exemplars": tuple(shown)})
 
     def fill(self, text: str, *, assistant_name: str) -> str:
         """Returns `text` with its two placeholders replaced. Other braces stay, since texts may show code."""

@@ -216,7 +216,7 @@ def test_a_pack_without_thoughts_is_asked_for_the_answer_at_once_and_no_rule_cho
     step = step_context(tmp_path, "answers", pack="starter")
     manifest = self_align.run(step, load=engine.load)
     for request, prompt in zip(engine.requests, KEPT, strict=True):
-        assert request.prompt.endswith(f"## Example 15\n\n### User\n{prompt.text}\n\n### Ida\n")
+        assert request.prompt.endswith(f"## Example 20\n\n### User\n{prompt.text}\n\n### Ida\n")
         assert "internal thoughts" not in request.prompt
         in_order(request.prompt, [turn.answer for turn in STARTER.turns])
     assert [(row.thought, row.rules, row.reject) for row in rows(step, manifest)] == [("", (), None)] * 3

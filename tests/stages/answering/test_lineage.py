@@ -8,6 +8,7 @@ from selfalign_stages.answering.lineage import Lineage
 from selfalign_stages.contract.rows import Prompt
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.model import SeedTask
+from selfalign_stages.text.refusals import refuses
 
 PACK = load("builtin://starter")
 PLAIN, LIMITED = "requests for ideas", "requests to hurt or frighten somebody"
@@ -36,15 +37,44 @@ def test_where_the_question_type_calls_for_no_limit_an_answer_that_states_one_is
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "reason"),
     [
-        "I will not help with scaring your sister, because it would hurt her.",
-        "I'm sorry, I cannot help with that.",
-        "Tell her that there is a ghost in the attic.",  # wrong, but no filter of the text can tell
+        ("I will not help with scaring your sister, because it would hurt her.", None),
+        ("I'm sorry, I cannot help with that.", None),
+        ("Tell her that there is a ghost in the attic.", "missing-limit"),
     ],
 )
-def test_where_the_type_calls_for_a_limit_refusals_are_kept_and_help_is_not_judged(answer: str) -> None:
-    assert judge(asked("How can I scare my sister at night?", kind=LIMITED), said(answer)).reject is None
+def test_where_the_type_calls_for_a_limit_an_answer_without_one_is_rejected(answer: str, reason: str | None) -> None:
+    assert judge(asked("How can I scare my sister at night?", kind=LIMITED), said(answer)).reject == reason
+
+
+def test_in_a_language_whose_limits_are_not_all_recognised_none_counts_as_missing() -> None:
+    header = PACK.header.model_copy(update={"language": "es"})
+    spanish = self_align.judging(PACK.model_copy(update={"header": header}), assistant_name="Ida", thought="none")
+    row = spanish(asked("¿Cuál es mejor?", kind=LIMITED), said("Dime de qué dos cosas hablas."))
+    assert row.reject is None
+
+
+def test_a_prompt_of_a_type_is_answered_under_its_rules_and_one_for_help_under_no_limit() -> None:
+    render = self_align.prompting(PACK, assistant_name="Ida", thought="none")
+    harm, plain = render(asked("Scare her.", kind=LIMITED)), render(asked("Plan a party.", kind=PLAIN))
+    open_ = render(asked("Name a bird."))
+    assert "(harmless)" in harm
+    assert "(text only)" not in harm
+    assert "it is theft" in harm
+    assert "no internet" not in harm
+    assert harm.index("it is theft") > harm.index("Mercury is")
+    assert "(helpful)" in plain
+    assert "(harmless)" not in plain
+    assert not refuses(plain, language="en")
+    assert all(f"({principle.name})" in open_ for principle in PACK.principles)
+    assert "Mercury is" in harm
+    assert "Mercury is" in plain
+
+
+def test_a_model_that_thinks_chooses_among_all_rules() -> None:
+    render = self_align.prompting(load("builtin://hamlet"), assistant_name="Ida")
+    assert render(asked("Scare her.", kind=LIMITED)) == render(asked("Scare her."))
 
 
 def test_a_self_instruct_task_inherits_never_from_seeds_that_all_have_it() -> None:

@@ -104,10 +104,10 @@ def test_exemplars_that_show_one_side_alone_or_mostly_limits_are_warned_about_wi
     limited = [turn for turn in STARTER.turns if turn.rules != ("helpful",)]
     helping = [turn for turn in STARTER.turns if turn.rules == ("helpful",)]
     none_limited = findings(with_turns(STARTER, *helping))
-    assert any("0 of 9 exemplar turns state a limit and 9 help: add some that decline" in f for f in none_limited)
+    assert any("0 of 10 exemplar turns state a limit and 10 help: add some that decline" in f for f in none_limited)
     mostly = findings(with_turns(STARTER, *limited, *helping[:2]))
-    assert any("5 of 7 exemplar turns state a limit and 2 help: add some that help" in f for f in mostly)
-    assert not any("state a limit" in f for f in findings(with_turns(STARTER, *limited, *helping[:5])))
+    assert any("9 of 11 exemplar turns state a limit and 2 help: add some that help" in f for f in mostly)
+    assert not any("state a limit" in f for f in findings(with_turns(STARTER, *limited, *helping[:9])))
 
 
 def test_a_pack_whose_thoughts_can_justify_no_refusal_is_warned_about() -> None:

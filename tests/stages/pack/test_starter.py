@@ -11,8 +11,8 @@ from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.stated_limits import states_limit
 
 PACK = load("builtin://starter")
-MOST_PREFIX_TOKENS = 1000
-"""With the tokenizer of the toy model, which knows few of its words: 944. Gemma 3 takes 677, SmolLM2 755."""
+MOST_PREFIX_TOKENS = 1100
+"""With the tokenizer of the toy model, which knows few of its words: 1,098. Gemma 3 takes 800, SmolLM2 901."""
 
 
 def test_it_lints_without_a_finding_and_has_fewer_than_300_human_lines() -> None:
@@ -29,12 +29,12 @@ def test_its_prefix_stays_short_for_a_tokenizer_that_knows_few_of_its_words() ->
     assert "internal thoughts" not in prefix
 
 
-def test_five_of_fourteen_exemplars_show_limits_and_all_are_short_single_turns_without_thoughts() -> None:
-    assert [len(exemplar.turns) for exemplar in PACK.exemplars] == [1] * 14
+def test_fewer_than_half_of_its_exemplars_show_limits_and_all_are_short_single_turns_without_thoughts() -> None:
+    assert [len(exemplar.turns) for exemplar in PACK.exemplars] == [1] * 19
     assert not PACK.has_thoughts
     limited = [turn for turn in PACK.turns if states_limit(turn.answer, language="en")]
     allowing = {principle.name for principle in PACK.principles if principle.limits}
-    assert len(limited) == 5
+    assert len(limited) == 9
     assert all(set(turn.rules) <= allowing for turn in limited)
     assert all(len(turn.answer.split()) <= 30 for turn in PACK.turns)
 
