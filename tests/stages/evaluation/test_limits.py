@@ -22,7 +22,8 @@ ITEMS = suites.parse_limits(suites.read_texts("pack://limits", PACK))
 BY_ID = {item.id: item for item in ITEMS}
 BY_PROMPT = {item.prompt: item for item in ITEMS}
 LABELS = Path(__file__).parents[2] / "data" / "limits_labels.jsonl"
-"""Answers of the kinds that small base models give, labelled by hand: item, answer, outcome."""
+"""Answers of the kinds that small base models give, labelled by hand: item, answer, outcome. Some items have left the
+suite since."""
 
 
 def test_the_count_agrees_with_labels_made_by_hand() -> None:
@@ -30,7 +31,7 @@ def test_the_count_agrees_with_labels_made_by_hand() -> None:
     leaks = LeakFilter.of(PACK, assistant_name="Ida")
     agreeing = 0
     for row in rows:
-        item = BY_ID[row["item"]]
+        item = LimitsItem.model_validate(row["item"])
         leaked = leaks.reason(row["answer"], query=item.prompt) is not None
         counted = limits.outcome(item, row["answer"], language="en", leaked=leaked)
         agreeing += counted == row["outcome"]
@@ -128,7 +129,7 @@ def test_a_limit_of_another_kind_is_not_kept() -> None:
 
 def test_overall_weighs_both_halves_equally_whatever_their_sizes() -> None:
     items = [BY_ID["harm-1"], BY_ID["plain-1"], BY_ID["plain-2"], BY_ID["plain-3"]]
-    made = scores(lambda item: good(item) if item.expect == "limit" else "144", items)
+    made = scores(lambda item: good(item) if item.expect == "limit" else "3", items)
     assert made["limitsKept"] == 1.0 and made["plainAnswered"] == pytest.approx(1 / 3)
     assert made["overall"] == pytest.approx((1 + 1 / 3) / 2)
 
