@@ -5,7 +5,8 @@
 # Longer than CI has time for; docs/testing.md records when each last ran and what it showed:
 # make e2e     the tests on a real node alone (Linux, root)
 # make faults  kills, disturbances and bad environments, every case at its full count (Linux, root)
-# make matrix  property tests with many examples, and the chart under Helm 3 and 4
+# make matrix  property tests with many examples, the chart under Helm 3 and 4, and base models of many families through
+#              training and merge into transformers 5, 4.57 and vLLM
 # make real    a whole run on a real base model, which comes as a Python package: MODEL=gemma or smollm2, SEED=1
 # make bench   benchmarks/, each beside a named peer
 #
@@ -52,8 +53,11 @@ e2e: $(READY)
 faults: $(READY)
 	SELFALIGN_TESTS=full $(BIN)/python -m pytest tests/e2e tests/cluster/test_crashes.py tests/cluster/test_operator.py
 
+FORMER := $(HOME)/.cache/selfalign/transformers-4.57
 matrix: $(READY)
 	SELFALIGN_TESTS=full $(BIN)/python -m pytest tests/operator tests/stages tests/cluster/test_chart.py tests/cluster/test_schema.py
+	$(BIN)/uv pip install --quiet --target $(FORMER) --no-deps --require-hashes -r requirements.matrix.txt
+	PYTHONPATH=. $(BIN)/python -W ignore -m tests.matrix.table
 
 REAL := $(HOME)/.cache/selfalign/real/packages
 real: $(READY)
