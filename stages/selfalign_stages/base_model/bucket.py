@@ -116,6 +116,11 @@ class BucketSource:
         if self.with_md5 or len(arrived) > 1:
             raise verifying.refusal(file, content, same=False)
 
+    def start(self, path: str, length: int) -> bytes:
+        """Returns the first bytes of an object; closing its stream ends the transfer."""
+        with _as_base_model(), self.store.open(path) as stream:
+            return stream.read(length)
+
     def fetch(self, path: str, target: Path) -> None:
         """Downloads an object to `target`, in blocks."""
         with _as_base_model(), self.store.open(path) as stream, target.open("wb") as sink:

@@ -70,6 +70,11 @@ class FolderSource:
         with self._open(path) as stream:
             return stream.read()
 
+    def start(self, path: str, length: int) -> bytes:
+        """Returns the first bytes of a file."""
+        with self._open(path) as stream:
+            return stream.read(length)
+
     def fetch(self, path: str, target: Path) -> None:
         """Copies a file. A link would be faster, but whoever writes to the folder could change it after its check."""
         with self._open(path) as stream, target.open("wb") as sink:

@@ -101,6 +101,27 @@ class HubSource:
                 self.small_files[path] = target.read_bytes()
         return self.small_files[path]
 
+    def start(self, path: str, length: int) -> bytes:
+        """Returns the first bytes of a file, from a server that knows ranges or from one that sends all of it."""
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+        from selfalign_stages.base_model import hub_client
+
+        url = hf_hub_url(self.repository, path, revision=self.commit, endpoint=hub_client.endpoint())
+        headers = build_hf_headers(token=hub_client.token()) | {"Range": f"bytes=0-{length - 1}"}
+        data = b""
+        with (
+            self._mapped(),
+            get_session().stream("GET", url, headers=headers, timeout=hub_client.ANSWER_SECONDS) as response,
+        ):
+            hf_raise_for_status(response)
+            for block in response.iter_bytes():
+                data += block
+                if len(data) >= length:
+                    break
+        return data[:length]
+
     def fetch(self, path: str, target: Path) -> None:
         """Downloads a file to `target`; the library resumes a transfer that breaks off."""
         if path in self.small_files:

@@ -48,6 +48,9 @@ class Source(Protocol):
     def read(self, path: str) -> bytes:
         """Returns the content of a small file, compared with the listing as far as that is possible."""
 
+    def start(self, path: str, length: int) -> bytes:
+        """Returns the first `length` bytes of a file, fewer if it is shorter; the rest is not transferred."""
+
     def fetch(self, path: str, target: Path) -> None:
         """Creates or replaces `target` with a copy of the file that nobody else writes to; the caller verifies it."""
 

@@ -13,12 +13,14 @@ from typing import TypeVar
 from selfalign_stages import steps
 from selfalign_stages.artifacts.hits import Examined
 from selfalign_stages.artifacts.open_store import open_store
-from selfalign_stages.base_model import inspection, open_source
+from selfalign_stages.base_model import inspection, layers, open_source
 from selfalign_stages.base_model.inspection import Inspection
+from selfalign_stages.base_model.sources import Source
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import BASE_MODEL, PACK, Step
 from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.task import PreflightResult, PreflightTask, Result
 from selfalign_stages.contract.termination_message import result_of
 from selfalign_stages.pack import parts
@@ -29,6 +31,8 @@ from selfalign_stages.step.store import Store
 
 # A lookup is one request to the store, which takes tens of milliseconds in S3; a run has 15 to 25 steps.
 LOOKUP_THREADS = 8
+TARGETS = {"engraving": "spec.stages.engraving.targets", "cloning": "spec.stages.cloning.training.targets"}
+"""Field of the LoRA targets by stage."""
 STORE = "spec.artifacts.uri"
 """Field of the problems of the artifact store."""
 Value = TypeVar("Value")
@@ -103,11 +107,31 @@ def _usable_as_folder(task: PreflightTask, use: Callable[[], Value]) -> Value:
 def _inspect_base(task: PreflightTask, findings: Findings) -> Inspection | None:
     """Inspects the base model; returns None, with its problems added, if it is unfit."""
     leaf = task.leaves[BASE_MODEL]
-    base = inspection.inspect(open_source.open_source(leaf, store=task.store), leaf)
+    source = open_source.open_source(leaf, store=task.store)
+    base = inspection.inspect(source, leaf)
+    if not base.fitness.problems:
+        _require_targets(source, base, task, findings)
     for message in base.fitness.problems:
         findings.problem("spec.baseModel.uri", leaf.uri, message)
     findings.warnings += [f"spec.baseModel.uri: {warning}" for warning in base.fitness.warnings]
     return None if base.fitness.problems else base
+
+
+def _require_targets(source: Source, base: Inspection, task: PreflightTask, findings: Findings) -> None:
+    """Refuses LoRA targets that the model lacks, which training would find after all rows have been generated."""
+    for step in task.steps:
+        targets = TrainParameters.model_validate(step.resolved()).targets if step.kind == "train" else None
+        if not targets:
+            continue
+        try:
+            modules = layers.matrices(layers.tensor_names(source, base.small_files))
+        except (ValueError, KeyError):
+            return  # malformed weights have messages of their own, in the import
+        if missing := layers.missing(targets, modules):
+            message = f"the base model has no layer of that name; it has {', '.join(layers.kinds(modules))}"
+            findings.problem(
+                TARGETS[step.stage], ", ".join(missing), f"{message}. Unset, targets are all linear layers"
+            )
 
 
 def _finished_steps(

@@ -70,6 +70,12 @@ def test_a_model_in_the_stores_own_service_needs_no_endpoint_in_the_environment(
     assert inspection.inspect(open_source.open_source(leaf, store=store), leaf).digest == digest
 
 
+def test_the_start_of_a_shard_is_read_without_the_rest(leaf: Leaf) -> None:
+    source = open_source.open_source(leaf, store=StoreLocation(uri="s3://models/artifacts"))
+    name, data = next((name, data) for name, data in FILES.items() if name.endswith(".safetensors"))
+    assert source.start(name, 12) == data[:12]
+
+
 def test_an_object_that_was_replaced_since_preflight_is_refused(
     leaf: Leaf, server: s3_server.Server, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.stages.base_model import folders, hub
 from tests.stages.main import processes
 from tests.stages.preflight import asking
 
+from selfalign_stages import builtin
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract import graph
 from selfalign_stages.contract.exits import Unavailable
@@ -204,3 +206,16 @@ def test_a_context_window_beyond_the_model_s_is_refused_with_both_figures_and_th
 def test_the_pack_s_budget_is_that_of_the_chosen_context_window(tmp_path: Path) -> None:
     (message,) = asking.messages(check(asking.task(tmp_path, engine={"contextLength": 1024})), "spec.principles")
     assert "the context window is 1024" in message and "raise spec.engine.contextLength" in message
+
+
+def test_lora_targets_that_the_model_lacks_are_refused_with_those_it_has(tmp_path: Path) -> None:
+    files = folders.contents()
+    tensors = folders.TENSORS | {"model.layers.0.self_attn.qkv_proj.weight": (12, 4)}
+    folders.write(tmp_path / "model", files | {"model.safetensors": folders.safetensors(tensors)})
+    shutil.copytree(builtin.folder("packs", "dromedary-16"), tmp_path / "pack")
+    stages = {"engraving": {"targets": ["q_proj", "qkv_proj"]}, "cloning": {"training": {"targets": ["qkv_proj"]}}}
+    (problem,) = check(asking.task(tmp_path, stages=stages)).problems
+    assert (problem.field, problem.value) == ("spec.stages.engraving.targets", "q_proj")
+    assert "it has qkv_proj" in problem.message
+    stages["engraving"]["targets"] = ["qkv_proj"]  # the remedy
+    assert check(asking.task(tmp_path, stages=stages)).problems == ()
