@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.stages.artifacts import damages
@@ -213,7 +214,10 @@ def test_lora_targets_that_the_model_lacks_are_refused_with_those_it_has(tmp_pat
     tensors = folders.TENSORS | {"model.layers.0.self_attn.qkv_proj.weight": (12, 4)}
     folders.write(tmp_path / "model", files | {"model.safetensors": folders.safetensors(tensors)})
     shutil.copytree(builtin.folder("packs", "dromedary-16"), tmp_path / "pack")
-    stages = {"engraving": {"targets": ["q_proj", "qkv_proj"]}, "cloning": {"training": {"targets": ["qkv_proj"]}}}
+    stages: dict[str, Any] = {
+        "engraving": {"targets": ["q_proj", "qkv_proj"]},
+        "cloning": {"training": {"targets": ["qkv_proj"]}},
+    }
     (problem,) = check(asking.task(tmp_path, stages=stages)).problems
     assert (problem.field, problem.value) == ("spec.stages.engraving.targets", "q_proj")
     assert "it has qkv_proj" in problem.message
