@@ -26,8 +26,15 @@ DEFAULT_SETTINGS, DEFAULT_DEVICE = EngineParameters(), EngineArguments()
 CPU_BATCH_TOKENS = 4096
 """Lower bound of tokens per scheduler step on CPU. Without chunked prefill a whole prompt must fit in one step."""
 
-# Without chunked prefill: a request with a seed of its own crashes the CPU build when its prompt is split.
-CPU_SETTINGS = {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
+CPU_SETTINGS: dict[str, Any] = {
+    "enforce_eager": True,
+    "distributed_executor_backend": "uni",
+    # A request with a seed of its own crashes the CPU build when its prompt is split.
+    "enable_chunked_prefill": False,
+    # Whole blocks alone are shared. Of a prefix of 550 tokens the default of 128 leaves 38 to each request, besides its
+    # query; with short answers blocks of 32, the least that CPU kernels take, are 1.8 times as fast.
+    "block_size": 32,
+}
 
 
 def is_cpu_build() -> bool:
