@@ -94,7 +94,7 @@ KINDS: dict[Kind, KindInfo] = {
     "topics": KindInfo(3, TopicsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
     "questions": KindInfo(3, QuestionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
     "instructions": KindInfo(3, InstructionsParameters, seeded=True, needs="gpu", pack=f"{PACK}:queries"),
-    "prompts": KindInfo(2, PromptsParameters, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
+    "prompts": KindInfo(3, PromptsParameters, seeded=True, needs="cpu", pack=f"{PACK}:queries"),
     "answers": KindInfo(4, AnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:rules"),
     "check": KindInfo(1, CheckParameters, seeded=False, needs="cpu"),
     "verbose-answers": KindInfo(3, VerboseAnswersParameters, seeded=True, needs="gpu", pack=f"{PACK}:verbose"),

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from selfalign_stages.contract.model import Model
 
-Source = Literal["self-instruct", "topic-guided", "identity"]
-"""Where a prompt comes from: general self-instruct, topic-guided red-teaming (paper section 3.1), or the pack."""
+Source = Literal["self-instruct", "topic-guided", "seed", "identity"]
+"""Where a prompt comes from: general self-instruct, topic-guided red-teaming (paper section 3.1), or the pack, which has
+prompts of its question types and questions about the assistant."""
 
 
 class Topic(Model):

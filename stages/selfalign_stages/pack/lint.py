@@ -91,7 +91,8 @@ def annotation_lines(pack: Pack) -> int:
     turns = sum(2 + (turn.thought is not None) for turn in pack.turns)
     identity = sum(len(group.questions) + 1 for group in pack.identity)
     frames = len(type(pack.frames).model_fields)
-    return len(pack.principles) + turns + frames + identity + len(pack.question_types) + len(pack.seed_tasks)
+    prompts = sum(len(kind.prompts) for kind in pack.question_types)
+    return len(pack.principles) + turns + frames + identity + len(pack.question_types) + prompts + len(pack.seed_tasks)
 
 
 def _numbering(pack: Pack) -> Iterator[Finding]:
@@ -187,6 +188,7 @@ def _language(pack: Pack) -> Iterator[Finding]:
 def _suites(pack: Pack) -> Iterator[Finding]:
     """An item that resembles an exemplar or a seed task measures memory, not what the model learned."""
     known = [turn.user for turn in pack.turns] + [task.instruction for task in pack.seed_tasks]
+    known += [text for kind in pack.question_types for text in (kind.question, *kind.prompts)]
     for name, text in pack.suites.items():
         items = [item for item in _limits_items(name, text) if isinstance(item.get("prompt"), str)]
         index = rouge.Index.over([*known, *(item["prompt"] for item in items)], threshold=NEAR_DUPLICATE)

@@ -101,6 +101,9 @@ class QuestionType(Model):
     rules: tuple[str, ...] = Field(
         default=(), description="names of the rules that decide good answers to such questions; none: not known"
     )
+    prompts: tuple[str, ...] = Field(
+        default=(), description="further questions of the type by hand, which are prompts as they are"
+    )
 
 
 class SeedTask(Model):

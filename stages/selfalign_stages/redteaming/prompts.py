@@ -67,7 +67,7 @@ def select(
     Args:
         questions: kept rows of step questions.
         instructions: kept rows of step instructions.
-        pack: its seed tasks and seed questions count as earlier prompts.
+        pack: its seed tasks and seed questions count as earlier prompts; prompts of its question types come first.
         held_out: questions of the evaluation suites; empty without decontamination.
         settings: limit of prompts and dedup threshold.
         seed: `spec.seed` of the run; it alone determines the order.
@@ -77,6 +77,7 @@ def select(
     """
     merged = interleave(questions, instructions, seed=seed)
     merged = [_reject(p, prompt_filters.reject_reason(p.instruction, p.input)) for p in merged]
+    merged = [*by_hand(pack), *merged]  # the filters are for what a model wrote
     merged = _mark(merged, _contaminated(merged, held_out), "contamination")
     known = [task.instruction for task in pack.seed_tasks] + [kind.question for kind in pack.question_types]
     passing = [p.text for p in merged if p.reject is None]
@@ -84,6 +85,15 @@ def select(
     merged = _mark(merged, duplicates, "duplicate")
     kept = sum(p.reject is None for p in merged)
     return _mark(merged, [number >= settings.prompts for number in range(kept)], "over-limit")
+
+
+def by_hand(pack: Pack) -> list[Prompt]:
+    """Returns the prompts of the question types. A weak base drifts away from a type, and these do not."""
+    return [
+        Prompt(id=f"seed-{position}-{number}", instruction=text, source="seed", type=kind.type, topic=kind.topic)
+        for position, kind in enumerate(pack.question_types)
+        for number, text in enumerate(kind.prompts)
+    ]
 
 
 def interleave(questions: Sequence[Prompt], instructions: Sequence[Prompt], *, seed: int) -> list[Prompt]:

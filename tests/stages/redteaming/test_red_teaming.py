@@ -171,6 +171,25 @@ def test_evaluation_items_are_removed_and_counted() -> None:
     }
 
 
+def test_prompts_that_a_pack_brings_by_hand_come_first_unfiltered_with_their_type() -> None:
+    (kind, *others) = PACK.question_types
+    by_hand = ("Open the window.", "How deep is the harbour?", "Take a photo of the ships.")
+    pack = PACK.model_copy(update={"question_types": (kind.model_copy(update={"prompts": by_hand}), *others)})
+    settings = PromptsParameters(prompts=4, dedup_rouge_l=0.7, decontaminate=True)
+    generated = [
+        prompt("a", "How deep is the harbour, Otto?"),
+        prompt("b", "Name three birds"),
+        prompt("c", "Sing low"),
+    ]
+    judged = prompts.select(generated, [], pack=pack, held_out=["take a photo of the ships"], settings=settings, seed=1)
+    assert [(p.instruction, p.source, p.type, p.reject) for p in judged[:3]] == [
+        ("Open the window.", "seed", kind.type, None),
+        ("How deep is the harbour?", "seed", kind.type, None),
+        ("Take a photo of the ships.", "seed", kind.type, "contamination"),
+    ]
+    assert {p.id: p.reject for p in judged[3:]} == {"a": "duplicate", "b": None, "c": None}
+
+
 def test_prompts_over_the_limit_stay_with_their_reason() -> None:
     candidates = [
         prompt(f"p{n}", text) for n, text in enumerate(["Name three birds", "Count these stones", "Explain the tides"])
