@@ -179,7 +179,7 @@ def test_prompts_that_a_pack_brings_by_hand_come_first_unfiltered_with_their_typ
     generated = [
         prompt("a", "How deep is the harbour, Otto?"),
         prompt("b", "Name three birds"),
-        prompt("c", "Sing low"),
+        prompt("c", "Sing a low tune"),
     ]
     judged = prompts.select(generated, [], pack=pack, held_out=["take a photo of the ships"], settings=settings, seed=1)
     assert [(p.instruction, p.source, p.type, p.reject) for p in judged[:3]] == [
