@@ -62,6 +62,8 @@ def run(workdir: Path, changes: list[str]) -> tuple[int, dict[str, Any]]:
     # 1 GiB of key-value cache holds some ten sequences of this model under the pack's prompt.
     environment = {"VLLM_CPU_KVCACHE_SPACE": "3", **os.environ, "PYTHONPATH": packages}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+    if not done.stdout.strip():  # refused, with a message on stderr
+        sys.exit(done.returncode)
     return done.returncode, json.loads(done.stdout)
 
 
