@@ -15,7 +15,7 @@ MAX_PARALLEL_STEPS = 2
 """Steps in parallel on a machine without a GPU. While one loads or filters on a single core, another can compute; more
 than two would multiply the memory for models."""
 
-ALONE: frozenset[Kind] = frozenset({"train", "answers", "verbose-answers"})
+ALONE: frozenset[Kind] = frozenset({"train", "answers"})
 """Kinds of long steps that have little or nothing to run beside."""
 
 
