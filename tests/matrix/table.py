@@ -128,6 +128,8 @@ def published(folder: Path, name: str, *, bos: bool) -> Path:
     families.save(name, folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (folder / file).write_bytes((source / file).read_bytes())
+    # The toy model's own class is of transformers 5 alone.
+    served_files.change(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     if bos:
         special = fast.id_to_token(eos)
         fast.post_processor = TemplateProcessing(single=f"{special} $A", special_tokens=[(special, eos)])
