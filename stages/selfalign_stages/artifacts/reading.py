@@ -88,7 +88,7 @@ def read_bytes(store: Store, manifest: Manifest, name: str) -> bytes:
         return checked.difference(entry, size=len(data), sha256=sha256_hex(data))
 
     with _input(store, manifest.ref):
-        return checked.read(store, f"{manifest.ref.prefix}/{name}", problem)
+        return checked.read(store, f"{manifest.ref.prefix}/{entry.name}", problem)
 
 
 def read_json(store: Store, manifest: Manifest, name: str) -> Any:
@@ -108,7 +108,7 @@ def rows(store: Store, manifest: Manifest, model: type[Row], *, kept: bool = Tru
     Raises:
         InputLost: a part is missing, or damaged and set aside.
     """
-    for entry in manifest.files:
+    for entry in sorted(manifest.files, key=lambda entry: entry.file_name):
         if not entry.name.endswith(".jsonl.zst"):
             continue
         data = read_bytes(store, manifest, entry.name)
@@ -153,7 +153,7 @@ def download(store: Store, manifest: Manifest, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     # An interrupted download may have left whole files.
-    needed = [entry for entry in manifest.files if not _present(inside(folder, entry.name), entry)]
+    needed = [entry for entry in manifest.files if not _present(inside(folder, entry.file_name), entry)]
     size, free = sum(entry.size for entry in needed), checked.free_bytes(folder)
     if size > free:
         raise DoesNotFit(
@@ -162,7 +162,7 @@ def download(store: Store, manifest: Manifest, folder: Path) -> Path:
         )
 
     def fetch_one(entry: FileEntry) -> None:
-        target = inside(folder, entry.name)
+        target = inside(folder, entry.file_name)
         target.parent.mkdir(parents=True, exist_ok=True)
         fetch(store, manifest, entry, target)
 
@@ -231,8 +231,7 @@ def _present(path: Path, entry: FileEntry) -> bool:
 
 def _entry(manifest: Manifest, name: str) -> FileEntry:
     for entry in manifest.files:
-        # Where a damaged file has the name, the artifact that was made again has the digest's beginning before it.
-        if entry.name in (name, f"{entry.sha256[:12]}-{name}"):
+        if name in (entry.file_name, entry.name):
             return entry
     names = [entry.name for entry in manifest.files]
     raise BadInput(f"{manifest.ref.prefix}: contains no file {name!r}; it contains {names}", reason="FileMissing")

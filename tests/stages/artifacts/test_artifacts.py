@@ -52,7 +52,15 @@ def test_bytes_left_by_a_dead_attempt_do_not_wedge_the_next(tmp_path: Path) -> N
     made = context(tmp_path, "train")
     made.store.put(f"cas/train/{'0' * 64}/weights.bin", b"half a file of an attempt that died")
     manifest = writing.publish(made, files={"weights.bin": b"whole"})
-    assert reading.read_bytes(made.store, manifest, manifest.files[0].name) == b"whole"
+    assert reading.read_bytes(made.store, manifest, "weights.bin") == b"whole"
+    folder = reading.download(made.store, manifest, tmp_path / "folder")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"weights.bin": b"whole"}
+
+
+def test_rows_that_are_published_beside_damaged_ones_keep_their_order(tmp_path: Path) -> None:
+    made = context(tmp_path, "prompts")
+    made.store.put(f"{published(tmp_path / 'whole').ref.prefix}/part-00000.jsonl.zst", b"damaged")
+    assert list(reading.rows(made.store, published(tmp_path), Prompt, kept=False)) == ROWS
 
 
 def stored(folder: Path, manifest: Manifest, name: str) -> Path:
