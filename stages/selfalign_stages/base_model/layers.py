@@ -10,7 +10,7 @@ from selfalign_stages.contract import strict_json
 
 _LAYER = re.compile(r"(.*\.\d+\..*)\.weight")
 """A weight of a numbered layer; embeddings and the output layer have no number."""
-_NO_MATRIX = re.compile(r"norm|\bln_|layernorm", re.IGNORECASE)
+_NO_MATRIX = re.compile(r"norm|^ln_", re.IGNORECASE)
 
 
 def tensor_names(source: Source, small_files: Mapping[str, bytes]) -> list[str]:
