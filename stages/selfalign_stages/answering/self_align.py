@@ -20,7 +20,7 @@ from selfalign_stages.engine.interface import Completion
 from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_engine
 from selfalign_stages.pack import parts, rendering, thoughts
 from selfalign_stages.pack.leaks import LeakFilter
-from selfalign_stages.pack.model import Pack
+from selfalign_stages.pack.model import Exemplar, Pack
 from selfalign_stages.pack.stated_limits import is_english, states_limit
 from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
@@ -79,23 +79,29 @@ def prompting(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> 
     Args:
         pack: rules part of the pack.
         assistant_name: name in the headings.
-        thought: none: the text shows the rules and exemplars that the prompt's lineage calls for, since the model does
-            not choose among them. Otherwise it shows all, and ends at the thought.
+        thought: none: the text shows the rules and exemplars that the prompt's lineage calls for, and the exemplar of
+            its question type last, since the model does not choose among them. Otherwise it shows all exemplars of the
+            pack, and ends at the thought.
     """
     lineage = Lineage.of(pack)
+    own = {kind.type: kind.exemplar for kind in pack.question_types}
 
     @cache
-    def prefix(rules: tuple[str, ...] | None) -> str:
+    def prefix(rules: tuple[str, ...] | None, last: Exemplar | None) -> str:
         shown = pack if rules is None else pack.under(rules)
         # A pack all of whose exemplars show limits has none for a prompt that calls for help.
+        exemplars = (shown.exemplars or pack.exemplars) + (() if last is None else (last,))
         return rendering.self_align_prefix(
-            shown if shown.exemplars else pack, assistant_name=assistant_name, thoughts=thought != "none"
+            shown.model_copy(update={"exemplars": exemplars}),
+            assistant_name=assistant_name,
+            thoughts=thought != "none",
         )
 
     def render(prompt: Prompt) -> str:
         if thought == "none":
-            return rendering.direct_prompt(prefix(lineage.rules(prompt)), prompt.text, assistant_name=assistant_name)
-        return rendering.self_align_prompt(prefix(None), prompt.text, assistant_name=assistant_name)
+            fixed = prefix(lineage.rules(prompt), own.get(prompt.type or ""))
+            return rendering.direct_prompt(fixed, prompt.text, assistant_name=assistant_name)
+        return rendering.self_align_prompt(prefix(None, None), prompt.text, assistant_name=assistant_name)
 
     return render
 

@@ -83,7 +83,7 @@ class LeakFilter:
         }
         verbose_markers = [fill(pack.frames.verbose_name)] if verbose else []
         return cls(
-            exemplars=tuple(_exemplar(exemplar, fill(_text(exemplar)), common) for exemplar in pack.exemplars),
+            exemplars=tuple(_exemplar(exemplar, fill(_text(exemplar)), common) for exemplar in pack.demonstrations),
             frames=tuple((name, frozenset(ngrams(fill(text), FRAME_NGRAM))) for name, text in frames.items()),
             headings=frozenset(
                 {user_heading(), assistant_heading(assistant_name), thoughts_heading(assistant_name)}
@@ -100,8 +100,8 @@ class LeakFilter:
             query: the user's message. What it contains itself may occur in the answer.
 
         Returns:
-            leak-marker, leak-exemplar-N (numbered from 1), leak-verbose-prompt, leak-introduction or leak-principles,
-            whichever applies first; None for an answer without leak.
+            leak-marker, leak-exemplar-N (numbered from 1, those of question types after the pack's), leak-verbose-prompt,
+            leak-introduction or leak-principles, whichever applies first; None for an answer without leak.
         """
         if self._has_marker(answer):
             return "leak-marker"

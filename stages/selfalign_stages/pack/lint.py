@@ -86,12 +86,13 @@ def annotation_lines(pack: Pack) -> int:
     """Counts lines of human annotation as the paper does, one per text.
 
     These are principles, the two or three texts of every exemplar turn, prompt texts, identity questions and
-    answers, question types and seed tasks. Evaluation suites do not count: nothing is trained on them.
+    answers, question types with their prompts and answers, and seed tasks. Evaluation suites do not count: nothing is
+    trained on them.
     """
     turns = sum(2 + (turn.thought is not None) for turn in pack.turns)
     identity = sum(len(group.questions) + 1 for group in pack.identity)
     frames = len(type(pack.frames).model_fields)
-    prompts = sum(len(kind.prompts) for kind in pack.question_types)
+    prompts = sum(len(kind.prompts) + (kind.answer is not None) for kind in pack.question_types)
     return len(pack.principles) + turns + frames + identity + len(pack.question_types) + prompts + len(pack.seed_tasks)
 
 
@@ -164,6 +165,11 @@ def _expected_limits(pack: Pack) -> Iterator[Finding]:
                 "true and an exemplar; name a rule that has both, or leave rules out"
             )
             yield Finding("warning", "question-types.yaml", message)
+        limited = kind.answer is not None and states_limit(kind.answer, language=pack.header.language)
+        if kind.answer is not None and (kind.limit, limited) in {("expected", False), ("never", True)}:
+            wrong = "states none" if kind.limit == "expected" else "states one"
+            message = f"type {kind.type[:EXCERPT]!r} has limit: {kind.limit}, and its answer {wrong}: correct either"
+            yield Finding("warning", "question-types.yaml", message)
 
 
 def _language(pack: Pack) -> Iterator[Finding]:
@@ -219,6 +225,7 @@ def _texts(pack: Pack) -> Iterator[Finding]:
             text for turn in pack.turns for text in (turn.user, turn.thought, turn.answer) if text is not None
         ],
         "prompts.yaml": list(pack.frames.to_dict().values()),
+        "question-types.yaml": [kind.answer for kind in pack.question_types if kind.answer is not None],
         "identity.yaml": [text for group in pack.identity for text in (*group.questions, group.answer)],
     }
     markers = ("### ", rendering.EXAMPLE_HEADING, rendering.RULES_CUE)

@@ -97,6 +97,12 @@ class QuestionType(Model):
     type: str = Field(min_length=1)
     topic: str = Field(min_length=1, description="seed topic")
     question: str = Field(min_length=1, description="seed question of that type and topic")
+    answer: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a good answer to the seed question; both are the last exemplar for prompts of the type, in a pack "
+        "without thoughts",
+    )
     limit: Limit = Field(default="open", description="whether good answers to such questions decline or name a limit")
     rules: tuple[str, ...] = Field(
         default=(), description="names of the rules that decide good answers to such questions; none: not known"
@@ -104,6 +110,13 @@ class QuestionType(Model):
     prompts: tuple[str, ...] = Field(
         default=(), description="further questions of the type by hand, which are prompts as they are"
     )
+
+    @property
+    def exemplar(self) -> Exemplar | None:
+        """The seed question with its answer; None without one."""
+        if self.answer is None:
+            return None
+        return Exemplar(turns=(Turn(user=self.question, rules=self.rules, answer=self.answer),))
 
 
 class SeedTask(Model):
@@ -132,6 +145,12 @@ class Pack(Model):
     def turns(self) -> tuple[Turn, ...]:
         """The turns of all exemplars."""
         return tuple(turn for exemplar in self.exemplars for turn in exemplar.turns)
+
+    @property
+    def demonstrations(self) -> tuple[Exemplar, ...]:
+        """The exemplars, and those of the question types: all that a prompt of self-alignment may show."""
+        own = (kind.exemplar for kind in self.question_types)
+        return (*self.exemplars, *(exemplar for exemplar in own if exemplar is not None))
 
     @property
     def has_thoughts(self) -> bool:

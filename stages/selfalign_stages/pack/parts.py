@@ -87,8 +87,10 @@ def part(pack: Pack, name: str) -> Pack:
 
 
 def _without_limits(pack: Pack) -> Pack:
-    """Red-teaming shows neither limits nor rules of a type: an edit of them answers anew, and keeps the prompts."""
-    kinds = tuple(kind.model_copy(update={"limit": "open", "rules": ()}) for kind in pack.question_types)
+    """Red-teaming shows of a type neither limit nor rules nor answer: an edit of them keeps the prompts."""
+    kinds = tuple(
+        kind.model_copy(update={"limit": "open", "rules": (), "answer": None}) for kind in pack.question_types
+    )
     tasks = tuple(task.model_copy(update={"limit": "open"}) for task in pack.seed_tasks)
     return pack.model_copy(update={"question_types": kinds, "seed_tasks": tasks})
 

@@ -30,12 +30,11 @@ CHUNK_SIZE = 256
 
 
 def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
-    """Generates one question per (topic, repeat) and publishes all; cut and empty ones are rejected."""
+    """Generates the questions that `asked` lists and publishes all; cut and empty ones are rejected."""
     settings = QuestionsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     manifest = reading.require_manifest(context.store, context.task.inputs["topics"])
-    topics = reading.rows(context.store, manifest, Topic)
-    records = [(topic, repeat) for topic in topics for repeat in range(settings.questions_per_topic)]
+    records = asked(list(reading.rows(context.store, manifest, Topic)), pack, per_topic=settings.questions_per_topic)
     chunks = Chunks(context, Prompt, total=len(records), size=CHUNK_SIZE)
     context.progress.begin(len(records), unit="questions", done=generation.committed_records(chunks))
 
@@ -60,6 +59,28 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
         stop=("\n",),
     )
     return chunks.finish()
+
+
+def asked(topics: Sequence[Topic], pack: Pack, *, per_topic: int) -> list[tuple[Topic, int]]:
+    """Lists the questions to generate, as pairs of topic and repeat, in the order of the topics.
+
+    Prompts that a question type brings by hand count as its questions: a type with ten of them has ten fewer generated.
+    The last repeats are left out first, so that as many topics as possible are asked about.
+
+    Args:
+        topics: kept topics.
+        pack: its question types.
+        per_topic: questions per topic of a type without prompts by hand.
+    """
+    by_hand = {kind.type: len(kind.prompts) for kind in pack.question_types}
+    groups: dict[str, list[Topic]] = {}
+    for topic in topics:
+        groups.setdefault(topic.type, []).append(topic)
+    chosen = set[tuple[str, int]]()
+    for name, group in groups.items():
+        pairs = [(topic.id, repeat) for repeat in range(per_topic) for topic in group]
+        chosen |= set(pairs[: max(0, len(pairs) - by_hand.get(name, 0))])
+    return [(topic, repeat) for topic in topics for repeat in range(per_topic) if (topic.id, repeat) in chosen]
 
 
 def demonstrations(pack: Pack, topic: Topic, random: Random) -> Sequence[QuestionType]:

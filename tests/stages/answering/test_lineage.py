@@ -72,6 +72,24 @@ def test_a_prompt_of_a_type_is_answered_under_its_rules_and_one_for_help_under_n
     assert "Mercury is" in plain
 
 
+def test_the_exemplar_of_the_prompts_own_type_is_last() -> None:
+    render = self_align.prompting(PACK, assistant_name="Ida", thought="none")
+    for kind in PACK.question_types:
+        assert kind.answer is not None
+        rendered = render(asked("Wave.", kind=kind.type))
+        assert rendered.endswith(
+            f"{kind.answer}\n\n## Example {rendered.count('## Example')}\n\n### User\nWave.\n\n### Ida\n"
+        )
+        others = [other.answer for other in PACK.question_types if other is not kind]
+        assert not any(answer in rendered for answer in others if answer is not None)
+
+
+def test_an_answer_that_repeats_the_exemplar_of_its_type_is_a_leak() -> None:
+    copied = said("I do not know a composer called Tilda Quorren, so I cannot say which songs she wrote.")
+    made_up = "questions about people and things that somebody made up"
+    assert judge(asked("Who built Mount Ebrul?", kind=made_up), copied).reject == "leak-exemplar-24"
+
+
 def test_a_model_that_thinks_chooses_among_all_rules() -> None:
     render = self_align.prompting(load("builtin://hamlet"), assistant_name="Ida")
     assert render(asked("Scare her.", kind=LIMITED)) == render(asked("Scare her."))

@@ -132,3 +132,21 @@ def test_lines_of_annotation_count_the_texts_that_are_there() -> None:
     without = [turn.model_copy(update={"thought": None}) for turn in HAMLET.turns]
     saved = lint.annotation_lines(HAMLET) - lint.annotation_lines(with_turns(HAMLET, *without))
     assert saved == len(HAMLET.turns)
+
+
+@pytest.mark.parametrize(
+    ("limit", "answer", "message"),
+    [
+        ("expected", "Hide behind the door.", "has limit: expected, and its answer states none: correct either"),
+        ("never", "I will not help with that.", "has limit: never, and its answer states one: correct either"),
+        ("open", "I will not help with that.", None),
+        ("expected", "I will not help with that.", None),
+    ],
+)
+def test_an_answer_of_a_question_type_that_contradicts_its_limit_is_warned_about(
+    limit: str, answer: str, message: str | None
+) -> None:
+    first, *others = STARTER.question_types
+    changed = first.model_copy(update={"limit": limit, "answer": answer, "rules": ()})
+    reported = findings(STARTER.model_copy(update={"question_types": (changed, *others)}))
+    assert reported == ([] if message is None else [f"warning question-types.yaml: type {first.type!r} {message}"])

@@ -67,6 +67,22 @@ def test_every_kept_topic_gets_its_questions_with_type_topic_and_source(tmp_path
     assert (manifest.counts.rows, manifest.counts.kept) == (3 * REPEATS, 3 * REPEATS - 3)
 
 
+def test_prompts_that_a_type_brings_by_hand_count_as_its_questions() -> None:
+    first, second, *others = PACK.question_types
+    kinds = (first.model_copy(update={"prompts": ("a", "b", "c")}), second, *others)
+    pack = PACK.model_copy(update={"question_types": kinds})
+    topics = [Topic(id=f"t{n}", type=kind, topic="x", round=0) for n, kind in enumerate([TYPES[0], TYPES[0], TYPES[1]])]
+    listed = [(topic.id, repeat) for topic, repeat in questions.asked(topics, pack, per_topic=3)]
+    # Three of six are left, over both topics.
+    assert listed == [("t0", 0), ("t0", 1), ("t1", 0), ("t2", 0), ("t2", 1), ("t2", 2)]
+
+
+def test_a_type_with_more_prompts_by_hand_than_questions_has_none_generated() -> None:
+    kinds = tuple(kind.model_copy(update={"prompts": ("a", "b", "c")}) for kind in PACK.question_types)
+    topic = Topic(id="t", type=TYPES[0], topic="x", round=0)
+    assert questions.asked([topic], PACK.model_copy(update={"question_types": kinds}), per_topic=2) == []
+
+
 def test_cut_and_empty_questions_are_rejected_and_counted(tmp_path: Path) -> None:
     manifest, published = make_questions(tmp_path, ScriptedEngine(ask))
     rejected = {prompt.id: prompt.reject for prompt in published if prompt.reject}
