@@ -100,7 +100,7 @@ class LeakFilter:
             query: the user's message. What it contains itself may occur in the answer.
 
         Returns:
-            leak-marker, leak-exemplar-N (numbered from 1, those of question types after the pack's), leak-verbose-prompt,
+            leak-marker, leak-exemplar-N (from 1; those of question types follow the pack's), leak-verbose-prompt,
             leak-introduction or leak-principles, whichever applies first; None for an answer without leak.
         """
         if self._has_marker(answer):
