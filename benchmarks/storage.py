@@ -44,6 +44,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 sys.exit(code)
 """
 """A stage process that prints its peak resident memory in MiB."""
+DOWNLOAD = """
+import resource, sys
+from pathlib import Path
+from selfalign_stages.artifacts import reading
+from selfalign_stages.artifacts.open_store import open_store
+from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.contract.task import StoreLocation
+store = open_store(StoreLocation.model_validate_json(sys.argv[1]))
+manifest = reading.require_manifest(store, ArtifactRef(kind="import", key=sys.argv[2]))
+reading.download(store, manifest, Path(sys.argv[3]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+"""The same for a process that downloads an import, as the steps before the engine loads a model do."""
 Contender = dict[str, Callable[[Path, str], None]]
 
 
@@ -184,10 +197,18 @@ def memory(location: StoreLocation, registry: str, folder: Path, gib: float) -> 
         (folder / "task.json").write_text(task.model_dump_json(by_alias=True, exclude_none=True))
         (folder / "scratch").mkdir(exist_ok=True)
         arguments = [kind, "--task", str(folder / "task.json"), "--scratch", str(folder / "scratch")]
-        done = subprocess.run([sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        sys.stdout.write(f"{kind:8} of {gib} GiB: {done.stdout.strip().splitlines()[-1]} MiB at most\n")
+        _print_peak(kind, gib, [PEAK, *arguments])
+    _print_peak(
+        "download", gib, [DOWNLOAD, location.model_dump_json(by_alias=True), KEYS["import"], str(folder / "down")]
+    )
+
+
+def _print_peak(name: str, gib: float, command: list[str]) -> None:
+    """Runs Python code with arguments; the last line that it prints is its peak memory in MiB."""
+    done = subprocess.run([sys.executable, "-c", *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    sys.stdout.write(f"{name:8} of {gib} GiB: {done.stdout.strip().splitlines()[-1]} MiB at most\n")
 
 
 def main() -> None:
