@@ -126,6 +126,7 @@ def published(folder: Path, name: str, *, bos: bool) -> Path:
     more = {"vocab_size": size, "bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos}
     families.FAMILIES[name] = class_name, particular | OF_VLLM | more | PARTICULAR.get(name, {})
     families.save(name, folder)
+    _write_rope_as_published(folder / "config.json")
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (folder / file).write_bytes((source / file).read_bytes())
     # The toy model's own class is of transformers 5 alone.
@@ -136,6 +137,24 @@ def published(folder: Path, name: str, *, bos: bool) -> Path:
         fast.save(str(folder / "tokenizer.json"))
         served_files.change(folder / "tokenizer_config.json", {"bos_token": special})
     return folder
+
+
+def _write_rope_as_published(path: Path) -> None:
+    """Writes rotary settings under the names that published models have. transformers 5 saves them as rope_parameters,
+    which 4.57 passes over, and computes with its own defaults."""
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters", None) or {}
+    of_all = rope.get("full_attention", rope)
+    if config["model_type"] == "gpt_neox":
+        names = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
+    else:
+        names = {"rope_theta": "rope_theta", "partial_rotary_factor": "partial_rotary_factor"}
+    config |= {names[name]: value for name, value in of_all.items() if name in names}
+    if of_all.get("rope_type", "default") != "default":
+        config["rope_scaling"] = {name: value for name, value in of_all.items() if name not in names}
+    if "sliding_attention" in rope:
+        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+    path.write_text(json.dumps(config, indent=2))
 
 
 def training(method: Literal["lora", "full"]) -> TrainParameters:
