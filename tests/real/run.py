@@ -15,12 +15,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.real import bases
+from tests.real import bases, served
 
 from selfalign_stages.artifacts import reading
 from selfalign_stages.artifacts.file_store import FileStore
 from selfalign_stages.contract.manifest import ArtifactRef
+from selfalign_stages.evaluation import suites
 from selfalign_stages.evaluation.items import ItemScore
+from selfalign_stages.pack.loading import load
 
 ROOT = Path(__file__).parents[2]
 MODELS = {"gemma": bases.gemma, "smollm2": bases.smollm2}
@@ -46,7 +48,7 @@ def main() -> int:
     }
     changes = [f"{path}={value}" for path, value in settings.items()] + options.set
     code, status = run(workdir, changes)
-    page = "\n".join(_page(workdir, status))
+    page = "\n".join([*_page(workdir, status), *_served(workdir, status, pack=options.pack)])
     (workdir / "page.md").write_text(page + "\n")
     sys.stdout.write(page + "\n")
     return code
@@ -86,6 +88,22 @@ def _page(workdir: Path, status: Mapping[str, Any]) -> Iterator[str]:
         for variant, items in scores.items():
             answer = " ".join((items[id_].answer or "").split())
             yield f"- {variant}: {answer}"
+
+
+def _served(workdir: Path, status: Mapping[str, Any], *, pack: str) -> Iterator[str]:
+    """Compares what the served image answers with the evaluation of the variant in it."""
+    steps = [step for stage in status["stages"] for step in stage["steps"]]
+    image = next((step for step in steps if step["name"] == "packaging-image" and step["state"] == "Succeeded"), None)
+    if image is None:
+        return
+    scores = next(found for variant in reversed(VARIANTS) if (found := _scores(workdir, steps, variant)))
+    chosen = list(scores.values())[:: max(1, len(scores) // SAMPLES)][:SAMPLES]
+    loaded = load(f"builtin://{pack}")
+    prompts = {item.id: item.prompt for item in suites.parse_limits(suites.read_texts("pack://limits", loaded))}
+    layout = workdir / "store" / "cas" / "image" / image["key"] / "oci"
+    ids, answers = served.compare(layout, chosen, prompts=prompts, assistant_name="Juniper", max_tokens=96)
+    yield from ("", f"Served, to the OpenAI client: {ids} of {len(chosen)} prompts have the evaluation's token ids,")
+    yield f"{answers} of {len(chosen)} greedy answers are the evaluation's."
 
 
 def _scores(workdir: Path, steps: list[dict[str, Any]], variant: str) -> dict[str, ItemScore]:
