@@ -101,9 +101,15 @@ def _served(workdir: Path, status: Mapping[str, Any], *, pack: str) -> Iterator[
     loaded = load(f"builtin://{pack}")
     prompts = {item.id: item.prompt for item in suites.parse_limits(suites.read_texts("pack://limits", loaded))}
     layout = workdir / "store" / "cas" / "image" / image["key"] / "oci"
-    ids, answers = served.compare(layout, chosen, prompts=prompts, assistant_name="Juniper", max_tokens=96)
-    yield from ("", f"Served, to the OpenAI client: {ids} of {len(chosen)} prompts have the evaluation's token ids,")
-    yield f"{answers} of {len(chosen)} greedy answers are the evaluation's."
+    found = served.ask(layout, chosen, prompts=prompts, assistant_name="Juniper", max_tokens=96)
+    yield from (
+        "",
+        f"Served, to the OpenAI client: {found.equal_ids} of {len(chosen)} prompts have the evaluation's token ids,",
+    )
+    yield f"{found.equal_answers} of {len(chosen)} greedy answers are the evaluation's."
+    yield from ("", "### Two turns", "", "| request | answer | follow-up | answer |", "| --- | --- | --- | --- |")
+    for texts in found.conversations:
+        yield f"| {' | '.join(' '.join(text.split()) for text in texts)} |"
 
 
 def _scores(workdir: Path, steps: list[dict[str, Any]], variant: str) -> dict[str, ItemScore]:
