@@ -101,14 +101,14 @@ def _served(workdir: Path, status: Mapping[str, Any], *, pack: str) -> Iterator[
     loaded = load(f"builtin://{pack}")
     prompts = {item.id: item.prompt for item in suites.parse_limits(suites.read_texts("pack://limits", loaded))}
     layout = workdir / "store" / "cas" / "image" / image["key"] / "oci"
-    found = served.ask(layout, chosen, prompts=prompts, assistant_name="Juniper", max_tokens=96)
+    answers = served.ask(layout, chosen, prompts=prompts, assistant_name="Juniper", max_tokens=96)
     yield from (
         "",
-        f"Served, to the OpenAI client: {found.equal_ids} of {len(chosen)} prompts have the evaluation's token ids,",
+        f"Served, to the OpenAI client: {answers.equal_ids} of {len(chosen)} prompts have the evaluation's token ids,",
     )
-    yield f"{found.equal_answers} of {len(chosen)} greedy answers are the evaluation's."
+    yield f"{answers.equal_answers} of {len(chosen)} greedy answers are the evaluation's."
     yield from ("", "### Two turns", "", "| request | answer | follow-up | answer |", "| --- | --- | --- | --- |")
-    for texts in found.conversations:
+    for texts in answers.conversations:
         yield f"| {' | '.join(' '.join(text.split()) for text in texts)} |"
 
 
