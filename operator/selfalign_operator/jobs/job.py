@@ -65,8 +65,8 @@ def preflight_job(
     contents = PodContents(
         arguments=(PREFLIGHT,),
         task=_json(task),
+        leaves=tuple(task.leaves),
         pack=pack,
-        base=True,
         push=True,
         grace_seconds=DEFAULT_GRACE_SECONDS,
     )
@@ -92,7 +92,7 @@ def step_job(run: SelfAlignRun, action: StartStep, *, images: StageImages, pack:
         arguments=(step.kind,),
         task=_json(task),
         pack=pack if KINDS[step.kind].pack else None,
-        base=step.kind == "import",
+        leaves=step.leaves,
         push=step.kind == "push",
         grace_seconds=GRACE_SECONDS.get(step.kind, DEFAULT_GRACE_SECONDS),
     )

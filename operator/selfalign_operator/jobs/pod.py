@@ -13,8 +13,10 @@ from selfalign_operator.api.quantity import parse_quantity
 from selfalign_operator.api.resources import gpus
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.resolved_placement import ResolvedPlacement
+from selfalign_operator.planning import graph
 from selfalign_operator.planning.store_location import BASE_MODEL_FOLDER, base_claim, pack_folder
 from selfalign_stages.contract import credentials
+from selfalign_stages.contract.graph import BASE_MODEL
 
 CONTAINER = "stage"
 """Name of the container; templates and podFailurePolicy refer to it."""
@@ -26,9 +28,6 @@ SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"
 """Writable mount paths. The runtime's default /dev/shm has 64 MiB, too few for tensor parallelism in vLLM."""
 ALL_INTERFACES = "::"
 """Value of --host: IPv4 and IPv6, so that kubelet, Prometheus and operator reach the pod in a cluster of either."""
-BASE_PREFIX = "BASE_MODEL_"
-"""Prefix of the variables from spec.baseModel.secretRef: S3 keys of the base model's bucket must not replace those of
-the artifact store, which have the same names."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,16 @@ class PodContents:
         arguments: of the stage program; its subcommand.
         task: the task as JSON.
         grace_seconds: terminationGracePeriodSeconds.
+        leaves: names of the leaves that it reads; it gets the Secrets that belong to them.
         pack: name of the ConfigMap to mount as the principle pack; None mounts none.
-        base: whether to add the base model's credentials, and mount them and its volume claim.
         push: whether to mount the registry's credentials.
     """
 
     arguments: tuple[str, ...]
     task: str
     grace_seconds: int
+    leaves: tuple[str, ...] = ()
     pack: str | None = None
-    base: bool = False
     push: bool = False
 
 
@@ -118,19 +117,23 @@ def _threads(placement: ResolvedPlacement) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(math.ceil(parse_quantity(limits["cpu"])))}
 
 
+def _store_secrets(run: SelfAlignRun) -> list[str]:
+    """The name of the Secret with credentials for the artifact store, if there is one."""
+    reference = run.spec.artifacts.secret_ref if run.spec.artifacts else None
+    return [reference.name] if reference else []
+
+
 def _secrets(run: SelfAlignRun, contents: PodContents) -> dict[str, str]:
-    """Names of the Secrets with credentials for storage, by the folder that they are mounted in."""
-    references = {credentials.ARTIFACTS: run.spec.artifacts.secret_ref if run.spec.artifacts else None}
-    if contents.base:
-        references[credentials.BASE_MODEL] = run.spec.base_model.secret_ref
-    return {folder: reference.name for folder, reference in references.items() if reference is not None}
+    """Names of the Secrets with credentials for leaves, by leaf name."""
+    return {leaf: name for leaf, name in graph.leaf_secrets(run).items() if leaf in contents.leaves}
 
 
 def _credentials(run: SelfAlignRun, contents: PodContents) -> list[dict[str, Any]]:
     """Sources of environment variables. The kubelet resolves the Secrets: the operator needs no right to read any."""
-    prefixes = {credentials.BASE_MODEL: {"prefix": BASE_PREFIX}}
-    return [
-        prefixes.get(folder, {}) | {"secretRef": {"name": name}} for folder, name in _secrets(run, contents).items()
+    of_store = [{"secretRef": {"name": name}} for name in _store_secrets(run)]
+    return of_store + [
+        {"prefix": credentials.variable_prefix(leaf), "secretRef": {"name": name}}
+        for leaf, name in _secrets(run, contents).items()
     ]
 
 
@@ -148,12 +151,14 @@ def _volumes(run: SelfAlignRun, contents: PodContents) -> tuple[list[dict[str, A
     add("shm", SHARED_MEMORY, {"emptyDir": {"medium": "Memory"}}, read_only=False)
     if contents.pack:
         add("pack", pack_folder(run), {"configMap": {"name": contents.pack}})
-    if contents.base and (claim := base_claim(run)):
+    if BASE_MODEL in contents.leaves and (claim := base_claim(run)):
         add("base-model", BASE_MODEL_FOLDER, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
     if contents.push and (secret := run.spec.image.push_secret_ref):
         items = [{"key": ".dockerconfigjson", "path": "config.json"}]
         add("docker", DOCKER_FOLDER, {"secret": {"secretName": secret.name, "items": items}})
-    for folder, name in _secrets(run, contents).items():
+    folders = [(credentials.ARTIFACTS, name) for name in _store_secrets(run)]
+    folders += [(credentials.folder_name(leaf), name) for leaf, name in _secrets(run, contents).items()]
+    for folder, name in folders:
         # The same Secrets as in the environment, where they stay as they were when the container started. Optional:
         # the environment requires a missing one already, and the pod's status says so (CreateContainerConfigError),
         # while a volume that cannot be mounted shows only in the kubelet's Events.

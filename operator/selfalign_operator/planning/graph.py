@@ -91,6 +91,12 @@ def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]
     }
 
 
+def leaf_secrets(run: SelfAlignRun) -> dict[str, str]:
+    """Returns the name of the Secret for reading a leaf, by leaf name, of leaves that have one."""
+    references = {BASE_MODEL: run.spec.base_model.secret_ref}
+    return {leaf: reference.name for leaf, reference in references.items() if reference is not None}
+
+
 def suites(run: SelfAlignRun) -> tuple[Suite, ...]:
     """Returns the suites of a run: those in its manifest, or those of its built-in pack; none if it has neither."""
     listed = run.spec.stages.evaluation.suites

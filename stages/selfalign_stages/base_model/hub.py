@@ -1,4 +1,4 @@
-"""Reads hf:// base models from a Hugging Face Hub at a pinned commit, through huggingface_hub.
+"""Reads hf:// repositories from a Hugging Face Hub at a pinned commit, through huggingface_hub.
 
 A branch or tag may move between preflight and import, or between two runs: equal manifests would then train different
 models. Hence only a full commit id is accepted. HF_ENDPOINT (a mirror) and HF_TOKEN (private and gated models) have
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from selfalign_stages.base_model import hub_errors, hub_listing, space, verifying
 from selfalign_stages.base_model.quoting import shown
@@ -30,11 +30,12 @@ KEPT_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class HubSource:
-    """A model repository at one commit.
+    """A repository at one commit: a base model, or a data set with rows of one's own.
 
     Args:
         repository: ORG/NAME.
         commit: full commit id.
+        kind: what the hub has it as.
         listed: the files by path, since the last listing.
         small_files: contents of the small files read so far.
         fetched: files that were downloaded before; a second download bypasses the user's cache.
@@ -42,12 +43,13 @@ class HubSource:
 
     repository: str
     commit: str
+    kind: Literal["model", "dataset"] = "model"
     listed: dict[str, SourceFile] = field(default_factory=dict, compare=False)
     small_files: dict[str, bytes] = field(default_factory=dict, compare=False)
     fetched: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
-    def at_commit(cls, repository: str, *, commit: str | None) -> Self:
+    def at_commit(cls, repository: str, *, commit: str | None, kind: Literal["model", "dataset"] = "model") -> Self:
         """Opens a repository, and sets up huggingface_hub for this process.
 
         Raises:
@@ -55,8 +57,8 @@ class HubSource:
         """
         if not rules.is_commit(commit):
             raise BadInput(
-                f"spec.baseModel.revision {commit!r} of hf://{repository}: {rules.NEEDS_COMMIT}; copy one from the "
-                "model's history",
+                f"spec.baseModel.revision {commit!r} of hf://{repository}: {rules.NEEDS_COMMIT}; copy one from its "
+                "history",
                 reason="RevisionNotPinned",
             )
         for name, value in LIBRARY_DEFAULTS.items():
@@ -64,7 +66,12 @@ class HubSource:
         from selfalign_stages.base_model import hub_client
 
         hub_client.install()
-        return cls(repository=repository, commit=str(commit))
+        return cls(repository=repository, commit=str(commit), kind=kind)
+
+    @property
+    def name(self) -> str:
+        """What follows hf:// in the address of the repository."""
+        return f"datasets/{self.repository}" if self.kind == "dataset" else self.repository
 
     def list_files(self) -> list[SourceFile]:
         """Lists all files by one request: large ones with their SHA-256 (Git LFS), small ones with their Git blob id.
@@ -79,7 +86,7 @@ class HubSource:
         try:
             files = hub_listing.parse(answer, commit=self.commit)
         except ValueError as error:
-            raise hub_errors.no_hub(self.repository, f"its listing of the model: {shown(str(error))}") from error
+            raise hub_errors.no_hub(self.name, f"its listing of the files: {shown(str(error))}") from error
         self.listed.clear()
         self.listed.update({file.path: file for file in files})
         return files
@@ -108,7 +115,9 @@ class HubSource:
 
         from selfalign_stages.base_model import hub_client
 
-        url = hf_hub_url(self.repository, path, revision=self.commit, endpoint=hub_client.endpoint())
+        url = hf_hub_url(
+            self.repository, path, repo_type=self.kind, revision=self.commit, endpoint=hub_client.endpoint()
+        )
         headers = build_hf_headers(token=hub_client.token()) | {"Range": f"bytes=0-{length - 1}"}
         data = b""
         with (
@@ -157,7 +166,7 @@ class HubSource:
         with self._mapped():
             hub = hub_client.endpoint()
             headers = get_hf_file_metadata(
-                hf_hub_url(self.repository, file.path, revision=self.commit, endpoint=hub),
+                hf_hub_url(self.repository, file.path, repo_type=self.kind, revision=self.commit, endpoint=hub),
                 token=hub_client.token(),
                 timeout=hub_client.ANSWER_SECONDS,
                 endpoint=hub,
@@ -172,7 +181,7 @@ class HubSource:
         from selfalign_stages.base_model import hub_client
 
         validate_repo_id(self.repository)
-        url = f"{hub_client.endpoint()}/api/models/{self.repository}/revision/{self.commit}"
+        url = f"{hub_client.endpoint()}/api/{self.kind}s/{self.repository}/revision/{self.commit}"
         headers = build_hf_headers(token=hub_client.token())
         answer = b""
         with get_session().stream(
@@ -182,7 +191,7 @@ class HubSource:
             for block in response.iter_bytes():
                 answer += block
                 if len(answer) > LARGEST_LISTING:
-                    raise hub_errors.no_hub(self.repository, f"its listing has more than {LARGEST_LISTING >> 20} MiB")
+                    raise hub_errors.no_hub(self.name, f"its listing has more than {LARGEST_LISTING >> 20} MiB")
         return answer
 
     def _download(self, path: str, folder: Path) -> Path:
@@ -196,6 +205,7 @@ class HubSource:
             downloaded = hf_hub_download(
                 self.repository,
                 path,
+                repo_type=self.kind,
                 revision=self.commit,
                 local_dir=folder,
                 endpoint=hub_client.endpoint(),
@@ -208,5 +218,5 @@ class HubSource:
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
-        with hub_errors.mapped(repository=self.repository, revision=self.commit):
+        with hub_errors.mapped(repository=self.name, revision=self.commit):
             yield

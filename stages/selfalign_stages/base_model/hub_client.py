@@ -116,7 +116,7 @@ class _Client(httpx.Client):
                 response.close()
             if time.monotonic() - start + wait > PATIENCE_SECONDS:
                 raise HubSilent(f"{problem}; tried {attempts} {'time' if attempts == 1 else 'times'}")
-            LOG.warning("base model: %s; tried again in %d s", problem, wait)
+            LOG.warning("hub: %s; tried again in %d s", problem, wait)
             time.sleep(wait)
             pause *= 2
 
@@ -124,7 +124,7 @@ class _Client(httpx.Client):
 def _keep_token(request: httpx.Request) -> None:
     """Takes the token out of requests that go elsewhere; called for every request, those after redirects included."""
     if is_offline_mode():
-        raise BadInput("HF_HUB_OFFLINE is set, and an hf:// base model is read from a hub: unset it", reason="Offline")
+        raise BadInput("HF_HUB_OFFLINE is set, and an hf:// address is read from a hub: unset it", reason="Offline")
     if "Authorization" in request.headers and _origin(str(request.url)) != _origin(endpoint()):
         del request.headers["Authorization"]
 

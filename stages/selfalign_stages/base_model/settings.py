@@ -3,19 +3,36 @@
 The base model may lie in another account than the artifact store, so spec.baseModel.secretRef is a Secret of its own
 beside spec.artifacts.secretRef. Both may hold AWS_ACCESS_KEY_ID. The operator therefore mounts each in a folder of its
 own, and gives the variables of the base model's Secret the prefix BASE_MODEL_. The plain name is the fallback: on a
-user's machine HF_TOKEN alone is enough.
+user's machine HF_TOKEN alone is enough. Files with rows of one's own are read by the same clients, each with the Secret
+of its own leaf (`belonging_to`).
 
 Nothing is remembered: tokens expire, and the mounted files are renewed while a step runs.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from selfalign_stages.contract import credentials
 from selfalign_stages.contract.exits import AccessDenied
+from selfalign_stages.contract.graph import BASE_MODEL
 
-PREFIX = "BASE_MODEL_"
 S3_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+# No argument of `setting`: huggingface_hub calls back for every request (hub_client), and passes nothing on.
+_leaf: ContextVar[str] = ContextVar("leaf", default=BASE_MODEL)
+
+
+@contextmanager
+def belonging_to(leaf: str) -> Iterator[None]:
+    """Makes the functions of this module read the Secret of another leaf than the base model within the block."""
+    token = _leaf.set(leaf)
+    try:
+        yield
+    finally:
+        _leaf.reset(token)
 
 
 def setting(name: str) -> str | None:
@@ -26,7 +43,7 @@ def setting(name: str) -> str | None:
     Raises:
         AccessDenied: the mounted file cannot be read.
     """
-    return _mounted(name) or _variable(PREFIX + name) or _variable(name)
+    return _mounted(name) or _variable(_prefix() + name) or _variable(name)
 
 
 def own_credentials() -> dict[str, str]:
@@ -35,7 +52,7 @@ def own_credentials() -> dict[str, str]:
     Returns:
         An empty dictionary where the base model has none of its own; those of the artifact store then count.
     """
-    return {name.lower(): value for name in S3_CREDENTIALS if (value := _variable(PREFIX + name))}
+    return {name.lower(): value for name in S3_CREDENTIALS if (value := _variable(_prefix() + name))}
 
 
 def mounted_credentials() -> Path | None:
@@ -48,7 +65,11 @@ def mounted_credentials() -> Path | None:
 
 
 def _folder() -> Path:
-    return credentials.FOLDER / credentials.BASE_MODEL
+    return credentials.FOLDER / credentials.folder_name(_leaf.get())
+
+
+def _prefix() -> str:
+    return credentials.variable_prefix(_leaf.get())
 
 
 def _variable(name: str) -> str | None:

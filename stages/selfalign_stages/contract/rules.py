@@ -16,6 +16,8 @@ HUB_PREFIX = "hf://"
 COMMIT_PATTERN = r"^[0-9a-f]{40}$"
 """A full Git commit id. Hubs take branches, tags and abbreviated ids as well, but those can move or become ambiguous,
 and equal manifests would then mean different weights. Valid in Python's `re` and in RE2, which CEL's `matches` uses."""
+ROW_FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+"""Ends of the addresses of files with rows of one's own. Parquet needs pyarrow, which no image of this release has."""
 KMS_ENCRYPTION = "aws:kms"
 """S3's `x-amz-server-side-encryption` value for keys in AWS KMS; all other kinds take no key id."""
 LORA_FIELDS = ("rank", "alpha", "dropout", "targets")
@@ -42,6 +44,16 @@ EDIT_REJECTED = (
 def is_commit(revision: str | None) -> bool:
     """Returns whether a revision names one commit for good: a full commit id, not a branch or tag."""
     return re.fullmatch(COMMIT_PATTERN, revision or "") is not None
+
+
+def row_file_problem(uri: str) -> str | None:
+    """Returns what is wrong with the end of the address of a file with rows of one's own; None if it can be read."""
+    if uri.endswith(ROW_FILE_SUFFIXES):
+        return None
+    known = ", ".join(ROW_FILE_SUFFIXES)
+    if uri.endswith(".parquet"):
+        return f"Parquet is not read in this release: convert the file to JSON lines ({known})"
+    return f"is no file of JSON lines by its name: write one JSON object per line, and end its name with {known}"
 
 
 def batch_remainder(global_batch_size: int, *, micro_batch_size: int, processes: int) -> int:

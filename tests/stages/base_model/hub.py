@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "c0ffee" * 6 + "c0ff"
-RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
-API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/(revision|tree)/(?P<revision>[^/?]+)")
+RESOLVE = re.compile(r"(?P<dataset>/datasets)?/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+API = re.compile(r"/api/(models|(?P<dataset>datasets))/(?P<repo>[^/]+/[^/]+)/(revision|tree)/(?P<revision>[^/?]+)")
 LARGE = (".safetensors", ".bin", ".pt")
 LISTING = "the listing"
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>"
@@ -29,6 +29,8 @@ class HubState:
 
     files: dict[str, bytes]
     repository: str = "harbour/lantern"
+    dataset: bool = False
+    """Whether the repository is a data set and no model."""
     token: str | None = None
     gated: bool = False
     down: bool = False
@@ -122,7 +124,7 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             if path.startswith("/content/"):
                 return self._content(path.removeprefix("/content/"))
             match = API.fullmatch(path) or RESOLVE.fullmatch(path)
-            if match is None or self._refused(match["repo"], match["revision"]):
+            if match is None or self._refused(match):
                 return None if match else self._answer(404, b"")
             name = match.groupdict().get("path", LISTING)
             if name in state.pages:
@@ -134,13 +136,14 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
             body = state.bodies.get(LISTING, json.dumps(state.change(listing(state))).encode())
             return self._answer(200, body, {"Content-Type": "application/json"})
 
-        def _refused(self, repository: str, revision: str) -> bool:
+        def _refused(self, match: re.Match[str]) -> bool:
             sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            if repository != state.repository or (state.token and sent != state.token):
+            known = match["repo"] == state.repository and bool(match["dataset"]) == state.dataset
+            if not known or (state.token and sent != state.token):
                 self._answer(404 if sent else 401, b"", {"X-Error-Code": "RepoNotFound"})
             elif state.gated:
                 self._answer(403, b"", {"X-Error-Code": "GatedRepo"})
-            elif revision != COMMIT:
+            elif match["revision"] != COMMIT:
                 self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
             else:
                 return False
