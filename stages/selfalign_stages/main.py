@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from selfalign_stages import steps
 from selfalign_stages.artifacts import hits
 from selfalign_stages.artifacts.open_store import open_store
-from selfalign_stages.contract import termination_message
+from selfalign_stages.contract import rules, termination_message
 from selfalign_stages.contract.exits import BadInput, DoesNotFit, ExitCode, InputLost, StageError
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
@@ -107,8 +107,9 @@ def _step(options: argparse.Namespace, stop: Stop) -> Model:
     if examined.problem:
         LOG.warning("%s: %s; computed anew", task.id, examined.problem)
         hits.set_aside(store, examined)
-    # All models come from the store. Without this, Transformers may still ask a hub and wait for it on a GPU pod.
-    if task.kind != "import":
+    # All models come from the store. Without this, Transformers may still ask a hub and wait for it on a GPU pod. Rows
+    # of one's own may come from a hub.
+    if task.kind != "import" and not any(leaf.uri.startswith(rules.HUB_PREFIX) for leaf in task.leaves.values()):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     progress = ProgressMeter()
     with (

@@ -44,6 +44,11 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("spec.artifacts.sse", {"artifacts": {"uri": "s3://b/p", "sse": "on"}}),
     ("spec.artifacts", {"artifacts": {"uri": "s3://b/p", "sseKmsKeyId": "key"}}),
     ("spec.stages.redTeaming.prompts", stage("redTeaming", prompts=0)),
+    ("spec.stages.redTeaming", stage("redTeaming", promptSources=[{"uri": "s3://rows/a.jsonl", "share": 0.6}] * 2)),
+    (
+        "spec.stages.redTeaming.promptSources[0]",
+        stage("redTeaming", promptSources=[{"uri": "hf://datasets/org/name/a.jsonl", "share": 1}]),
+    ),
     ("spec.stages.redTeaming.rounds", stage("redTeaming", rounds=101)),
     ("spec.stages.redTeaming.dedupRougeL", stage("redTeaming", dedupRougeL=1.3)),
     ("spec.stages.redTeaming.topicGuidedShare", stage("redTeaming", topicGuidedShare=1)),

@@ -51,6 +51,7 @@ OTHER: dict[str, Any] = {
     "spec.principles.uri": "file:///pack",
     "spec.retries.perStage": 0,
     "spec.podDefaults.template": {"spec": {"nodeSelector": {"a": "b"}}},
+    "spec.stages.redTeaming.promptSources": [{"uri": "s3://rows/a.jsonl", "share": 0.2}],
     "spec.stages.evaluation.gates": ["engraved.hhh.overall >= 0.6"],
     "spec.stages.evaluation.suites": [{"name": "hhh", "format": "hhh", "uri": "file:///suite.json"}],
 }

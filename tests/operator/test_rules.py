@@ -36,6 +36,12 @@ SPECS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     rules.REVISION_NEEDS_HUB: [
         ("spec.baseModel.revision", {"baseModel": {"uri": "s3://bucket/model", "revision": COMMIT}})
     ],
+    rules.SHARES_ABOVE_ONE: [
+        (
+            "spec.stages.redTeaming.promptSources",
+            {"stages": {"redTeaming": {"promptSources": [{"uri": "s3://rows/a.jsonl", "share": 0.6}] * 2}}},
+        )
+    ],
     rules.ONE_PACK_SOURCE: [
         ("spec.principles", {"principles": {}}),
         ("spec.principles", {"principles": {"builtin": "hamlet", "configMapRef": {"name": "mine"}}}),
@@ -110,6 +116,7 @@ def test_cel_expressions_have_the_constants_of_the_python_checks() -> None:
     expressions = cel_rules()
     assert f"matches('{rules.COMMIT_PATTERN}')" in expressions[rules.NEEDS_COMMIT]
     assert all(f"has(self.{name})" in expressions[rules.LORA_FIELDS_NEED_LORA] for name in rules.LORA_FIELDS)
+    assert f"<= {rules.SHARES_LIMIT}" in expressions[rules.SHARES_ABOVE_ONE]
     assert f"'{rules.KMS_ENCRYPTION}'" in expressions[rules.KMS_KEY_NEEDS_KMS]
 
 

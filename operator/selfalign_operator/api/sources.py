@@ -6,7 +6,7 @@ operator has no right to read any.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from selfalign_operator.api.validation import cel
@@ -21,14 +21,9 @@ class ObjectRef(Model):
     name: ObjectName = Field(description="Name of the object, which is in the run's own namespace.")
 
 
-class BaseModelSource(Model):
-    """Base language model that the run aligns, in Hugging Face's format with safetensors weights.
-
-    The digest of its files enters every step's key, its address does not: a model that moves keeps its artifacts, and
-    one that changes at the same address reruns every step. (For s3:// the digest is over the objects' ETags.)
-    """
-
-    model_config = cel(
+def _pinned() -> ConfigDict:
+    """Rules for the fields uri and revision: addresses of a hub have a commit, and no others."""
+    return cel(
         (
             f"!self.uri.startsWith('{rules.HUB_PREFIX}') || "
             f"(has(self.revision) && self.revision.matches('{rules.COMMIT_PATTERN}'))",
@@ -36,6 +31,16 @@ class BaseModelSource(Model):
         ),
         (f"self.uri.startsWith('{rules.HUB_PREFIX}') || !has(self.revision)", rules.REVISION_NEEDS_HUB),
     )
+
+
+class BaseModelSource(Model):
+    """Base language model that the run aligns, in Hugging Face's format with safetensors weights.
+
+    The digest of its files enters every step's key, its address does not: a model that moves keeps its artifacts, and
+    one that changes at the same address reruns every step. (For s3:// the digest is over the objects' ETags.)
+    """
+
+    model_config = _pinned()
 
     uri: str = Field(
         pattern=r"^(builtin|hf|s3|file|pvc)://.+",
@@ -54,6 +59,34 @@ class BaseModelSource(Model):
         default=None,
         description="Secret for reading the model: HF_TOKEN and HF_ENDPOINT, or AWS_ACCESS_KEY_ID, "
         "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL and AWS_REGION. Unset: those of "
+        "spec.artifacts.secretRef. On one machine they come from the environment.",
+    )
+
+
+class RowSource(Model):
+    """File with rows of one's own: JSON lines, one object per line, plain or compressed by gzip or zstd.
+
+    The digest of its text enters the keys of the steps that read it, its address does not.
+    """
+
+    model_config = _pinned()
+
+    uri: str = Field(
+        pattern=r"^(hf|s3|file)://.+",
+        max_length=1024,
+        description="Address of the file, which ends with .jsonl, .jsonl.gz or .jsonl.zst: s3://BUCKET/KEY, "
+        "hf://datasets/ORG/NAME/PATH, hf://ORG/NAME/PATH beside a model, or file://PATH (one machine only). s3:// is "
+        "read from the service of spec.artifacts unless secretRef names another endpoint.",
+    )
+    revision: str | None = Field(
+        default=None,
+        max_length=128,
+        description="Commit of a hf:// repository, 40 hexadecimal digits, required there and refused elsewhere. "
+        "Branches and tags are refused because they can move.",
+    )
+    secret_ref: ObjectRef | None = Field(
+        default=None,
+        description="Secret for reading the file, with keys as in spec.baseModel.secretRef. Unset: those of "
         "spec.artifacts.secretRef. On one machine they come from the environment.",
     )
 

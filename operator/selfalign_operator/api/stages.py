@@ -9,7 +9,10 @@ from pydantic import Field
 from selfalign_operator.api.evaluation import Evaluation
 from selfalign_operator.api.resources import Placement, ShardedPlacement
 from selfalign_operator.api.sampling import TEMPERATURE, TOP_P, RedTeamingSampling
+from selfalign_operator.api.sources import RowSource
 from selfalign_operator.api.training import Training
+from selfalign_operator.api.validation import cel
+from selfalign_stages.contract import rules
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.parameters import Thought
 
@@ -19,12 +22,33 @@ DETERMINISTIC = (
 )
 
 
+class PromptSource(RowSource):
+    """File with prompts of one's own: JSON lines with `instruction` or `prompt`, and `input` where there is one.
+
+    Other columns are ignored. The prompts are deduplicated and decontaminated as all others are.
+    """
+
+    share: float = Field(
+        gt=0,
+        le=1,
+        description="Fraction of `prompts` that this file fills at most; of more rows the seed chooses, and the others "
+        "are rejected as over-share. A file with fewer rows leaves the rest unfilled. All shares add up to 1 at most.",
+    )
+
+
 class RedTeaming(ShardedPlacement):
     """Stage 1, topic-guided red-teaming self-instruct (paper section 3.1): the base model writes the prompts.
 
     One branch extends the pack's seed tasks (self-instruct), the other asks questions on generated topics. Both are
-    merged, filtered and deduplicated.
+    merged with prompts of one's own, filtered and deduplicated.
     """
+
+    model_config = cel(
+        (
+            f"!has(self.promptSources) || self.promptSources.map(source, source.share).sum() <= {rules.SHARES_LIMIT}",
+            rules.SHARES_ABOVE_ONE,
+        )
+    )
 
     prompts: int = Field(
         default=40_000,
@@ -32,6 +56,12 @@ class RedTeaming(ShardedPlacement):
         le=10_000_000,
         description="Maximum number of prompts that the stage keeps after filtering and deduplication; fewer if the "
         "branches yield fewer. The paper has 360,000.",
+    )
+    prompt_sources: tuple[PromptSource, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Files with prompts of one's own. The base model generates the rest of `prompts`, with fewer tasks "
+        "and fewer questions per topic in proportion, and nothing if the shares add up to 1. Empty: it generates all.",
     )
     rounds: int = Field(
         default=4,
@@ -51,14 +81,15 @@ class RedTeaming(ShardedPlacement):
         default=10,
         ge=1,
         le=10_000,
-        description="Questions that are generated for each pair of question type and topic.",
+        description="Questions that are generated for each pair of question type and topic. Beside `promptSources` "
+        "fewer: the fraction that their shares leave, rounded up.",
     )
     topic_guided_share: float = Field(
         default=0.25,
         ge=0,
         lt=1,
-        description="Fraction of `prompts` left to topic-guided questions. Self-instruct generates the rest: prompts x "
-        "(1 - topicGuidedShare) tasks.",
+        description="Fraction of the generated prompts left to topic-guided questions. Self-instruct generates the "
+        "rest: prompts x (1 - topicGuidedShare) tasks, less what `promptSources` fill.",
     )
     dedup_rouge_l: float = Field(
         default=0.7,

@@ -12,8 +12,9 @@ from typing import Any
 
 from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.sources import BaseModelSource, RowSource
 from selfalign_operator.api.training import Training, resolve
-from selfalign_operator.planning import graph
+from selfalign_operator.planning import graph, step_parameters
 from selfalign_stages.contract import gates, rules
 from selfalign_stages.contract.task import Problem
 
@@ -57,6 +58,7 @@ def _overlaps(field: str, other: str) -> bool:
 def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     stages = run.spec.stages
     yield from _base_model(run)
+    yield from _prompt_sources(run)
     yield from _training(stages.engraving, "spec.stages.engraving", run, cloning=False)
     # a disabled stage may have any values: users switch it off without editing the rest
     if stages.cloning.enabled:
@@ -73,13 +75,31 @@ def _conflict(field: str, value: Any, message: str, *others: str) -> Conflict:
 
 
 def _base_model(run: SelfAlignRun) -> Iterator[Conflict]:
-    base_model, field = run.spec.base_model, "spec.baseModel.revision"
-    from_hub = base_model.uri.startswith(rules.HUB_PREFIX)
-    if from_hub and not rules.is_commit(base_model.revision):
+    yield from _revision("spec.baseModel", run.spec.base_model)
+
+
+def _revision(path: str, source: BaseModelSource | RowSource) -> Iterator[Conflict]:
+    from_hub = source.uri.startswith(rules.HUB_PREFIX)
+    if from_hub and not rules.is_commit(source.revision):
         message = f"{rules.NEEDS_COMMIT}; the repository's page lists its commits under Files and versions"
-        yield _conflict(field, base_model.revision, message, "spec.baseModel.uri")
-    if not from_hub and base_model.revision is not None:
-        yield _conflict(field, base_model.revision, rules.REVISION_NEEDS_HUB, "spec.baseModel.uri")
+        yield _conflict(f"{path}.revision", source.revision, message, f"{path}.uri")
+    if not from_hub and source.revision is not None:
+        yield _conflict(f"{path}.revision", source.revision, rules.REVISION_NEEDS_HUB, f"{path}.uri")
+
+
+def _prompt_sources(run: SelfAlignRun) -> Iterator[Conflict]:
+    settings, path = run.spec.stages.red_teaming, "spec.stages.redTeaming"
+    field = f"{path}.promptSources"
+    limits = step_parameters.own_prompts(settings)
+    for index, (source, limit) in enumerate(zip(settings.prompt_sources, limits, strict=True)):
+        yield from _revision(f"{field}[{index}]", source)
+        if problem := rules.row_file_problem(source.uri):
+            yield _conflict(f"{field}[{index}].uri", source.uri, problem)
+        if limit == 0:
+            message = f"is less than one prompt of {settings.prompts}: raise it, or raise prompts"
+            yield _conflict(f"{field}[{index}].share", source.share, message, f"{path}.prompts")
+    if sum(source.share for source in settings.prompt_sources) > rules.SHARES_LIMIT:
+        yield _conflict(field, [source.share for source in settings.prompt_sources], rules.SHARES_ABOVE_ONE)
 
 
 def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Conflict]:

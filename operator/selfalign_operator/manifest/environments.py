@@ -13,6 +13,7 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_stages.contract.task import Problem
 
 CREDENTIALS = "credentials come from the environment of the command"
+PROMPT_SOURCES = "spec.stages.redTeaming.promptSources"
 STAGES = (
     "redTeaming",
     "selfAlign",
@@ -60,6 +61,10 @@ def problems_on_a_cluster(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[P
     if run.spec.base_model.uri.startswith("file://"):
         message = "a file:// model is on one machine only: use s3://, hf://, builtin:// or pvc://CLAIM/FOLDER"
         yield Problem(field="spec.baseModel.uri", value=run.spec.base_model.uri, message=message)
+    for index, source in enumerate(run.spec.stages.red_teaming.prompt_sources):
+        if source.uri.startswith("file://"):
+            message = "a file:// address is on one machine only: use s3:// or hf://"
+            yield Problem(field=f"{PROMPT_SOURCES}[{index}].uri", value=source.uri, message=message)
     if run.spec.principles.uri is not None:
         message = "a file:// pack is on one machine only: put its files into a ConfigMap and name it in configMapRef"
         yield Problem(field="spec.principles.uri", value=run.spec.principles.uri, message=message)
@@ -100,7 +105,11 @@ def problems_on_one_machine(run: SelfAlignRun) -> list[Problem]:
 def ignored_on_one_machine(run: SelfAlignRun) -> list[str]:
     """Returns one line, with the reason, for each field that is set and has no effect on one machine."""
     explicit = set(_explicit_fields(run.spec, "spec"))
-    return [f"{path} does not apply: {reason}" for path, reason in CLUSTER_ONLY.items() if path in explicit]
+    ignored = {path: reason for path, reason in CLUSTER_ONLY.items() if path in explicit}
+    for index, source in enumerate(run.spec.stages.red_teaming.prompt_sources):
+        if source.secret_ref is not None:
+            ignored[f"{PROMPT_SOURCES}[{index}].secretRef"] = CREDENTIALS
+    return [f"{path} does not apply: {reason}" for path, reason in ignored.items()]
 
 
 def _explicit_fields(model: BaseModel, path: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from selfalign_operator.api.evaluation import BUILTIN_SUITES, Suite
 from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.stages import PromptSource
 from selfalign_operator.api.training import Training, resolve
 from selfalign_operator.planning import step_parameters
 from selfalign_stages.contract.graph import (
@@ -18,6 +19,7 @@ from selfalign_stages.contract.graph import (
     GATE_STEP,
     IMAGE_STEP,
     KINDS,
+    PROMPT_SOURCE_PREFIX,
     PUSH_STEP,
     SUITE_PREFIX,
     Kind,
@@ -87,6 +89,7 @@ def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]
     return {
         BASE_MODEL: Leaf(uri=source.uri, revision=source.revision),
         **{name: Leaf(uri=pack) for name in PACK_LEAVES},
+        **{name: Leaf(uri=one.uri, revision=one.revision) for name, one in prompt_sources(run).items()},
         **suite_leaves,
     }
 
@@ -94,7 +97,14 @@ def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]
 def leaf_secrets(run: SelfAlignRun) -> dict[str, str]:
     """Returns the name of the Secret for reading a leaf, by leaf name, of leaves that have one."""
     references = {BASE_MODEL: run.spec.base_model.secret_ref}
+    references |= {leaf: source.secret_ref for leaf, source in prompt_sources(run).items()}
     return {leaf: reference.name for leaf, reference in references.items() if reference is not None}
+
+
+def prompt_sources(run: SelfAlignRun) -> dict[str, PromptSource]:
+    """Returns the files with prompts of one's own by leaf name, in the manifest's order."""
+    listed = run.spec.stages.red_teaming.prompt_sources
+    return {f"{PROMPT_SOURCE_PREFIX}{number}": source for number, source in enumerate(listed)}
 
 
 def suites(run: SelfAlignRun) -> tuple[Suite, ...]:
@@ -127,28 +137,34 @@ def _suite_leaves(run: SelfAlignRun) -> tuple[str, ...]:
 
 
 def _red_teaming(run: SelfAlignRun) -> Iterator[Step]:
-    """Topic-guided questions and general instructions, merged into one set of prompts (paper section 3.1)."""
+    """Topic-guided questions, general instructions (paper section 3.1) and prompts of one's own, merged into one set.
+
+    Where one's own have all shares, nothing is generated, and there is no step that would load the model for it.
+    """
     settings = run.spec.stages.red_teaming
     base = {BASE_MODEL: "import"}
-    sources = {name: f"redteaming-{name}" for name in ("questions", "instructions")}
+    generated = step_parameters.generated_prompts(settings) > 0
+    sources = {name: f"redteaming-{name}" for name in ("questions", "instructions") if generated}
     # Without decontamination the suites are no leaves: adding a suite then leaves the prompts' key unchanged.
     held_out = _suite_leaves(run) if settings.decontaminate else ()
-    yield _red_teaming_step("topics", step_parameters.topics(settings, run.spec.engine), inputs=base)
-    yield _red_teaming_step(
-        "questions", step_parameters.questions(settings, run.spec.engine), inputs=base | {"topics": "redteaming-topics"}
-    )
-    yield _red_teaming_step("instructions", step_parameters.instructions(settings, run.spec.engine), inputs=base)
-    yield _red_teaming_step("prompts", step_parameters.prompts(settings), inputs=sources, suites=held_out)
+    engine = run.spec.engine
+    if generated:
+        topics = {"topics": "redteaming-topics"}
+        yield _red_teaming_step("topics", step_parameters.topics(settings, engine), inputs=base)
+        yield _red_teaming_step("questions", step_parameters.questions(settings, engine), inputs=base | topics)
+        yield _red_teaming_step("instructions", step_parameters.instructions(settings, engine), inputs=base)
+    own = tuple(prompt_sources(run))
+    yield _red_teaming_step("prompts", step_parameters.prompts(settings), inputs=sources, leaves=(*own, *held_out))
 
 
-def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], suites: tuple[str, ...] = ()) -> Step:
+def _red_teaming_step(kind: Kind, parameters: Model, *, inputs: dict[str, str], leaves: tuple[str, ...] = ()) -> Step:
     return Step(
         id=f"redteaming-{kind}",
         stage="redTeaming",
         kind=kind,
         parameters=parameters,
         inputs=inputs,
-        leaves=(*_pack_leaves(kind), *suites),
+        leaves=(*_pack_leaves(kind), *leaves),
     )
 
 

@@ -8,6 +8,7 @@ import math
 
 from selfalign_operator.api.engine import EngineSettings
 from selfalign_operator.api.stages import Generation, RedTeaming
+from selfalign_stages.contract import rules
 from selfalign_stages.contract.parameters import (
     EngineParameters,
     InstructionsParameters,
@@ -32,7 +33,7 @@ def topics(settings: RedTeaming, engine: EngineSettings) -> TopicsParameters:
 def questions(settings: RedTeaming, engine: EngineSettings) -> QuestionsParameters:
     """Parameters of step questions: topic-guided red-teaming (paper section 3.1)."""
     return QuestionsParameters(
-        questions_per_topic=settings.questions_per_topic,
+        questions_per_topic=-(-settings.questions_per_topic * generated_prompts(settings) // settings.prompts),
         sampling=sampling_parameters(settings.sampling.questions),
         deterministic=settings.deterministic,
         engine=engine_parameters(engine),
@@ -44,7 +45,7 @@ def instructions(settings: RedTeaming, engine: EngineSettings) -> InstructionsPa
     # The schema keeps topicGuidedShare below 1, but rounding may still leave nothing: self-instruct needs one task.
     general_share = 1 - settings.topic_guided_share
     return InstructionsParameters(
-        instructions=max(1, math.ceil(settings.prompts * general_share)),
+        instructions=max(1, math.ceil(generated_prompts(settings) * general_share)),
         rounds=settings.rounds,
         dedup_rouge_l=settings.dedup_rouge_l,
         sampling=sampling_parameters(settings.sampling.instructions),
@@ -54,10 +55,26 @@ def instructions(settings: RedTeaming, engine: EngineSettings) -> InstructionsPa
 
 
 def prompts(settings: RedTeaming) -> PromptsParameters:
-    """Parameters of step prompts, which merges both branches."""
+    """Parameters of step prompts, which merges both branches and prompts of one's own."""
     return PromptsParameters(
-        prompts=settings.prompts, dedup_rouge_l=settings.dedup_rouge_l, decontaminate=settings.decontaminate
+        prompts=settings.prompts,
+        dedup_rouge_l=settings.dedup_rouge_l,
+        decontaminate=settings.decontaminate,
+        own_prompts=own_prompts(settings) or None,
     )
+
+
+def own_prompts(settings: RedTeaming) -> tuple[int, ...]:
+    """Returns the most prompts of each file of one's own, by their shares."""
+    # Rounded first, because 0.29 x 100 is a little less than 29 in binary.
+    return tuple(math.floor(round(source.share * settings.prompts, 6)) for source in settings.prompt_sources)
+
+
+def generated_prompts(settings: RedTeaming) -> int:
+    """Returns the number of prompts that the shares of one's own leave to generation; 0: it is not needed."""
+    # By the shares, because whole numbers of three thirds of 100 prompts leave one that nobody asked to generate.
+    shares = sum(source.share for source in settings.prompt_sources)
+    return 0 if shares > 2 - rules.SHARES_LIMIT else settings.prompts - sum(own_prompts(settings))
 
 
 def sampling_parameters(sampling: Sampling) -> Sampling:

@@ -92,11 +92,16 @@ class InstructionsParameters(Model):
 
 
 class PromptsParameters(Model):
-    """Merges, filters and deduplicates questions and instructions; removes evaluation items."""
+    """Merges, filters and deduplicates questions, instructions and prompts of one's own; removes evaluation items."""
 
     prompts: int = Field(ge=1, description="Maximum number of prompts kept.")
     dedup_rouge_l: float = Field(ge=0, le=1, description="ROUGE-L F-measure above which a text is a near-duplicate.")
     decontaminate: bool = Field(description="Whether prompts close to evaluation questions are rejected.")
+    own_prompts: tuple[int, ...] | None = Field(
+        default=None,
+        description="Most prompts kept of each file of one's own, the leaves `promptSource:N`, by their number; None "
+        "without such files.",
+    )
 
 
 class AnswersParameters(Model):

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from selfalign_stages.contract.model import Model
 
-Source = Literal["self-instruct", "topic-guided", "seed", "identity"]
-"""Where a prompt comes from: self-instruct, topic-guided red-teaming (paper section 3.1), or the pack, as a question of
-a type (seed) or about the assistant (identity)."""
+Source = Literal["self-instruct", "topic-guided", "own", "seed", "identity"]
+"""Where a prompt comes from: self-instruct, topic-guided red-teaming (paper section 3.1), a file of the user's own, or
+the pack, as a question of a type (seed) or about the assistant (identity)."""
 
 
 class Topic(Model):

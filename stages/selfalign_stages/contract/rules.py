@@ -18,6 +18,8 @@ COMMIT_PATTERN = r"^[0-9a-f]{40}$"
 and equal manifests would then mean different weights. Valid in Python's `re` and in RE2, which CEL's `matches` uses."""
 ROW_FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 """Ends of the addresses of files with rows of one's own. Parquet needs pyarrow, which no image of this release has."""
+SHARES_LIMIT = 1.000001
+"""Bound on a sum of shares: 1, with room for rounding. 0.56 + 0.33 + 0.11 is above 1 in binary."""
 KMS_ENCRYPTION = "aws:kms"
 """S3's `x-amz-server-side-encryption` value for keys in AWS KMS; all other kinds take no key id."""
 LORA_FIELDS = ("rank", "alpha", "dropout", "targets")
@@ -25,6 +27,7 @@ LORA_FIELDS = ("rank", "alpha", "dropout", "targets")
 
 NEEDS_COMMIT = "hf:// needs revision, the 40 hexadecimal digits of a commit, because branches and tags move"
 REVISION_NEEDS_HUB = "revision applies to hf:// only: remove it"
+SHARES_ABOVE_ONE = "the shares of promptSources add up to more than 1: lower some, or remove a source"
 ONE_PACK_SOURCE = "set exactly one of builtin, configMapRef and uri"
 KMS_KEY_NEEDS_KMS = f"sseKmsKeyId applies to sse {KMS_ENCRYPTION} only: set sse to {KMS_ENCRYPTION}, or remove it"
 BATCH_NOT_DIVISIBLE = "globalBatchSize must be divisible by microBatchSize x nodes x gpusPerNode"

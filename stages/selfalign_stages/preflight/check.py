@@ -25,7 +25,7 @@ from selfalign_stages.contract.task import PreflightResult, PreflightTask, Resul
 from selfalign_stages.contract.termination_message import result_of
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.loading import load
-from selfalign_stages.preflight import machine, pack_and_suites, registry
+from selfalign_stages.preflight import machine, pack_and_suites, prompt_sources, registry
 from selfalign_stages.preflight.findings import Findings
 from selfalign_stages.step.store import Store
 
@@ -55,7 +55,7 @@ def check(task: PreflightTask, *, scratch: Path | None = None) -> PreflightResul
     findings = Findings()
     # Independent checks, so that one that fails hides none of the others.
     store = findings.attempt(STORE, task.store.uri, partial(_usable_as_folder, task, lambda: open_store(task.store)))
-    leaves, base = resolve_leaves(task, findings)
+    leaves, base = resolve_leaves(task, findings, scratch=scratch)
     finished: dict[str, Result] | None = {}
     # The keys of a run exist only with all its leaf digests, so one unreadable leaf makes every lookup impossible.
     if store and leaves.keys() == task.leaves.keys():
@@ -76,12 +76,15 @@ def check(task: PreflightTask, *, scratch: Path | None = None) -> PreflightResul
     )
 
 
-def resolve_leaves(task: PreflightTask, findings: Findings) -> tuple[dict[str, str], Inspection | None]:
-    """Reads and checks base model, pack and suites.
+def resolve_leaves(
+    task: PreflightTask, findings: Findings, *, scratch: Path | None = None
+) -> tuple[dict[str, str], Inspection | None]:
+    """Reads and checks base model, pack, suites and prompts of one's own.
 
     Args:
         task: the run.
         findings: receives their problems and warnings.
+        scratch: folder for downloads; None: the system's for temporary files.
 
     Returns:
         Digests of the leaves that can be read, and the base model if it is fit.
@@ -92,6 +95,7 @@ def resolve_leaves(task: PreflightTask, findings: Findings) -> tuple[dict[str, s
     if pack:
         pack_and_suites.lint_pack(pack, base, task, findings)
         leaves |= parts.digests(pack) | pack_and_suites.suite_digests(task, pack, findings)
+    leaves |= prompt_sources.digests(task, findings, scratch=scratch)
     return leaves, base
 
 

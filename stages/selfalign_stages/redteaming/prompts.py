@@ -1,4 +1,5 @@
-"""Step prompts: merges questions and instructions, filters, deduplicates across both and removes evaluation items.
+"""Step prompts: merges questions, instructions and prompts of one's own, filters and deduplicates them across all
+sources, and removes evaluation items.
 
 Deduplication is exact and global: all pairs by ROUGE-L, not per shard, so that near-duplicates cannot survive by
 lying in different shards, and not by MinHash, which would lose some of them at random. Every record stays in the
@@ -16,6 +17,7 @@ from selfalign_stages.contract.rows import Prompt
 from selfalign_stages.evaluation import suites
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.model import Pack
+from selfalign_stages.redteaming import own_prompts
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.text import prompt_filters, rouge
 
@@ -33,9 +35,12 @@ def run(context: StepContext) -> Manifest:
     settings = PromptsParameters.model_validate(context.task.parameters)
     pack = parts.read(context.task)
     questions, instructions = (_read_input(context, name) for name in ("questions", "instructions"))
-    context.progress.begin(len(questions) + len(instructions), unit="prompts")
+    own = own_prompts.read(context.task, scratch=context.scratch)
+    context.progress.begin(len(questions) + len(instructions) + sum(map(len, own)), unit="prompts")
     held_out = suites.held_out_questions(context.task.leaves, pack) if settings.decontaminate else []
-    prompts = select(questions, instructions, pack=pack, held_out=held_out, settings=settings, seed=context.task.seed)
+    prompts = select(
+        questions, instructions, own, pack=pack, held_out=held_out, settings=settings, seed=context.task.seed
+    )
     counts = writing.count(prompts)
     if counts.kept == 0:
         reasons = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items())
@@ -53,6 +58,7 @@ def run(context: StepContext) -> Manifest:
 def select(
     questions: Sequence[Prompt],
     instructions: Sequence[Prompt],
+    own: Sequence[Sequence[Prompt]] = (),
     *,
     pack: Pack,
     held_out: Sequence[str],
@@ -62,29 +68,39 @@ def select(
     """Judges all prompts in a seeded order.
 
     The order of the checks matters: evaluation items are removed before deduplication, or a kept one could displace
-    its harmless near-duplicate; the limit comes last, so that it counts prompts that are really kept.
+    its harmless near-duplicate; limits come last, so that they count prompts that are really kept. Sources are judged
+    one after the other: what is over the share of one displaces nothing in the next.
 
     Args:
         questions: kept rows of step questions.
         instructions: kept rows of step instructions.
+        own: prompts of one's own, by file. The quality filters, which are for what a model wrote, do not apply.
         pack: its seed tasks and seed questions count as earlier prompts; prompts of its question types come first.
         held_out: questions of the evaluation suites; empty without decontamination.
-        settings: limit of prompts and dedup threshold.
+        settings: limits of prompts and dedup threshold.
         seed: `spec.seed` of the run; it alone determines the order.
 
     Returns:
-        All prompts, each kept or with one reason: a filter's, "contamination", "duplicate" or "over-limit".
+        All prompts, each kept or with one reason: a filter's, "contamination", "duplicate", "over-share" or
+        "over-limit".
     """
-    merged = interleave(questions, instructions, seed=seed)
-    merged = [_reject(p, prompt_filters.reject_reason(p.instruction, p.input)) for p in merged]
-    merged = [*by_hand(pack), *merged]  # the filters are for what a model wrote
-    merged = _mark(merged, _contaminated(merged, held_out), "contamination")
     known = [task.instruction for task in pack.seed_tasks] + [kind.question for kind in pack.question_types]
-    passing = [p.text for p in merged if p.reject is None]
-    duplicates = rouge.duplicates(passing, known=known, threshold=settings.dedup_rouge_l)
-    merged = _mark(merged, duplicates, "duplicate")
-    kept = sum(p.reject is None for p in merged)
-    return _mark(merged, [number >= settings.prompts for number in range(kept)], "over-limit")
+    judged: list[Prompt] = []
+
+    def judge(prompts: Sequence[Prompt]) -> list[Prompt]:
+        marked = _mark(prompts, _contaminated(prompts, held_out), "contamination")
+        earlier = [*known, *_passing(judged)]
+        return _mark(
+            marked, rouge.duplicates(_passing(marked), known=earlier, threshold=settings.dedup_rouge_l), "duplicate"
+        )
+
+    judged += judge(by_hand(pack))
+    for number, (source, limit) in enumerate(zip(own, settings.own_prompts or (), strict=True)):
+        shuffled = Random(f"own-{number}-{seed}").sample(source, len(source))
+        judged += _cut(judge(shuffled), limit, "over-share")
+    generated = interleave(questions, instructions, seed=seed)
+    judged += judge([_reject(p, prompt_filters.reject_reason(p.instruction, p.input)) for p in generated])
+    return _cut(judged, settings.prompts, "over-limit")
 
 
 def by_hand(pack: Pack) -> list[Prompt]:
@@ -114,6 +130,9 @@ def interleave(questions: Sequence[Prompt], instructions: Sequence[Prompt], *, s
 
 
 def _read_input(context: StepContext, name: str) -> list[Prompt]:
+    """Rows of a generating step; none where prompts of one's own have all shares, and the run has no such step."""
+    if name not in context.task.inputs:
+        return []
     manifest = reading.require_manifest(context.store, context.task.inputs[name])
     return list(reading.rows(context.store, manifest, Prompt))
 
@@ -125,6 +144,15 @@ def _contaminated(prompts: Sequence[Prompt], held_out: Sequence[str]) -> list[bo
     for text in held_out:
         index.add(text)
     return [index.nearest(p.text) is not None for p in prompts if p.reject is None]
+
+
+def _passing(prompts: Sequence[Prompt]) -> list[str]:
+    return [prompt.text for prompt in prompts if prompt.reject is None]
+
+
+def _cut(prompts: Sequence[Prompt], limit: int, reason: str) -> list[Prompt]:
+    """Rejects the passing prompts after the first `limit` of them."""
+    return _mark(prompts, [number >= limit for number in range(len(_passing(prompts)))], reason)
 
 
 def _mark(prompts: Sequence[Prompt], verdicts: Sequence[bool], reason: str) -> list[Prompt]:

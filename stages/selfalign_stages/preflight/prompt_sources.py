@@ -1,0 +1,48 @@
+"""Reads the files with prompts of one's own, by the reader of step `prompts`, before a GPU generates the others.
+
+Step `prompts` comes after generation: without this, a wrong line would end the run when hours have been paid for.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from selfalign_stages.contract.graph import PROMPT_SOURCE_PREFIX
+from selfalign_stages.contract.parameters import PromptsParameters
+from selfalign_stages.contract.task import PreflightTask
+from selfalign_stages.own_rows import reading
+from selfalign_stages.preflight.findings import Findings
+from selfalign_stages.redteaming import own_prompts
+
+
+def digests(task: PreflightTask, findings: Findings, *, scratch: Path | None = None) -> dict[str, str]:
+    """Reads all files with prompts of one's own.
+
+    Args:
+        task: the run.
+        findings: receives a problem for every file that cannot be read or has a wrong row, and a warning for every one
+            with fewer rows than its share.
+        scratch: folder for downloads; None: the system's for temporary files.
+
+    Returns:
+        Digests by leaf name, of the files that can be read.
+    """
+    limits = _limits(task)
+    found: dict[str, str] = {}
+    for name in (name for name in task.leaves if name.startswith(PROMPT_SOURCE_PREFIX)):
+        file = own_prompts.row_file(name, task.leaves[name], store=task.store)
+        examine = partial(reading.examine, file, own_prompts.OwnPrompt, scratch=scratch)
+        examined = findings.attempt(f"{file.field}.uri", file.leaf.uri, examine)
+        if examined is None:
+            continue
+        rows, found[name] = examined
+        if rows < (limit := limits[own_prompts.number(name)]):
+            findings.warnings.append(
+                f"{file.field}.uri: has {rows} rows for a share of {limit} prompts; the run will have fewer prompts"
+            )
+    return found
+
+
+def _limits(task: PreflightTask) -> tuple[int, ...]:
+    """Most prompts by number of the file, from the parameters of step prompts."""
+    (step,) = (step for step in task.steps if step.kind == "prompts")
+    return PromptsParameters.model_validate(step.resolved()).own_prompts or ()
