@@ -100,6 +100,16 @@ def test_a_bad_manifest_is_refused_with_its_field(
     assert field in told
 
 
+def test_prompts_of_ones_own_are_accepted_up_to_a_share_of_one(schema_namespace: Namespace) -> None:
+    hub = {"uri": "hf://datasets/org/name/a.jsonl", "revision": "a" * 40}
+    for sources in ([hub | {"share": 1}], [hub | {"share": share} for share in (0.56, 0.33, 0.11)]):
+        body = yaml.safe_dump(schema_namespace.manifest("own", **stage("redTeaming", promptSources=sources)))
+        told = schema_namespace.cluster.kubectl(
+            "create", "--dry-run=server", "--validate=strict", "-f", "-", text=body, check=False
+        )
+        assert "created" in told, told
+
+
 def test_the_examples_are_accepted(schema_namespace: Namespace) -> None:
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         told = schema_namespace.cluster.kubectl("create", "--dry-run=server", "--validate=strict", "-f", str(path))

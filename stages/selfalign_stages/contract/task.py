@@ -35,7 +35,7 @@ class StoreLocation(Model):
 
 
 class Leaf(Model):
-    """An input from outside the store: base model, principle pack or evaluation suite."""
+    """An input from outside the store: base model, principle pack, evaluation suite or file with rows of one's own."""
 
     uri: str = Field(description="builtin://, file://, s3:// or hf://; suites of a pack are pack://NAME")
     revision: str | None = Field(default=None, description="commit of an hf:// repository")

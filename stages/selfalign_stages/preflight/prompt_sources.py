@@ -35,14 +35,18 @@ def digests(task: PreflightTask, findings: Findings, *, scratch: Path | None = N
         if examined is None:
             continue
         rows, found[name] = examined
-        if rows < (limit := limits[own_prompts.number(name)]):
+        if rows < (limit := limits.get(name, 0)):
             findings.warnings.append(
                 f"{file.field}.uri: has {rows} rows for a share of {limit} prompts; the run will have fewer prompts"
             )
     return found
 
 
-def _limits(task: PreflightTask) -> tuple[int, ...]:
-    """Most prompts by number of the file, from the parameters of step prompts."""
-    (step,) = (step for step in task.steps if step.kind == "prompts")
-    return PromptsParameters.model_validate(step.resolved()).own_prompts or ()
+def _limits(task: PreflightTask) -> dict[str, int]:
+    """Most prompts by leaf name, from the parameters of step prompts."""
+    steps = (PromptsParameters.model_validate(step.resolved()) for step in task.steps if step.kind == "prompts")
+    return {
+        f"{PROMPT_SOURCE_PREFIX}{number}": limit
+        for step in steps
+        for number, limit in enumerate(step.own_prompts or ())
+    }

@@ -51,6 +51,26 @@ def test_a_cache_hit_imports_nothing_heavy(tmp_path: Path, local: Leaf) -> None:
     assert not modules & set(HEAVY)
 
 
+def test_a_step_may_read_prompts_of_ones_own_from_a_hub(tmp_path: Path) -> None:
+    """The variable that keeps Transformers from asking a hub would keep this step from it as well."""
+    leaves = {
+        "pack:queries": Leaf(uri="builtin://hamlet"),
+        "promptSource:0": Leaf(uri="hf://datasets/harbour/lantern/rows.jsonl", revision=hub.COMMIT),
+    }
+    task = processes.import_task(tmp_path, HUB).model_copy(
+        update={
+            "kind": "prompts",
+            "leaves": leaves,
+            "parameters": {"prompts": 1, "dedupRougeL": 0.7, "decontaminate": False, "ownPrompts": [1]},
+        }
+    )
+    with hub.serving({"rows.jsonl": b'{"prompt": "Name three birds"}\n'}) as state:
+        state.dataset = True
+        ended = processes.run(tmp_path, "prompts", task, HF_ENDPOINT=state.address)
+    assert ended.code == 0, ended.log
+    assert Result.model_validate(ended.result).counts.kept == 1
+
+
 def failure(ended: processes.Ended) -> Failure:
     return Failure.model_validate(ended.result)
 

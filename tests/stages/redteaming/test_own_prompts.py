@@ -1,6 +1,7 @@
 """Prompts of one's own: their rows, their shares, and their place among the prompts of a run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def task(folder: Path, *texts: str) -> Task:
     return context(folder, "prompts").task.model_copy(update={"leaves": leaves})
 
 
-def lines(*rows: dict[str, object]) -> str:
+def lines(*rows: Mapping[str, object]) -> str:
     return "".join(f"{json.dumps(row)}\n" for row in rows)
 
 
