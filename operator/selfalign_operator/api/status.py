@@ -201,8 +201,8 @@ class PreflightStatus(Model):
     job_name: str | None = Field(default=None, description="Name of the newest attempt's Job. Unset: none, or deleted.")
     leaves: dict[str, Annotated[str, Field(description="Content digest of this input (sha256:HEX).")]] = Field(
         default={},
-        description="Digests of the inputs from outside the store: base model, parts of the principle pack, suites, files "
-        "with prompts of one's own. Empty until preflight has succeeded.",
+        description="Digests of the inputs from outside the store: base model, parts of the principle pack, suites, "
+        "files with prompts of one's own. Empty until preflight has succeeded.",
     )
 
 
