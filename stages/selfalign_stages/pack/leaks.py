@@ -7,8 +7,10 @@ words with an exemplar, unless the query shares a content word with that exempla
 about the weather may well resemble the exemplar about the weather.
 """
 
+import itertools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,7 +18,7 @@ from selfalign_stages.chat import assistant_heading, user_heading
 from selfalign_stages.pack.model import Exemplar, Pack
 from selfalign_stages.pack.rendering import EXAMPLE_HEADING, RULES_CUE, thoughts_heading
 from selfalign_stages.text.prompt_filters import has_special_token
-from selfalign_stages.text.words import identifiers
+from selfalign_stages.text.words import UNIT, identifiers, is_unspaced, weight
 
 # Good text stays far below both lengths: of the 104 candidate answers in the suites of pack dromedary-16 none shares
 # more than 4 consecutive words with an exemplar, or more than 3 with the introduction, principles or verbose prompt.
@@ -29,6 +31,14 @@ CONTENT_LETTERS = 4
 """Letters of the shortest word that may tell what a query is about; shorter ones are mostly function words."""
 COMMON_SHARE, COMMON_LEAST = 0.1, 3
 """A word in more than a tenth of the pack's queries, and in more than three, does not tell what a query is about."""
+FUNCTION = frozenset(
+    "的了吗呢吧啊嘛么什怎谁哪何我你您他她它们这那是在也很就而且把被请问没與們這個請問麼誰嗎沒"
+    + "".join(map(chr, range(0x3041, 0x3097)))
+)
+"""Characters that stand in function words and hardly ever in others, of Chinese and all Hiragana: what contains one of
+them tells nothing about the matter of a query."""
+AUXILIARY = frozenset("一个些几多少可以能会要想得不无有都和为于从到给让对过着所地之其再还個幾為從給對過無與還會")
+"""Characters of Chinese that form function words with each other ("一个", "可以") and words of matter with others."""
 EXAMPLE_LINE = re.compile(rf"{EXAMPLE_HEADING} \d+:?")
 
 NGrams = frozenset[tuple[str, ...]]
@@ -40,9 +50,41 @@ def plain_words(text: str) -> tuple[str, ...]:
 
 
 def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
-    """All sequences of `length` consecutive words; none for a shorter text."""
+    """All shortest sequences of consecutive words with a length of at least `length`; none for a shorter text.
+
+    A character of a script without blanks counts as a fraction of a word (`words.weight`): ten of them would be half a
+    sentence, which honest answers share. Two texts that share a long run of words share such a sequence in any script.
+    """
+    return set(_shortest_runs(plain_words(text), least=length * UNIT))
+
+
+def content_words(text: str) -> set[str]:
+    """The words that may tell what a text is about.
+
+    These are words of CONTENT_LETTERS letters or more. In scripts without blanks, where no pattern finds them, every
+    sequence of characters that is just longer than a word stands for one: two characters of Chinese, four of Thai.
+    """
     words = plain_words(text)
-    return {words[start : start + length] for start in range(len(words) - length + 1)}
+    content = {word for word in words if len(word) >= CONTENT_LETTERS}
+    for unspaced, run in itertools.groupby(words, key=lambda word: is_unspaced(word) and word not in FUNCTION):
+        if unspaced:
+            runs = _shortest_runs(tuple(run), least=UNIT + 1)
+            content |= {"".join(characters) for characters in runs if not AUXILIARY.issuperset(characters)}
+    return content
+
+
+def _shortest_runs(words: tuple[str, ...], *, least: int) -> Iterator[tuple[str, ...]]:
+    """For every word the shortest run of words from there on whose weights sum to `least`, if there is one."""
+    weights = [weight(word) for word in words]
+    end, size = 0, 0
+    for start, own in enumerate(weights):
+        while size < least and end < len(words):
+            size += weights[end]
+            end += 1
+        if size < least:
+            return
+        yield words[start:end]
+        size -= own
 
 
 @dataclass(frozen=True)
@@ -105,7 +147,7 @@ class LeakFilter:
         """
         if self._has_marker(answer):
             return "leak-marker"
-        query_words, long_ngrams = set(plain_words(query)), ngrams(answer, EXEMPLAR_NGRAM)
+        query_words, long_ngrams = content_words(query), ngrams(answer, EXEMPLAR_NGRAM)
         for number, (exemplar_ngrams, content) in enumerate(self.exemplars, start=1):
             same_matter = query_words & content
             if not same_matter and exemplar_ngrams & long_ngrams:
@@ -130,14 +172,13 @@ def _text(exemplar: Exemplar) -> str:
 
 def _exemplar(exemplar: Exemplar, text: str, common: frozenset[str]) -> tuple[NGrams, frozenset[str]]:
     """N-grams of an exemplar's filled text, and the content words of its questions."""
-    question_words = plain_words(" ".join(turn.user for turn in exemplar.turns))
-    content = {word for word in question_words if len(word) >= CONTENT_LETTERS and word not in common}
+    content = content_words("\n".join(turn.user for turn in exemplar.turns)) - common
     return frozenset(ngrams(text, EXEMPLAR_NGRAM)), frozenset(content)
 
 
 def _common_words(pack: Pack) -> frozenset[str]:
     """Words that many of the pack's own queries contain, such as "what" and "write"."""
     queries = [task.instruction for task in pack.seed_tasks] + [kind.question for kind in pack.question_types]
-    query_counts = Counter(word for query in queries for word in set(plain_words(query)))
+    query_counts = Counter(word for query in queries for word in content_words(query))
     bound = max(COMMON_LEAST, len(queries) * COMMON_SHARE)
     return frozenset(word for word, number in query_counts.items() if number > bound)

@@ -13,6 +13,7 @@ from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.parameters import Thought
 from selfalign_stages.pack.model import Pack
 from selfalign_stages.pack.rendering import RULES_CUE
+from selfalign_stages.text.spelling import one_spelling
 
 FIELD = "spec.stages.selfAlign.thought"
 """Path of the setting in the manifest of a run."""
@@ -85,10 +86,11 @@ def parse(text: str, *, pack: Pack, assistant_name: str) -> ParsedAnswer | str:
     thought, answer = thought.strip(), answer.strip()
     # The last cue: a classification may quote the words before.
     _, cue, listed = thought.rpartition(RULES_CUE)
-    cited = RULE.findall(listed)
+    # In one spelling: Chinese text has brackets and digits of double width, and a name may be decomposed.
+    cited = RULE.findall(one_spelling(listed))
     if not cue or not cited:
         return "no-rules"
-    names = {principle.name: principle.number for principle in pack.principles}
+    names = {one_spelling(principle.name): principle.number for principle in pack.principles}
     # The name decides: models confuse numbers, but a name that no rule has shows that they invent rules.
     rules = tuple(names.get(name.strip(), 0) for _, name in cited)
     if 0 in rules:

@@ -6,9 +6,9 @@ the answer, and an answer with one is rejected whole, never trimmed: a trimmed a
 """
 
 import re
-import unicodedata
 
-from selfalign_stages.text.words import IDENTIFIER
+from selfalign_stages.text.spelling import caseless
+from selfalign_stages.text.words import IDENTIFIER, UNIT, weight
 
 REPEATS = 4
 """Repetitions of a phrase that make a loop. Good text repeats a phrase twice at its end (23 of 27,094 passages of
@@ -28,15 +28,19 @@ def ends_in_loop(text: str) -> bool:
     A loop is a phrase of at most LONGEST_PERIOD words and marks, at least one of them a word, that the text ends with
     REPEATS or more times in a row. Case is ignored. Rows of marks alone, such as brackets or a table's rule, are none.
     """
-    tokens = TOKEN.findall(unicodedata.normalize("NFC", text.lower()))
-    for period in range(1, min(LONGEST_PERIOD, len(tokens) // REPEATS) + 1):
+    tokens = TOKEN.findall(caseless(text))
+    size = 0
+    for period in range(1, len(tokens) // REPEATS + 1):
         phrase = tokens[-period:]
+        size += weight(phrase[0])
+        if size > LONGEST_PERIOD * UNIT:
+            break
         # Rows of marks are brackets in code, or the rule of a table.
         if not any(token[0].isalnum() for token in phrase):
             continue
         repeats = 1
         while tokens[-(repeats + 1) * period : -repeats * period] == phrase:
             repeats += 1
-        if repeats >= REPEATS and repeats * period >= SHORTEST_LOOP:
+        if repeats >= REPEATS and repeats * size >= SHORTEST_LOOP * UNIT:
             return True
     return False

@@ -38,7 +38,6 @@ def test_leading_space_rejects_no_answer(lead: str) -> None:
         ("I should follow rules 2 (kindness).\n\n### Ida\nIce.", "unknown-rule"),
         ("I should follow rules 2 (informative), 3 (Helpful).\n\n### Ida\nIce.", "unknown-rule"),
         (f"I should follow rules {'2' * 5000} (kindness).\n\n### Ida\nIce.", "unknown-rule"),
-        ("I should follow rules \u0662 (informative).\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules \u00b2 (informative).\n\n### Ida\nIce.", "no-rules"),
         ("I should follow rules 2 (informative).\n\n### Ida\n  ", "no-answer"),
         ("I should follow rules 2 (informative).\n\n### Somebody\nIce.", "no-answer"),
@@ -53,6 +52,8 @@ def test_what_is_malformed_has_a_reason(text: str, reason: str) -> None:
     [
         ("2 (informative)", (2,), 0),
         ("02 (informative)", (2,), 0),
+        ("\u0662 (informative)", (2,), 0),  # Arabic digits
+        ("\uff12\uff08informative\uff09\u3001\uff17\uff08candor\uff09", (2, 7), 0),  # of double width
         ("12 (informative), 1 (ethical)", (2, 1), 1),
         ("99 (informative), 99 (candor)", (2, 7), 2),
         (f"{'2' * 5000} (informative)", (2,), 1),
