@@ -6,8 +6,8 @@ grammar every row parses, and a model that refuses everything, or gives one answ
 
 from collections.abc import Callable, Sequence
 
-from selfalign_stages.answering.language import is_in_language
 from selfalign_stages.contract.rows import Answer
+from selfalign_stages.text.language import is_in_language
 
 LOOP = "loop"
 """Reject reason of answers that end in a generation loop."""

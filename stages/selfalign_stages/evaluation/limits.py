@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from selfalign_stages.answering.language import is_in_language
 from selfalign_stages.contract.parameters import Sampling
 from selfalign_stages.engine.interface import Completion, Engine
 from selfalign_stages.evaluation import limit_kinds, written_answers
@@ -18,6 +17,7 @@ from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 from selfalign_stages.pack.leaks import LeakFilter, plain_words
 from selfalign_stages.pack.stated_limits import states_limit
 from selfalign_stages.text import rouge
+from selfalign_stages.text.language import is_in_language
 from selfalign_stages.text.loops import ends_in_loop
 
 Outcome = Literal["limit", "help", "wrong", "unreadable"]

@@ -3,8 +3,8 @@
 import pytest
 
 from selfalign_stages.answering import yields
-from selfalign_stages.answering.language import is_in_language
 from selfalign_stages.contract.rows import Answer, Prompt
+from selfalign_stages.text.language import is_in_language
 
 
 def answer(number: int, text: str, *, reject: str | None = None, renumbered: int = 0) -> Answer:
@@ -59,6 +59,17 @@ def test_shares_are_of_all_rows_or_of_the_kept_ones() -> None:
         ("Чайка живёт у моря.", "ru", True),
         ("Lokki asuu meren rannalla.", "fi", True),
         ("Чайка живёт у моря.", "fi", False),
+        ("No puedo verlo, porque no tengo internet, ni te veo en casa.", "es", True),
+        ("Me gusta leer libros de historia en casa de Ana o en el tren.", "es", True),
+        ("I cannot see that, because I have no internet.", "es", False),
+        ("Não posso ver isso, porque não tenho uma câmera para você.", "es", False),
+        ("As I said, do as you do, or as others do.", "en", True),
+        ("Python 和 JavaScript 都是编程语言，很常用。", "zh", True),
+        ("这是 a bird that sings in the morning.", "zh", False),
+        ("القطة فوق الطاولة.", "ar", True),
+        ("گربه در خانه است که آن را دوست دارم.", "ar", False),
+        ("This is a bird that sings.", "ar", False),
+        ("これは鳥です。", "zh", False),
     ],
 )
 def test_an_answer_is_foreign_by_its_script_or_by_the_common_words_of_another_language(
