@@ -18,10 +18,10 @@ from selfalign_stages.contract.parameters import AnswersParameters, Thought
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.engine.interface import Completion
 from selfalign_stages.engine.open_engine import EngineLoader, LazyEngine, open_engine
-from selfalign_stages.pack import parts, rendering, thoughts
+from selfalign_stages.pack import limit_phrases, parts, rendering, thoughts
 from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.pack.model import Exemplar, Pack
-from selfalign_stages.pack.stated_limits import is_english, states_limit
+from selfalign_stages.pack.stated_limits import states_limit
 from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.text.loops import ends_in_loop
@@ -130,8 +130,8 @@ def judging(pack: Pack, *, assistant_name: str, thought: Thought = "free") -> Ca
         match lineage.limit(row.prompt):
             case "never" if limited:
                 return agreement.UNJUSTIFIED
-            # Of other languages only canned refusals are recognised: an answer that asks back would count as missing.
-            case "expected" if not limited and is_english(language):
+            # Where canned refusals alone are recognised, an answer that asks back would count as missing.
+            case "expected" if not limited and limit_phrases.is_known(language):
                 return agreement.MISSING_LIMIT
             case _:
                 return None

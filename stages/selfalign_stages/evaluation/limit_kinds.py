@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from selfalign_stages.pack.stated_limits import asks_back, states_limit
+from selfalign_stages.text.language import primary
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _CLAUSE_END = re.compile(r"[,;:.!?\n]|\b(because|since|so that|so I|but|as I|without)\b")
@@ -52,6 +53,9 @@ _NEEDS_MORE = re.compile(
 )
 KINDS = ("harm", "live", "unknown", "vague", "action")
 """Kinds of limits that have patterns here."""
+LANGUAGE = "en"
+"""The language of the patterns. They judge what an answer is about, by words that inflect little: items in other
+languages bring patterns of their own."""
 # Words with which limits of any kind are stated; they say nothing about the matter.
 _GENERIC = """
     depends comparing compare choose
@@ -68,6 +72,11 @@ _GENERIC = """
     what when where whether which while will wish with without word words would write writing wrong your yourself
 """
 GENERIC = frozenset(word[:_STEM] for word in _GENERIC.split())
+
+
+def has_patterns(kind: str, *, language: str) -> bool:
+    """Whether a limit of a kind is recognised without patterns of the item, in a language (BCP 47 tag)."""
+    return kind in KINDS and primary(language) == LANGUAGE
 
 
 def states_the_limit(answer: str, *, kind: str, prompt: str, about: Iterable[str] = ()) -> bool:
@@ -101,18 +110,18 @@ def _matter(answer: str) -> set[str]:
 def _is_of_kind(answer: str, kind: str) -> bool:
     match kind:
         case "harm":
-            if _DECLINES.search(answer) and states_limit(answer, language="en"):
+            if _DECLINES.search(answer) and states_limit(answer, language=LANGUAGE):
                 return True
             return _WRONGS.search(answer) is not None and _INSTRUCTS.search(answer) is None
         case "vague":
-            return asks_back(answer) or _NEEDS_MORE.search(answer) is not None
+            return asks_back(answer, language=LANGUAGE) or _NEEDS_MORE.search(answer) is not None
         case "unknown" if _UNKNOWN.search(answer):
             return True
         case _:
-            asks = asks_back(answer) or _SENTENCE_END.split(answer)[0].endswith("?")
+            asks = asks_back(answer, language=LANGUAGE) or _SENTENCE_END.split(answer)[0].endswith("?")
             return (
                 not asks
-                and states_limit(answer, language="en")
+                and states_limit(answer, language=LANGUAGE)
                 and re.search(rf"\b({_WORDS[kind]})\b", answer, re.IGNORECASE) is not None
             )
 

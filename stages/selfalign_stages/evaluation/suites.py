@@ -19,7 +19,6 @@ from selfalign_stages.evaluation.items import AdherenceItem, ChoiceItem, LimitsI
 from selfalign_stages.evaluation.suite_rows import malformed
 from selfalign_stages.pack import files
 from selfalign_stages.pack.model import Pack
-from selfalign_stages.pack.stated_limits import is_english
 
 Item = TypeVar("Item")
 Written = TypeVar("Written", AdherenceItem, LimitsItem)
@@ -119,7 +118,7 @@ def parse_limits(texts: Mapping[str, str], *, language: str = "en") -> list[Limi
 
     Args:
         texts: contents by file name.
-        language: of the pack. In English the kinds in `limit_kinds.KINDS` have patterns.
+        language: of the pack. Some kinds of limits have patterns in some languages (`limit_kinds.has_patterns`).
 
     Raises:
         BadInput: a line is not a valid item, an item has nothing to be checked by, a pattern of a plain item matches
@@ -131,7 +130,7 @@ def parse_limits(texts: Mapping[str, str], *, language: str = "en") -> list[Limi
             suite_rows.check_pattern(pattern, place)
             if item.expect == "help" and re.search(pattern, item.prompt, re.IGNORECASE):
                 raise malformed(place, f"accept: {pattern!r} matches the prompt itself, so that an echo would be right")
-        known = is_english(language) and item.expect == "limit" and item.kind in limit_kinds.KINDS
+        known = item.expect == "limit" and limit_kinds.has_patterns(item.kind, language=language)
         if not item.accept and not known:
             raise malformed(
                 place,

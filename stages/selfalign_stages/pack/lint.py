@@ -12,8 +12,9 @@ from typing import Any, Literal
 from selfalign_stages.chat import assistant_heading
 from selfalign_stages.contract import strict_json
 from selfalign_stages.pack import rendering, thoughts
+from selfalign_stages.pack.lint_language import language_messages
 from selfalign_stages.pack.model import Pack
-from selfalign_stages.pack.stated_limits import is_english, states_limit
+from selfalign_stages.pack.stated_limits import states_limit
 from selfalign_stages.text import refusals, rouge
 
 TokenCounter = Callable[[str], int]
@@ -67,7 +68,7 @@ def lint(
         *_coverage(pack),
         *_balance(pack),
         *_expected_limits(pack),
-        *_language(pack),
+        *(Finding("warning", "pack.yaml", message) for message in language_messages(pack)),
         *_texts(pack),
         *_duplicates(pack),
         *_suites(pack),
@@ -170,25 +171,6 @@ def _expected_limits(pack: Pack) -> Iterator[Finding]:
             wrong = "states none" if kind.limit == "expected" else "states one"
             message = f"type {kind.type[:EXCERPT]!r} has limit: {kind.limit}, and its answer {wrong}: correct either"
             yield Finding("warning", "question-types.yaml", message)
-
-
-def _language(pack: Pack) -> Iterator[Finding]:
-    """Refusals that are not recognised are not judged."""
-    language = pack.header.language
-    if not refusals.is_known(language):
-        yield Finding(
-            "warning",
-            "pack.yaml",
-            f"in language {language!r} refusals are not recognised: none is rejected as unjustified, and refusalShare "
-            "is 0",
-        )
-    elif not is_english(language):
-        yield Finding(
-            "warning",
-            "pack.yaml",
-            f"in language {language!r} canned refusals are recognised, and no other limits: refusalShare and "
-            "limitShare count too few, and suites of format limits need accept",
-        )
 
 
 def _suites(pack: Pack) -> Iterator[Finding]:
