@@ -105,7 +105,7 @@ def collect_tasks(drafts: Iterable[Draft], *, pack: Pack, settings: Instructions
                 input=input,
                 source="self-instruct",
                 seeds=draft.seeds,
-                reject=prompt_filters.reject_reason(instruction, input) if instruction else "empty",
+                reject=_reject_reason(instruction, input, language=pack.header.language),
             )
             for place, (instruction, input) in enumerate(parsed)
         ]
@@ -136,6 +136,10 @@ def demonstrations(
     shown = [*seeds, *(SeedTask(id=task.id, instruction=task.instruction, input=task.input) for task in machine)]
     random.shuffle(shown)
     return shown
+
+
+def _reject_reason(instruction: str, input: str, *, language: str) -> str | None:
+    return prompt_filters.reject_reason(instruction, input, language=language) if instruction else "empty"
 
 
 def _kept(tasks: Sequence[Prompt]) -> list[Prompt]:

@@ -99,7 +99,10 @@ def select(
         shuffled = Random(f"own-{number}-{seed}").sample(source, len(source))
         judged += _cut(judge(shuffled), limit, "over-share")
     generated = interleave(questions, instructions, seed=seed)
-    judged += judge([_reject(p, prompt_filters.reject_reason(p.instruction, p.input)) for p in generated])
+    language = pack.header.language
+    judged += judge(
+        [_reject(p, prompt_filters.reject_reason(p.instruction, p.input, language=language)) for p in generated]
+    )
     return _cut(judged, settings.prompts, "over-limit")
 
 

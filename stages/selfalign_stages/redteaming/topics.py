@@ -22,6 +22,7 @@ from selfalign_stages.pack.rendering import topic_list
 from selfalign_stages.redteaming import lists
 from selfalign_stages.redteaming.rounds import generate_drafts
 from selfalign_stages.step.context import StepContext
+from selfalign_stages.text.spelling import caseless
 
 TOPICS_SHOWN = 5
 """Topics in a prompt, as in the paper's prompt: enough to show the form, few enough to vary from prompt to prompt."""
@@ -78,16 +79,17 @@ def extend(topics: Sequence[Topic], drafts: Sequence[Draft], *, number: int) -> 
         number: of the new round.
 
     Returns:
-        All topics. A line that is no topic, or repeats one of the same type in any case, carries its reject reason.
+        All topics. A line that is no topic, or repeats one of the same type in any case or spelling, carries its
+        reject reason.
     """
-    known = {(topic.type, topic.topic.casefold()) for topic in topics if topic.reject is None}
+    known = {(topic.type, caseless(topic.topic)) for topic in topics if topic.reject is None}
     extended = list(topics)
     for draft in drafts:
         lines = lists.parse_topics(draft.text)
         # At the token limit the last line may be half a topic.
         complete = lines[:-1] if draft.finish_reason == "length" else lines
         for place, line in enumerate(complete):
-            name = (draft.seeds[0], line.casefold())
+            name = (draft.seeds[0], caseless(line))
             reason = lists.topic_reject_reason(line)
             if reason is None and name in known:
                 reason = "duplicate"

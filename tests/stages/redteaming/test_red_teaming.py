@@ -36,6 +36,11 @@ def test_a_continued_topic_list_is_read_up_to_the_first_stray_line() -> None:
         ("...", "empty"),
         ("one two three four five six", "too-long"),
         ("why?", "punctuation"),
+        ("\u0640", "empty"),  # the Arabic stroke that stretches words, alone
+        ("天气", None),
+        ("为什么天空是蓝色的呢", "too-long"),
+        ("新闻。", "punctuation"),
+        ("السوق؟", "punctuation"),
     ],
 )
 def test_what_is_no_topic_has_a_reason(topic: str, reason: str | None) -> None:
@@ -88,6 +93,9 @@ def test_numbers_of_a_list_are_no_part_of_instructions_and_questions() -> None:
     assert lists.parse_tasks(draft(text, finish="stop"), first=1)[0] == [("Why do the planets turn?", "")]
     assert lists.parse_question(" 3) Why is ice cold?\nmore") == "Why is ice cold?"
     assert lists.parse_question("1984 is about what?") == "1984 is about what?"
+    assert lists.parse_question("3.js is a library") == "3.js is a library"
+    assert lists.parse_question("1.5升水有多重？") == "1.5升水有多重？"
+    assert lists.parse_question("1984年发生了什么？") == "1984年发生了什么？"
 
 
 @pytest.mark.parametrize("topic", ["<li>space", "bird calls</b>", "salt &amp; pepper"])
@@ -109,7 +117,7 @@ PIECES = st.sampled_from(["Task 4:", "Task 3:", "Input 3:", "Input 4:", "\n", " 
 def test_any_continuation_gives_some_tasks_and_topics(text: str) -> None:
     tasks, malformed = lists.parse_tasks(draft(text), first=3)
     # Every heading begins one item, and each item is either read or counted; at the token limit the last one is cut.
-    assert len(tasks) + malformed == 1 + len(re.findall(r"^Task \d+:", text.partition("\n")[2], re.MULTILINE))
+    assert len(tasks) + malformed == 1 + len(re.findall(r"^Task \d+[:：]", text.partition("\n")[2], re.MULTILINE))
     assert malformed >= 1
     assert len(lists.parse_topics(text)) <= 1 + text.count("\n")
     assert all(topic == topic.strip() for topic in lists.parse_topics(text))

@@ -69,11 +69,34 @@ def test_the_word_sorry_alone_is_no_refusal(answer: str) -> None:
     ],
 )
 def test_instructions_are_filtered_by_reason(instruction: str, reason: str | None) -> None:
-    assert reject_reason(instruction) == reason
+    assert reject_reason(instruction, language="en") == reason
+
+
+@pytest.mark.parametrize(
+    ("instruction", "language", "reason"),
+    [
+        ("Dibuja un mapa de tu barrio", "es", "beyond-text"),
+        ("Explica qué es el dibujo técnico", "es", None),
+        ("Nombra tres image formats", "es", None),  # the words of other languages do not count
+        ("画一只猫给我看", "zh-Hans", "beyond-text"),
+        ("动画一般有多长", "zh", None),
+        ("ارسم قطة على شجرة", "ar", "beyond-text"),
+        ("اشرح ذلك بصورة عامة", "ar", None),
+        ("Dessine une carte de ton quartier", "fr", None),
+        ("\u200fاكتب قصيدة قصيرة", "ar", None),
+        ("（上海）今天有什么新闻", "zh", None),
+        ("字" * 226, "zh", "too-long"),
+        ("字" * 224, "zh", None),
+    ],
+)
+def test_instructions_are_filtered_by_the_words_of_their_language(
+    instruction: str, language: str, reason: str | None
+) -> None:
+    assert reject_reason(instruction, language=language) == reason
 
 
 def test_the_input_is_filtered_like_the_instruction() -> None:
-    assert reject_reason("Sort these words for me", "music, bread") == "beyond-text"
+    assert reject_reason("Sort these words for me", "music, bread", language="en") == "beyond-text"
 
 
 DECLINING = {
