@@ -13,10 +13,10 @@ from selfalign_stages.text.spelling import one_spelling
 OPENINGS: dict[str, str] = {
     "en": r"i\W?m sorry|i am sorry|sorry\b|i apologi[sz]e|unfortunately,? i|as an ai\b|"
     r"i (cannot|can\W?t|can not|am unable to|am not able to|won\W?t|will not) (help|assist|answer|comply|provide|do)",
-    "es": r"lo siento|lo lamento|lamento (no|mucho|decir)|perd[oó]n\b|perd[oó]na(me)?,|disculp(a|e|as|en)\b|"
-    r"(lamentable|desafortunada|desgraciada|infortunada)mente,? no|me temo que no|me niego a|"
+    "es": r"lo siento|lo sentimos|lo lamento|lamento (no|mucho|decir)|perd[oó]n\b|perd[oó]na(me)?,|"
+    r"disculp(a|e|as|en)\b|(lamentable|desafortunada|desgraciada|infortunada)mente,? no|me temo que no|me niego a|"
     r"como (una? )?(ia|inteligencia artificial|modelo de lenguaje|asistente (virtual|de ia))\b|"
-    r"(yo )?no (te |le |os |les )?(puedo|podr[eé]|podr[ií]a|voy a|es posible|est[aá] permitido) "
+    r"(yo )?no (te |le |os |les |me )?(puedo|podemos|podr[eé]|podr[ií]a|voy a|es posible|est[aá] permitido) "
     r"(ayudar|asistir|responder|contestar|hacer|dar|proporcionar|ofrecer|facilitar|cumplir|decir|explicar|ense[nñ]ar)|"
     r"no (te|le|os|les) ayudar[eé]\b",
     "fr": r"(je suis )?désolée?\b|je regrette|je m\W?excuse|malheureusement,? je|en tant qu\W?ia\b|"
@@ -41,8 +41,8 @@ OPENINGS: dict[str, str] = {
     "ja": r"申し訳(あり|ござい)ません|すみません|ごめんなさい|残念ながら|"
     r"(それ|その.{0,20})?(お手伝い|お答え|提供|対応)(は|することは)?できません",
     "ko": r"죄송|미안|유감(이지만|스럽게도)|(그것은 |그 .{0,20})?(도와|답변|제공).{0,6}(수 없)",
-    "ar": r"(أنا |إني |إنني )?(آسف|آسفة|أعتذر|متأسف)\b|عذرا\b|معذرة|يؤسفني|(للأسف|مع الأسف)\W+(لا|لن|لم|ليس)|أرفض\b|"
-    r"(بصفتي|كوني) (نموذج|برنامج|مساعد|ذكاء)|"
+    "ar": r"(أنا |إني |إنني )?(آسف|آسفة|أعتذر|نعتذر|نأسف|متأسف)\b|عذرا\b|معذرة|يؤسفني|"
+    r"(للأسف|مع الأسف)\W+(لا|لن|لم|ليس)|أرفض\b|(بصفتي|كوني) (نموذج|برنامج|مساعد|ذكاء)|"
     r"(لا|لن) (أستطيع|يمكنني|أقدر|يسعني|أتمكن من|أكون قادرا على) "
     r"(أن )?(ال)?"
     r"(مساعد|أساعد|إجاب|أجيب|رد|تقديم|أقدم|قيام|أقوم|فعل|أفعل|تلبية|تنفيذ|إعطا|أعطي|تزويد|أزود|أخبر|شرح|أشرح)|"
