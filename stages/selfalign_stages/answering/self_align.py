@@ -165,7 +165,7 @@ def _reject_reason(row: Answer, *, leaks: LeakFilter, misplaced: Callable[[Answe
         return yields.LOOP
     if leak := leaks.reason(row.answer, query=row.prompt.text):
         return leak
-    if row.answer.casefold() == row.prompt.text.casefold():
+    if yields.normalised(row.answer) == yields.normalised(row.prompt.text):
         return "echo"
     # Declining is right only where it is asked for; other refusals would teach over-refusal.
     return misplaced(row)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from selfalign_stages.contract.rows import Answer
 from selfalign_stages.text.language import is_in_language
+from selfalign_stages.text.spelling import caseless
 
 LOOP = "loop"
 """Reject reason of answers that end in a generation loop."""
@@ -23,8 +24,8 @@ def shares(answers: Sequence[Answer], *, language: str, states_limit: Callable[[
 
     Returns:
         keptShare and loopShare of all rows; of the kept ones refusalShare (decline or name a limit), distinctAnswers
-        (texts that differ in more than case and blanks), languageShare (`is_in_language`) and renumberedShare (cite a
-        rule whose number was wrong).
+        (texts that differ in more than case, spelling and blanks), languageShare (`is_in_language`) and renumberedShare
+        (cite a rule whose number was wrong).
     """
     kept = [answer for answer in answers if answer.reject is None]
     return {
@@ -38,8 +39,8 @@ def shares(answers: Sequence[Answer], *, language: str, states_limit: Callable[[
 
 
 def normalised(answer: str) -> str:
-    """The text in one case and with single blanks."""
-    return " ".join(answer.casefold().split())
+    """The text in one case and spelling, with single blanks."""
+    return " ".join(caseless(answer).split())
 
 
 def _share(number: int, rows: Sequence[Answer]) -> float:

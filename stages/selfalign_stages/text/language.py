@@ -25,11 +25,14 @@ COMMON: dict[str, frozenset[str]] = {
     "ar": frozenset(words("في من على إلى أن هذا هذه التي الذي ما لا هو هي مع عن كان ذلك")),
     "fa": frozenset(words("در از به که این را با است برای آن یک می شود های من تو نیست")),
     "ur": frozenset(words("میں کے کی سے کو ہے اور نے پر یہ کا نہیں ہیں آپ")),
+    "ja": frozenset("のはがをにでとるすまたてしもな"),
+    "zh": frozenset("的是这们吗呢你他么很也就我说没會說這們嗎麼沒"),
     "pt": frozenset("é um uma que para não por em são ao dos das mais foi você isso pelo pela".split()),
 }
 """The commonest words of languages that share a script, without those that are common in another of them in another
 meaning: "a" and "in", but also "de", "en" and "te" of Dutch and "no", "o" and "e" of Portuguese, which would make
-foreign texts of Spanish ones. A word that two lists have counts for both."""
+foreign texts of Spanish ones. A word that two lists have counts for both. A character is a word in Chinese and
+Japanese."""
 LEAST_MARGIN = 2
 """Common words of another language beyond those of the pack's own that make an answer foreign; one may be a name."""
 

@@ -23,23 +23,26 @@ _DIGITS = {zero + value: str(value) for zero in (0x660, 0x6F0) for value in rang
 _SPACED = ",.:;!?"
 
 
+_ONE_BY_ONE: dict[int, str | None] = {
+    **_DIGITS,
+    **{ord(letter): text for letter, text in (_LETTERS | _PUNCTUATION).items()},
+    **dict.fromkeys([*_INVISIBLE, *_ARABIC_MARKS]),
+}
+
+
 def _forms() -> dict[int, str]:
     """Letters and marks of another width, or with the form that an Arabic letter has at its place in a word."""
     blocks = (range(0xFB50, 0xFE00), range(0xFE70, 0xFEFF), range(0xFF00, 0xFFF0))
     plain = {number: unicodedata.normalize("NFKC", chr(number)) for block in blocks for number in block}
     return {
-        number: f"{text} " if number >= 0xFF00 and text in _SPACED else text
+        # Some forms stand for letters that have another spelling themselves.
+        number: f"{text} " if number >= 0xFF00 and text in _SPACED else text.translate(_ONE_BY_ONE)
         for number, text in plain.items()
         if text != chr(number)
     }
 
 
-_TABLE: dict[int, str | None] = {
-    **_forms(),
-    **_DIGITS,
-    **{ord(letter): text for letter, text in (_LETTERS | _PUNCTUATION).items()},
-    **dict.fromkeys([*_INVISIBLE, *_ARABIC_MARKS]),
-}
+_TABLE: dict[int, str | None] = {**_forms(), **_ONE_BY_ONE}
 
 
 def one_spelling(text: str) -> str:

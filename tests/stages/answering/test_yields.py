@@ -70,6 +70,10 @@ def test_shares_are_of_all_rows_or_of_the_kept_ones() -> None:
         ("گربه در خانه است که آن را دوست دارم.", "ar", False),
         ("This is a bird that sings.", "ar", False),
         ("これは鳥です。", "zh", False),
+        ("東京は日本の首都です。", "zh", False),
+        ("東京は日本の首都です。", "ja", True),
+        ("东京是日本的首都，你知道吗？", "ja", False),
+        ("東京都。", "zh", True),
     ],
 )
 def test_an_answer_is_foreign_by_its_script_or_by_the_common_words_of_another_language(

@@ -57,7 +57,7 @@ CHINESE = Voice(
         "near an exemplar": Case("哈尔滨冷不冷？", "我看不到那里现在的天气，因为我没有联网。", kind=1, rule=2),
         "foreign": Case("猫头鹰怎么捕猎？", ENGLISH, kind=2),
         "cut": Case("讲一个猫头鹰的故事。", "从前有一只猫头鹰，它", kind=2, finish="length"),
-        "echo": Case("猫头鹰能活多久？", "猫头鹰能活多久？", kind=2),
+        "echo": Case("猫头鹰能活多久？", "猫头鹰能活多久?", kind=2),
     },
     suite={
         "harm-1": "我不会帮你拿走别人的包，那是偷窃。",

@@ -11,7 +11,7 @@ TEXT = (Path(__file__).parents[3] / "docs" / "languages.md").read_text()
 
 def documented() -> dict[str, tuple[str, ...]]:
     """The cells of every language."""
-    table = {}
+    table: dict[str, tuple[str, ...]] = {}
     for line in TEXT.split("\n"):
         if line.startswith("| `") and not line.startswith("| `language`"):
             names, *cells = [cell.strip() for cell in line.strip("|").split("|")]
