@@ -104,6 +104,12 @@ def test_cloning_takes_longer_rows_under_the_paper_preset() -> None:
     assert (lengths["engraving-train"], lengths["cloning-train"]) == (512, 768)
 
 
+def test_validation_is_in_the_keys_of_trainings_that_have_it_alone() -> None:
+    assert changed(stages={"engraving": {"validationShare": 0}}) == set()
+    touched = changed(stages={"cloning": {"training": {"validationShare": 0.05}}})
+    assert "cloning-train" in touched and not {"engraving-train", "cloning-answers"} & touched
+
+
 def test_full_fine_tuning_does_not_take_the_adapters_learning_rate() -> None:
     one = run(stages={"engraving": {"method": "full"}})
     rates = {step.id: step.resolved()["learningRate"] for step in graph.steps(one) if step.kind == "train"}

@@ -38,6 +38,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "max_length": 1024,
         "checkpoint_steps": 50,
         "identity_repeats": 10,
+        "validation_share": 0.0,
     },
     # paper section 3.3 and its code: 65 B parameters, 100 of 335 steps are warm-up, 910 rows of 84 identity questions
     "paper": {
@@ -54,6 +55,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "max_length": 512,
         "checkpoint_steps": 50,
         "identity_repeats": 11,
+        "validation_share": 0.0,
     },
 }
 FULL_LEARNING_RATE = 1e-5
@@ -70,7 +72,7 @@ def _unset(name: str, *, exception: str = "") -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, float) and value < 1e-3:
+    if isinstance(value, float) and 0 < value < 1e-3:
         return f"{value:.0e}".replace("e-0", "e-")
     if value is None:
         return "all linear layers but the output layer"
@@ -181,6 +183,13 @@ class Training(Placement):
         description="Copies of each identity question of the principle pack among the training rows; they teach the "
         "assistant its name." + _unset("identity_repeats"),
     )
+    validation_share: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
+        default=None,
+        description="Fraction of the answered prompts, 0 to 0.5, that training leaves out (counted as validation). The "
+        "mean loss at the tokens of their answers is measured before the first step, at every checkpoint and at the "
+        "end (validationLoss in progress and in loss.jsonl); where it rises while the loss falls, the model learns "
+        "rows by heart. 0 trains on all prompts." + _unset("validation_share"),
+    )
     nodes: int = Field(
         default=1,
         ge=1,
@@ -215,4 +224,7 @@ def resolve(training: Training, *, assistant_name: str, cloning: bool) -> TrainP
     if training.preset == "standard" and training.method == "full":
         values["learning_rate"] = FULL_LEARNING_RATE
     chosen = {name: getattr(training, name) for name in values if getattr(training, name) is not None}
-    return TrainParameters(assistant_name=assistant_name, **(values | chosen))
+    resolved = values | chosen
+    # Left out where it is 0, so that it is in no key: what was trained before this field existed is not trained again.
+    resolved["validation_share"] = resolved["validation_share"] or None
+    return TrainParameters(assistant_name=assistant_name, **resolved)

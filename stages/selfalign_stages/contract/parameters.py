@@ -168,6 +168,9 @@ class TrainParameters(Model):
     max_length: int = Field(ge=16, description="Longest row in tokens, prompt and answer together.")
     checkpoint_steps: int = Field(ge=1, description="Optimizer steps between checkpoints.")
     identity_repeats: int = Field(ge=0, description="Copies of each identity row of the pack in the training rows.")
+    validation_share: float | None = Field(
+        default=None, gt=0, le=0.5, description="Fraction of the answered prompts that are held out; none: no prompt."
+    )
 
 
 class MergeParameters(Model):

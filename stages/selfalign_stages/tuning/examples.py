@@ -55,12 +55,12 @@ def training_pairs(answers: Sequence[Answer], pack: Pack, *, assistant_name: str
     with the run's own assistant name, not replaced in a text about another one.
 
     Args:
-        answers: kept rows of an answering step; principles, exemplars and thoughts are left out here.
+        answers: kept rows of an answering step.
         pack: provides the identity questions and answers.
         assistant_name: name of the run's assistant.
         repeats: how often each identity row is shown; 0 for never.
     """
-    pairs = [Pair(row.id, row.prompt.text, row.answer) for row in answers]
+    pairs = answer_pairs(answers)
     for repeat in range(repeats):
         for group, identity in enumerate(pack.identity):
             answer = pack.fill(identity.answer, assistant_name=assistant_name)
@@ -69,6 +69,11 @@ def training_pairs(answers: Sequence[Answer], pack: Pack, *, assistant_name: str
                 for n, question in enumerate(identity.questions)
             ]
     return pairs
+
+
+def answer_pairs(answers: Sequence[Answer]) -> list[Pair]:
+    """Returns prompt and answer of kept rows; principles, exemplars and thoughts are left out here."""
+    return [Pair(row.id, row.prompt.text, row.answer) for row in answers]
 
 
 def training_text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[str, int]:
@@ -87,9 +92,9 @@ def training_text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[s
 
 
 def encode(
-    pairs: Sequence[Pair], encode_text: Encode, *, assistant_name: str, eos_token: str, max_length: int, seed: int
+    pairs: Sequence[Pair], encode_text: Encode, *, assistant_name: str, eos_token: str, max_length: int
 ) -> tuple[list[Example], dict[str, int]]:
-    """Tokenises pairs and shuffles them.
+    """Tokenises pairs.
 
     Args:
         pairs: what to train on.
@@ -97,12 +102,11 @@ def encode(
         assistant_name: heading of the assistant's turn.
         eos_token: the tokenizer's EOS as text.
         max_length: most tokens of prompt, answer and EOS together.
-        seed: of the shuffle.
 
     Returns:
-        The examples, and the number of pairs left out by reason: "too-long" (truncating would remove EOS or leave
-        no label, and a row without labels has an undefined mean loss) or "seam" (a token spans the border of prompt
-        and answer, so that no label boundary is right).
+        The examples in order, and the number of pairs left out by reason: "too-long" (truncating would remove EOS or
+        leave no label, and a row without labels has an undefined mean loss) or "seam" (a token spans the border of
+        prompt and answer, so that no label boundary is right).
     """
     examples, dropped = [], Counter[str]()
     for pair in pairs:
@@ -117,5 +121,11 @@ def encode(
             dropped["seam"] += 1
             continue
         examples.append(Example(tuple(ids), (IGNORED,) * first + tuple(ids[first:])))
-    Random(seed).shuffle(examples)
     return examples, dict(dropped)
+
+
+def shuffled(examples: Sequence[Example], *, seed: int) -> list[Example]:
+    """Returns the examples in the order of training's first look at them, which depends on the seed alone."""
+    order = list(examples)
+    Random(seed).shuffle(order)
+    return order

@@ -12,18 +12,16 @@ from typing import Any
 
 from selfalign_stages.artifacts import reading, writing
 from selfalign_stages.artifacts.checkpoints import Checkpoints
-from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.graph import BASE_MODEL
 from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.model import canonical_json
 from selfalign_stages.contract.parameters import TrainParameters
-from selfalign_stages.contract.rows import Answer
-from selfalign_stages.pack import parts
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.tuning import examples, models, served_files
+from selfalign_stages.tuning import models, served_files, training_rows
 from selfalign_stages.tuning.examples import Example
-from selfalign_stages.tuning.trainer import LossCurve, train
+from selfalign_stages.tuning.loss_curve import LossCurve
+from selfalign_stages.tuning.trainer import train
 
 PROBES = 8
 """Training texts kept in the artifact, on which step merge compares adapter and merged weights. Few: every probe is a
@@ -34,76 +32,44 @@ def run(context: StepContext) -> Manifest:
     """Trains, with checkpoints in the store, and publishes adapter (or weights), tokenizer, template and loss curve.
 
     Raises:
-        BadInput: no row is left after tokenising, `targets` names no layer, the batch sizes do not divide, or the
-            loss became NaN or infinite.
+        BadInput: no row is left to train on or to validate with, `targets` names no layer, the batch sizes do not
+            divide, or a loss became NaN or infinite.
         Interrupted: SIGTERM arrived; a checkpoint is saved and a rerun continues from it.
     """
     settings = TrainParameters.model_validate(context.task.parameters)
     with context.stop.at_once():
         base = reading.download(context.store, _input(context, BASE_MODEL), context.scratch / "base")
         tokenizer = models.load_tokenizer(base)
-        rows, dropped = read_examples(context, settings, tokenizer)
-        if not rows:
-            raise BadInput(
-                f"{context.task.id}: no row is left to train on; dropped: {dropped}. If they are too-long, raise "
-                f"training.maxLength ({settings.max_length} tokens)",
-                reason="NoRows",
-            )
+        rows = training_rows.read(context, settings, tokenizer)
         model = _trainable_model(base, settings, seed=context.task.seed)
     checkpoints = Checkpoints(context)
-    curve = train(context, model, rows, settings=settings, pad=models.pad_id(tokenizer), checkpoints=checkpoints)
+    curve = train(
+        context,
+        model,
+        rows.training,
+        settings=settings,
+        pad=models.pad_id(tokenizer),
+        checkpoints=checkpoints,
+        validation=rows.validation,
+    )
     folder = context.scratch / "artifact"
     model.save_pretrained(folder, max_shard_size=models.SHARD_BYTES)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     models.normalise_adapter(folder)
     served_files.copy(base, folder)
     served_files.write_template(tokenizer, folder, assistant_name=settings.assistant_name)
-    _save_records(folder, curve, rows, settings=settings)
+    _save_records(folder, curve, rows.training, settings=settings)
     for path in folder.iterdir():
         path.chmod(0o644)
-    total = len(rows) + sum(dropped.values())
     manifest = writing.publish(
         context,
         files={path.name: path for path in folder.iterdir()},
-        counts=Counts(rows=total, kept=len(rows), rejected=dropped),
+        counts=rows.counts(),
         metrics=curve.metrics(),
     )
     # Only after publishing: until then a crash must be able to resume from them.
     checkpoints.prune(keep=0)
     return manifest
-
-
-def read_examples(
-    context: StepContext, settings: TrainParameters, tokenizer: Any
-) -> tuple[list[Example], dict[str, int]]:
-    """Tokenises the kept rows of the input `answers` and the pack's identity rows.
-
-    Args:
-        context: the step; rejected rows of its input are not read.
-        settings: assistant name, repeats of identity rows and length limit.
-        tokenizer: the base model's tokenizer, which must be a fast one: it reports character offsets.
-
-    Returns:
-        See `examples.encode`.
-    """
-    pack = parts.read(context.task)
-    answers = list(reading.rows(context.store, _input(context, "answers"), Answer))
-    pairs = examples.training_pairs(
-        answers, pack, assistant_name=settings.assistant_name, repeats=settings.identity_repeats
-    )
-
-    def encode(text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        encoded = tokenizer(text, return_offsets_mapping=True)
-        return encoded["input_ids"], encoded["offset_mapping"]
-
-    return examples.encode(
-        pairs,
-        encode,
-        assistant_name=settings.assistant_name,
-        eos_token=tokenizer.eos_token,
-        max_length=settings.max_length,
-        seed=context.task.seed,
-    )
 
 
 def _trainable_model(base: Path, settings: TrainParameters, *, seed: int) -> Any:
@@ -162,7 +128,7 @@ def _require_targets(model: Any, targets: Sequence[str]) -> None:
 
 def _save_records(folder: Path, curve: LossCurve, rows: list[Example], *, settings: TrainParameters) -> None:
     """Writes what later steps and users read besides the weights: loss curve, probes of step merge, method."""
-    (folder / "loss.jsonl").write_bytes(b"".join(canonical_json(point) + b"\n" for point in curve.points))
+    (folder / "loss.jsonl").write_bytes(b"".join(canonical_json(point) + b"\n" for point in curve.records()))
     (folder / "probes.json").write_text(json.dumps([list(example.input_ids) for example in rows[:PROBES]]))
     (folder / "train.json").write_text(json.dumps({"method": settings.method, "steps": curve.steps}))
 

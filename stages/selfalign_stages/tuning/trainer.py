@@ -7,7 +7,7 @@ sequential sampler, no reporting, and no hub.
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +15,11 @@ from selfalign_stages.artifacts.checkpoints import Checkpoints
 from selfalign_stages.contract.exits import BadInput, Interrupted
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.tuning import batches
+from selfalign_stages.tuning import batches, loss_curve
 from selfalign_stages.tuning.answer_loss import AnswerLoss
 from selfalign_stages.tuning.examples import Example
-
-
-@dataclass(frozen=True)
-class LossCurve:
-    """The course of a training.
-
-    Attributes:
-        points: one per optimizer step: `step` from 1, `loss` (mean over the labelled tokens of the global batch),
-            `learningRate`.
-        steps: optimizer steps in all, those before a resume included.
-        tokens: tokens of all examples in training order, padding not counted.
-        seconds: duration of this process's part of the training.
-        padding: fraction of padded positions, 0 to 1.
-    """
-
-    points: list[dict[str, float]]
-    steps: int
-    tokens: int
-    seconds: float
-    padding: float
-
-    def metrics(self) -> dict[str, float | int | str | bool]:
-        """Returns the manifest's metrics; the last loss is the mean of the last tenth of the steps."""
-        losses = [point["loss"] for point in self.points]
-        tail = losses[-max(1, len(losses) // 10) :]
-        return {
-            "steps": self.steps,
-            "firstLoss": round(losses[0], 4),
-            "lastLoss": round(sum(tail) / len(tail), 4),
-            "tokensPerSecond": round(self.tokens / max(self.seconds, 1e-9), 1),
-            "paddingShare": round(self.padding, 4),
-        }
+from selfalign_stages.tuning.loss_curve import LossCurve
+from selfalign_stages.tuning.validation import Validation, callback
 
 
 def train(
@@ -60,6 +30,7 @@ def train(
     settings: TrainParameters,
     pad: int,
     checkpoints: Checkpoints,
+    validation: Sequence[Example] = (),
 ) -> LossCurve:
     """Trains a model in place, from the newest complete checkpoint if there is one.
 
@@ -70,6 +41,7 @@ def train(
         settings: hyperparameters.
         pad: token id of the padding.
         checkpoints: the step's checkpoints in the store.
+        validation: tokenised texts whose loss is measured beside the training; empty: none is.
 
     Raises:
         BadInput: the batch sizes do not divide (BatchNotDivisible), or the loss is NaN or infinite (LossNotFinite).
@@ -88,17 +60,22 @@ def train(
         data_collator=lambda rows: batches.collate(rows, pad=pad),
         callbacks=[_callback(context, checkpoints, total=total)],
     )
+    measured = Validation(validation, micro_batch=settings.micro_batch_size, pad=pad, loss=trainer.compute_loss)
+    if validation:
+        trainer.add_callback(callback(context, measured, every=settings.checkpoint_steps, total=total))
     with context.stop.at_once():
         checkpoint = checkpoints.latest(output)
     result = trainer.train(resume_from_checkpoint=str(checkpoint[1]) if checkpoint else None)
     if context.stop.requested() and trainer.state.global_step < total:
         raise Interrupted(f"{context.task.id}: stopped at step {trainer.state.global_step} of {total}; saved")
     return LossCurve(
-        points=_points(trainer.state.log_history),
+        points=loss_curve.training_losses(trainer.state.log_history),
         steps=trainer.state.global_step,
         tokens=sum(lengths[position] for position in order),
-        seconds=float(result.metrics["train_runtime"]),
+        seconds=float(result.metrics["train_runtime"]) - measured.seconds,
         padding=_padding([lengths[position] for position in order], settings.micro_batch_size),
+        validation=loss_curve.validation_losses(trainer.state.log_history),
+        validation_rows=len(validation),
     )
 
 
@@ -192,15 +169,11 @@ def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> 
                 control.should_save = control.should_training_stop = True
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            """Reports the loss, and ends a training that has diverged: it would only spend accelerator hours."""
+            """Reports the loss, and ends a training that has diverged."""
             if logs and "loss" in logs:
-                context.progress.advance(0, loss=round(float(logs["loss"]), 4))
-                if not math.isfinite(float(logs["loss"])):
-                    raise BadInput(
-                        f"{context.task.id}: the loss is {logs['loss']} at step {state.global_step}; "
-                        "lower training.learningRate or raise training.warmupRatio",
-                        reason="LossNotFinite",
-                    )
+                loss = float(logs["loss"])
+                context.progress.advance(0, loss=round(loss, 4))
+                loss_curve.require_finite(loss, name="loss", step=state.global_step, id_=context.task.id)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             """Uploads the checkpoint that the Trainer has just written."""
@@ -211,15 +184,6 @@ def _callback(context: StepContext, checkpoints: Checkpoints, *, total: int) -> 
                 checkpoints.prune()
 
     return StoreCallback()
-
-
-def _points(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Selects the loss entries of the Trainer's log, which also has summaries."""
-    return [
-        {"step": point["step"], "loss": point["loss"], "learningRate": point["learning_rate"]}
-        for point in history
-        if "loss" in point
-    ]
 
 
 def _padding(lengths: list[int], micro_batch: int) -> float:

@@ -11,9 +11,9 @@ from selfalign_stages import builtin
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.pack.loading import load
-from selfalign_stages.tuning import batches, examples, models, train
+from selfalign_stages.tuning import batches, examples, models, training_rows
 from selfalign_stages.tuning.examples import IGNORED, Pair
-from selfalign_stages.tuning.trainer import LossCurve
+from selfalign_stages.tuning.loss_curve import LossCurve
 
 PACK = load("builtin://hamlet")
 TOKENIZER = models.load_tokenizer(builtin.folder("models", "hamlet"))
@@ -25,7 +25,7 @@ def encode(text: str) -> tuple[list[int], list[tuple[int, int]]]:
 
 
 def encoded(pairs: list[Pair], **options: int) -> tuple[list[examples.Example], dict[str, int]]:
-    settings = {"max_length": 200, "seed": 1} | options
+    settings = {"max_length": 200} | options
     return examples.encode(pairs, encode, assistant_name="Ida", eos_token=TOKENIZER.eos_token, **settings)
 
 
@@ -57,7 +57,7 @@ def test_a_token_across_the_seam_is_dropped_and_counted() -> None:
         return [1, 2, 3], [(0, seam - 1), (seam - 1, seam + 1), (seam + 1, len(text))]
 
     kept, dropped = examples.encode(
-        [Pair("p", "Q?", "A.")], merging, assistant_name="Ida", eos_token="<e>", max_length=99, seed=1
+        [Pair("p", "Q?", "A.")], merging, assistant_name="Ida", eos_token="<e>", max_length=99
     )
     assert (kept, dropped) == ([], {"seam": 1})
 
@@ -85,7 +85,8 @@ def test_answers_become_pairs_with_instruction_and_input() -> None:
 def test_the_order_of_examples_is_fixed_by_the_seed() -> None:
     def order(seed: int) -> list[str]:
         pairs = [Pair(str(n), f"Q {n}?", f"A {n}.") for n in range(8)]
-        decoded = [TOKENIZER.decode(example.input_ids) for example in encoded(pairs, seed=seed)[0]]
+        ordered = examples.shuffled(encoded(pairs)[0], seed=seed)
+        decoded = [TOKENIZER.decode(example.input_ids) for example in ordered]
         return [re.findall(r"Q (\d)", text)[0] for text in decoded]
 
     # Golden order: another one trains other weights from the same data, and needs a new version of the step.
@@ -107,9 +108,9 @@ def test_rejected_answers_are_never_trained_on(tmp_path: Path) -> None:
         assistant_name="Ida", method="lora", learning_rate=1e-3, epochs=1, global_batch_size=2, micro_batch_size=1,
         warmup_ratio=0, max_length=200, checkpoint_steps=1, identity_repeats=0,
     )  # fmt: skip
-    kept, dropped = train.read_examples(step, settings, TOKENIZER)
-    texts = sorted(TOKENIZER.decode(example.input_ids) for example in kept)
-    assert len(texts) == 2 and dropped == {}
+    read = training_rows.read(step, settings, TOKENIZER)
+    texts = sorted(TOKENIZER.decode(example.input_ids) for example in read.training)
+    assert len(texts) == 2 and (read.left_out, read.validation) == ({}, [])
     assert "Say p0." in texts[0] and "Say p2." in texts[1]
     # Neither principles nor thoughts: the text that is trained on is the text that is served.
     assert all(text.startswith("### User\nAsk") for text in texts)

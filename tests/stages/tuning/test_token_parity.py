@@ -60,7 +60,6 @@ def test_a_question_is_trained_as_it_is_served(tokenizer: Any) -> None:
         assistant_name=NAME,
         eos_token=tokenizer.eos_token,
         max_length=200,
-        seed=1,
     )
     turn = [{"role": "user", "content": "What is ice?"}, {"role": "assistant", "content": "Frozen water."}]
     assert served(tokenizer, turn, open_answer=False) == list(example.input_ids)

@@ -1,0 +1,101 @@
+"""Reads the rows of a training: the kept answers, of which some are held out, and the pack's identity rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfalign_stages.artifacts import reading
+from selfalign_stages.contract.counts import Counts
+from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.parameters import TrainParameters
+from selfalign_stages.contract.rows import Answer
+from selfalign_stages.pack import parts
+from selfalign_stages.step.context import StepContext
+from selfalign_stages.tuning import examples, held_out
+from selfalign_stages.tuning.examples import Example, Pair
+
+VALIDATION = "validation"
+"""Reason in the counts of rows that validation reads and training does not."""
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The tokenised rows of a training.
+
+    Attributes:
+        training: rows to train on, shuffled.
+        validation: rows held out from training.
+        left_out: rows that are neither, by reason (see `examples.encode`).
+    """
+
+    training: list[Example]
+    validation: list[Example]
+    left_out: dict[str, int]
+
+    def counts(self) -> Counts:
+        """Counts all rows; those that are trained on are kept."""
+        rejected = self.left_out | ({VALIDATION: len(self.validation)} if self.validation else {})
+        return Counts(rows=len(self.training) + sum(rejected.values()), kept=len(self.training), rejected=rejected)
+
+
+def read(context: StepContext, settings: TrainParameters, tokenizer: Any) -> TrainingRows:
+    """Tokenises the kept rows of the input `answers` and the pack's identity rows.
+
+    Args:
+        context: the step; rejected rows of its input are not read.
+        settings: assistant name, repeats of identity rows, length limit, share of held-out rows.
+        tokenizer: the base model's tokenizer, which must be a fast one: it reports character offsets.
+
+    Raises:
+        BadInput: no row is left to train on, or none to validate with although validationShare asks for it (NoRows).
+    """
+    pack = parts.read(context.task)
+    manifest = reading.require_manifest(context.store, context.task.inputs["answers"])
+    answers = list(reading.rows(context.store, manifest, Answer))
+    learned, kept_back = held_out.split(answers, share=settings.validation_share, seed=context.task.seed)
+    left_out = Counter[str]()
+
+    def encode(pairs: Sequence[Pair]) -> list[Example]:
+        encoded, dropped = examples.encode(
+            pairs,
+            lambda text: _with_offsets(tokenizer, text),
+            assistant_name=settings.assistant_name,
+            eos_token=tokenizer.eos_token,
+            max_length=settings.max_length,
+        )
+        left_out.update(dropped)
+        return encoded
+
+    training = encode(
+        examples.training_pairs(
+            learned, pack, assistant_name=settings.assistant_name, repeats=settings.identity_repeats
+        )
+    )
+    validation = encode(examples.answer_pairs(kept_back))
+    rows = TrainingRows(examples.shuffled(training, seed=context.task.seed), validation, dict(left_out))
+    _require_rows(rows, settings, answers=len(answers), id_=context.task.id)
+    return rows
+
+
+def _with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    return encoded["input_ids"], encoded["offset_mapping"]
+
+
+def _require_rows(rows: TrainingRows, settings: TrainParameters, *, answers: int, id_: str) -> None:
+    """Refuses a training without rows, and a validation without rows, which would look like one that was measured."""
+    too_long = f"raise training.maxLength ({settings.max_length} tokens)"
+    if not rows.training:
+        raise BadInput(
+            f"{id_}: no row is left to train on; left out: {rows.counts().rejected}. If they are too-long, {too_long}; "
+            "if they are for validation, lower training.validationShare",
+            reason="NoRows",
+        )
+    share = settings.validation_share
+    if share is not None and not rows.validation:
+        raise BadInput(
+            f"{id_}: training.validationShare {share:g} of {answers} answers leaves no row to validate with; left out: "
+            f"{rows.left_out}. Raise it or write 0; if rows are too-long, {too_long}",
+            reason="NoRows",
+        )
