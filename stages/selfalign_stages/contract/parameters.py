@@ -171,6 +171,11 @@ class TrainParameters(Model):
     validation_share: float | None = Field(
         default=None, gt=0, le=0.5, description="Fraction of the answered prompts that are held out; none: no prompt."
     )
+    extra_rows: tuple[float, ...] | None = Field(
+        default=None,
+        description="Largest fraction of the training rows (answers and extra rows) that each file of one's own, the "
+        "leaves `extraRows:STAGE:N`, makes up, by its number; none without such files.",
+    )
 
 
 class MergeParameters(Model):

@@ -48,19 +48,23 @@ Encode = Callable[[str], tuple[list[int], list[tuple[int, int]]]]
 """Token ids of a text, and for each token its (begin, end) character offsets in the text."""
 
 
-def training_pairs(answers: Sequence[Answer], pack: Pack, *, assistant_name: str, repeats: int) -> list[Pair]:
-    """Combines kept answers with the identity rows of the pack.
+def answer_pairs(answers: Sequence[Answer]) -> list[Pair]:
+    """Returns prompt and answer of kept rows; principles, exemplars and thoughts are left out here."""
+    return [Pair(row.id, row.prompt.text, row.answer) for row in answers]
+
+
+def identity_pairs(pack: Pack, *, assistant_name: str, repeats: int) -> list[Pair]:
+    """Returns the identity rows of the pack.
 
     The answers hold nothing about who the assistant is, and a base model invents a maker. Identity rows are rendered
     with the run's own assistant name, not replaced in a text about another one.
 
     Args:
-        answers: kept rows of an answering step.
         pack: provides the identity questions and answers.
         assistant_name: name of the run's assistant.
-        repeats: how often each identity row is shown; 0 for never.
+        repeats: how often each row is shown; 0 for never.
     """
-    pairs = answer_pairs(answers)
+    pairs = []
     for repeat in range(repeats):
         for group, identity in enumerate(pack.identity):
             answer = pack.fill(identity.answer, assistant_name=assistant_name)
@@ -69,11 +73,6 @@ def training_pairs(answers: Sequence[Answer], pack: Pack, *, assistant_name: str
                 for n, question in enumerate(identity.questions)
             ]
     return pairs
-
-
-def answer_pairs(answers: Sequence[Answer]) -> list[Pair]:
-    """Returns prompt and answer of kept rows; principles, exemplars and thoughts are left out here."""
-    return [Pair(row.id, row.prompt.text, row.answer) for row in answers]
 
 
 def training_text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[str, int]:

@@ -1,4 +1,6 @@
-"""Reads the rows of a training: the kept answers, of which some are held out, and the pack's identity rows."""
+"""Reads the rows of a training: the kept answers, of which some are held out, the pack's identity rows, and rows of
+one's own that are mixed in.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +12,11 @@ from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer
+from selfalign_stages.evaluation import suites
 from selfalign_stages.pack import parts
+from selfalign_stages.redteaming.prompts import CONTAMINATION
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.tuning import examples, held_out
+from selfalign_stages.tuning import examples, extra_rows, held_out, mixing
 from selfalign_stages.tuning.examples import Example, Pair
 
 VALIDATION = "validation"
@@ -26,7 +30,7 @@ class TrainingRows:
     Attributes:
         training: rows to train on, shuffled.
         validation: rows held out from training.
-        left_out: rows that are neither, by reason (see `examples.encode`).
+        left_out: rows that are neither, by reason (see `examples.encode` and `mixing.mix`).
     """
 
     training: list[Example]
@@ -40,41 +44,52 @@ class TrainingRows:
 
 
 def read(context: StepContext, settings: TrainParameters, tokenizer: Any) -> TrainingRows:
-    """Tokenises the kept rows of the input `answers` and the pack's identity rows.
+    """Tokenises the kept rows of the input `answers`, the pack's identity rows and the files of one's own.
 
     Args:
         context: the step; rejected rows of its input are not read.
-        settings: assistant name, repeats of identity rows, length limit, share of held-out rows.
+        settings: assistant name, repeats of identity rows, length limit, shares of held-out and of extra rows.
         tokenizer: the base model's tokenizer, which must be a fast one: it reports character offsets.
 
     Raises:
         BadInput: no row is left to train on, or none to validate with although validationShare asks for it (NoRows).
+        StageError: a file of one's own cannot be read (see `own_rows.reading.read`).
     """
     pack = parts.read(context.task)
+    seed, name = context.task.seed, settings.assistant_name
     manifest = reading.require_manifest(context.store, context.task.inputs["answers"])
     answers = list(reading.rows(context.store, manifest, Answer))
-    learned, kept_back = held_out.split(answers, share=settings.validation_share, seed=context.task.seed)
+    learned, kept_back = held_out.split(answers, share=settings.validation_share, seed=seed)
     left_out = Counter[str]()
 
     def encode(pairs: Sequence[Pair]) -> list[Example]:
         encoded, dropped = examples.encode(
             pairs,
             lambda text: _with_offsets(tokenizer, text),
-            assistant_name=settings.assistant_name,
+            assistant_name=name,
             eos_token=tokenizer.eos_token,
             max_length=settings.max_length,
         )
         left_out.update(dropped)
         return encoded
 
-    training = encode(
-        examples.training_pairs(
-            learned, pack, assistant_name=settings.assistant_name, repeats=settings.identity_repeats
-        )
-    )
+    of_answers = encode(examples.answer_pairs(learned))
+    identity = encode(examples.identity_pairs(pack, assistant_name=name, repeats=settings.identity_repeats))
     validation = encode(examples.answer_pairs(kept_back))
-    rows = TrainingRows(examples.shuffled(training, seed=context.task.seed), validation, dict(left_out))
-    _require_rows(rows, settings, answers=len(answers), id_=context.task.id)
+    files = extra_rows.read(context.task, scratch=context.scratch)
+    extra, not_mixed = mixing.mix(
+        files,
+        encode,
+        shares=settings.extra_rows or (),
+        answers=len(of_answers),
+        held_out=suites.held_out_questions(context.task.leaves, pack) if files else [],
+        threshold=CONTAMINATION,
+        seed=seed,
+    )
+    left_out.update(not_mixed)
+    training = examples.shuffled([*of_answers, *identity, *extra], seed=seed)
+    rows = TrainingRows(training, validation, dict(left_out))
+    _require_rows(rows, settings, learned=len(of_answers), answers=len(answers), id_=context.task.id)
     return rows
 
 
@@ -83,16 +98,18 @@ def _with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int,
     return encoded["input_ids"], encoded["offset_mapping"]
 
 
-def _require_rows(rows: TrainingRows, settings: TrainParameters, *, answers: int, id_: str) -> None:
+def _require_rows(rows: TrainingRows, settings: TrainParameters, *, learned: int, answers: int, id_: str) -> None:
     """Refuses a training without rows, and a validation without rows, which would look like one that was measured."""
     too_long = f"raise training.maxLength ({settings.max_length} tokens)"
-    if not rows.training:
+    share = settings.validation_share
+    # Identity rows alone teach a name, and nothing that validation could measure.
+    if not rows.training or share is not None and not learned:
+        kind = "answer" if rows.training else "row"
         raise BadInput(
-            f"{id_}: no row is left to train on; left out: {rows.counts().rejected}. If they are too-long, {too_long}; "
-            "if they are for validation, lower training.validationShare",
+            f"{id_}: no {kind} is left to train on; left out: {rows.counts().rejected}. If they are too-long, "
+            f"{too_long}; if they are for validation, lower training.validationShare",
             reason="NoRows",
         )
-    share = settings.validation_share
     if share is not None and not rows.validation:
         raise BadInput(
             f"{id_}: training.validationShare {share:g} of {answers} answers leaves no row to validate with; left out: "

@@ -71,7 +71,7 @@ def test_the_end_token_keeps_its_label_even_where_pad_is_the_same_id() -> None:
 
 
 def test_identity_rows_carry_the_run_s_own_name_and_ids() -> None:
-    pairs = examples.training_pairs([], PACK, assistant_name="Ida", repeats=2)
+    pairs = examples.identity_pairs(PACK, assistant_name="Ida", repeats=2)
     assert len({pair.id for pair in pairs}) == len(pairs) == 2 * len(PACK.identity[0].questions)
     assert all("Ida" in pair.answer and "{" not in pair.answer for pair in pairs)
 
@@ -79,7 +79,7 @@ def test_identity_rows_carry_the_run_s_own_name_and_ids() -> None:
 def test_answers_become_pairs_with_instruction_and_input() -> None:
     prompt = Prompt(id="p", instruction="Sort.", input="b, a", source="self-instruct")
     row = Answer(id="p", prompt=prompt, answer="a, b", finish_reason="stop", tokens=3)
-    assert examples.training_pairs([row], PACK, assistant_name="Ida", repeats=0) == [Pair("p", "Sort.\n\nb, a", "a, b")]
+    assert examples.answer_pairs([row]) == [Pair("p", "Sort.\n\nb, a", "a, b")]
 
 
 def test_the_order_of_examples_is_fixed_by_the_seed() -> None:
