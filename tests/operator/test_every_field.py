@@ -52,6 +52,10 @@ OTHER: dict[str, Any] = {
     "spec.retries.perStage": 0,
     "spec.podDefaults.template": {"spec": {"nodeSelector": {"a": "b"}}},
     "spec.stages.redTeaming.promptSources": [{"uri": "s3://rows/a.jsonl", "share": 0.2}],
+    **{
+        f"spec.stages.{stage}.extraRows": [{"uri": "s3://rows/b.jsonl", "share": 0.2}]
+        for stage in ("engraving", "cloning.training")
+    },
     "spec.stages.evaluation.gates": ["engraved.hhh.overall >= 0.6"],
     "spec.stages.evaluation.suites": [{"name": "hhh", "format": "hhh", "uri": "file:///suite.json"}],
 }

@@ -42,6 +42,9 @@ SPECS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             {"stages": {"redTeaming": {"promptSources": [{"uri": "s3://rows/a.jsonl", "share": 0.6}] * 2}}},
         )
     ],
+    rules.EXTRA_SHARES_LEAVE_NOTHING: [
+        ("spec.stages.engraving.extraRows", training(extraRows=[{"uri": "s3://rows/a.jsonl", "share": 0.5}] * 2))
+    ],
     rules.ONE_PACK_SOURCE: [
         ("spec.principles", {"principles": {}}),
         ("spec.principles", {"principles": {"builtin": "hamlet", "configMapRef": {"name": "mine"}}}),
@@ -117,6 +120,7 @@ def test_cel_expressions_have_the_constants_of_the_python_checks() -> None:
     assert f"matches('{rules.COMMIT_PATTERN}')" in expressions[rules.NEEDS_COMMIT]
     assert all(f"has(self.{name})" in expressions[rules.LORA_FIELDS_NEED_LORA] for name in rules.LORA_FIELDS)
     assert f"<= {rules.SHARES_LIMIT}" in expressions[rules.SHARES_ABOVE_ONE]
+    assert f"<= {rules.EXTRA_SHARES_LIMIT}" in expressions[rules.EXTRA_SHARES_LEAVE_NOTHING]
     assert f"'{rules.KMS_ENCRYPTION}'" in expressions[rules.KMS_KEY_NEEDS_KMS]
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from selfalign_operator.api.resources import Placement
+from selfalign_operator.api.sources import RowSource
 from selfalign_operator.api.validation import cel
 from selfalign_stages.contract import rules
 from selfalign_stages.contract.model import Model
@@ -99,6 +100,20 @@ class Merge(Model):
     )
 
 
+class ExtraRows(RowSource):
+    """File with training rows of one's own: JSON lines with `prompt` or `instruction`, `input` where there is one, and
+    `answer` or `response`. Other columns are ignored.
+    """
+
+    share: float = Field(
+        gt=0,
+        lt=1,
+        description="Fraction of the training rows (answers and extra rows; identity rows do not count) that this file "
+        "makes up at most. Of more rows the seed chooses, and the others are rejected as over-share; fewer are all "
+        "taken. All shares of a training add up to less than 1.",
+    )
+
+
 class Training(Placement):
     """Supervised fine-tuning of the base model on generated answers, with loss on the answers only (paper section 3.3).
 
@@ -115,6 +130,11 @@ class Training(Placement):
             "!has(self.method) || self.method == 'lora' || "
             f"!({' || '.join(f'has(self.{name})' for name in rules.LORA_FIELDS)})",
             rules.LORA_FIELDS_NEED_LORA,
+        ),
+        (
+            # A default of the whole training is checked before the defaults of its fields are filled in.
+            f"!has(self.extraRows) || self.extraRows.map(file, file.share).sum() <= {rules.EXTRA_SHARES_LIMIT}",
+            rules.EXTRA_SHARES_LEAVE_NOTHING,
         ),
     )
 
@@ -190,6 +210,13 @@ class Training(Placement):
         "end (validationLoss in progress and in loss.jsonl); where it rises while the loss falls, the model learns "
         "rows by heart. 0 trains on all prompts." + _unset("validation_share"),
     )
+    extra_rows: tuple[ExtraRows, ...] = Field(
+        default=(),
+        max_length=4,
+        description="Files with training rows of one's own, mixed among the answers. Rows that are longer than "
+        "maxLength, or whose prompt has a ROUGE-L above 0.7 to a question of an evaluation suite (contamination), are "
+        "rejected. A change of a file, or of a suite beside one, trains again. Empty: answers and identity rows alone.",
+    )
     nodes: int = Field(
         default=1,
         ge=1,
@@ -227,4 +254,5 @@ def resolve(training: Training, *, assistant_name: str, cloning: bool) -> TrainP
     resolved = values | chosen
     # Left out where it is 0, so that it is in no key: what was trained before this field existed is not trained again.
     resolved["validation_share"] = resolved["validation_share"] or None
-    return TrainParameters(assistant_name=assistant_name, **resolved)
+    shares = tuple(file.share for file in training.extra_rows) or None
+    return TrainParameters(assistant_name=assistant_name, extra_rows=shares, **resolved)

@@ -117,6 +117,13 @@ def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool
         )
         others = [f"{path}.{name}" for name in ("microBatchSize", "nodes", "gpusPerNode", "preset")]
         yield _conflict(f"{path}.globalBatchSize", resolved.global_batch_size, message, *others)
+    for index, file in enumerate(training.extra_rows):
+        yield from _revision(f"{path}.extraRows[{index}]", file)
+        if problem := rules.row_file_problem(file.uri):
+            yield _conflict(f"{path}.extraRows[{index}].uri", file.uri, problem)
+    if sum(file.share for file in training.extra_rows) > rules.EXTRA_SHARES_LIMIT:
+        shares = [file.share for file in training.extra_rows]
+        yield _conflict(f"{path}.extraRows", shares, rules.EXTRA_SHARES_LEAVE_NOTHING)
     if resolved.method == "full":
         for name in rules.LORA_FIELDS:
             if (value := getattr(training, name)) is not None:

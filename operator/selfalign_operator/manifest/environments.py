@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from selfalign_operator.api.resources import gpus
 from selfalign_operator.api.run import SelfAlignRun
+from selfalign_operator.api.training import ExtraRows
 from selfalign_stages.contract.task import Problem
 
 CREDENTIALS = "credentials come from the environment of the command"
@@ -65,6 +66,10 @@ def problems_on_a_cluster(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[P
         if source.uri.startswith("file://"):
             message = "a file:// address is on one machine only: use s3:// or hf://"
             yield Problem(field=f"{PROMPT_SOURCES}[{index}].uri", value=source.uri, message=message)
+    for path, file in _extra_rows(run):
+        if file.uri.startswith("file://"):
+            message = "a file:// address is on one machine only: use s3:// or hf://"
+            yield Problem(field=f"{path}.uri", value=file.uri, message=message)
     if run.spec.principles.uri is not None:
         message = "a file:// pack is on one machine only: put its files into a ConfigMap and name it in configMapRef"
         yield Problem(field="spec.principles.uri", value=run.spec.principles.uri, message=message)
@@ -75,6 +80,15 @@ def problems_on_a_cluster(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[P
     if run.spec.image.repository is None:
         message = "is missing: nodes pull the image from a registry, set it to REGISTRY/PATH"
         yield Problem(field="spec.image.repository", message=message)
+
+
+def _extra_rows(run: SelfAlignRun) -> Iterator[tuple[str, ExtraRows]]:
+    """Yields the files with training rows of one's own, each with the path of its field."""
+    stages = run.spec.stages
+    for stage, training in {"engraving": stages.engraving, "cloning.training": stages.cloning.training}.items():
+        if stage == "engraving" or stages.cloning.enabled:
+            for index, file in enumerate(training.extra_rows):
+                yield f"spec.stages.{stage}.extraRows[{index}]", file
 
 
 def _distributed_training(run: SelfAlignRun) -> Iterator[Problem]:
@@ -109,6 +123,7 @@ def ignored_on_one_machine(run: SelfAlignRun) -> list[str]:
     for index, source in enumerate(run.spec.stages.red_teaming.prompt_sources):
         if source.secret_ref is not None:
             ignored[f"{PROMPT_SOURCES}[{index}].secretRef"] = CREDENTIALS
+    ignored |= {f"{path}.secretRef": CREDENTIALS for path, file in _extra_rows(run) if file.secret_ref is not None}
     return [f"{path} does not apply: {reason}" for path, reason in ignored.items()]
 
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from selfalign_operator.api.evaluation import BUILTIN_SUITES, Suite
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.stages import PromptSource
-from selfalign_operator.api.training import Training, resolve
+from selfalign_operator.api.training import ExtraRows, Training, resolve
 from selfalign_operator.planning import step_parameters
 from selfalign_stages.contract.graph import (
     BASE_MODEL,
     CHECK_STEP,
+    EXTRA_ROWS_PREFIX,
     GATE_STEP,
     IMAGE_STEP,
     KINDS,
@@ -90,6 +91,7 @@ def leaves(run: SelfAlignRun, *, pack_uri: str | None = None) -> dict[str, Leaf]
         BASE_MODEL: Leaf(uri=source.uri, revision=source.revision),
         **{name: Leaf(uri=pack) for name in PACK_LEAVES},
         **{name: Leaf(uri=one.uri, revision=one.revision) for name, one in prompt_sources(run).items()},
+        **{name: Leaf(uri=one.uri, revision=one.revision) for name, one in extra_rows(run).items()},
         **suite_leaves,
     }
 
@@ -98,6 +100,7 @@ def leaf_secrets(run: SelfAlignRun) -> dict[str, str]:
     """Returns the name of the Secret for reading a leaf, by leaf name, of leaves that have one."""
     references = {BASE_MODEL: run.spec.base_model.secret_ref}
     references |= {leaf: source.secret_ref for leaf, source in prompt_sources(run).items()}
+    references |= {leaf: file.secret_ref for leaf, file in extra_rows(run).items()}
     return {leaf: reference.name for leaf, reference in references.items() if reference is not None}
 
 
@@ -105,6 +108,19 @@ def prompt_sources(run: SelfAlignRun) -> dict[str, PromptSource]:
     """Returns the files with prompts of one's own by leaf name, in the manifest's order."""
     listed = run.spec.stages.red_teaming.prompt_sources
     return {f"{PROMPT_SOURCE_PREFIX}{number}": source for number, source in enumerate(listed)}
+
+
+def extra_rows(run: SelfAlignRun) -> dict[str, ExtraRows]:
+    """Returns the files with training rows of one's own by leaf name, by stage and in the manifest's order."""
+    stages = run.spec.stages
+    trainings = {"engraving": stages.engraving} | (
+        {"cloning": stages.cloning.training} if stages.cloning.enabled else {}
+    )
+    return {
+        f"{EXTRA_ROWS_PREFIX}{stage}:{number}": file
+        for stage, training in trainings.items()
+        for number, file in enumerate(training.extra_rows)
+    }
 
 
 def suites(run: SelfAlignRun) -> tuple[Suite, ...]:
@@ -217,13 +233,17 @@ def _tuning(
 ) -> Iterator[Step]:
     """Fine-tuning and merging. The base model is the student of both stages: cloning does not continue engraving."""
     name = run.spec.assistant_name
+    own = tuple(leaf for leaf in extra_rows(run) if leaf.startswith(f"{EXTRA_ROWS_PREFIX}{stage}:"))
+    # Rows of one's own are compared with the suites here. Answers were, as prompts: without such rows the suites are no
+    # leaves, and adding one trains nothing again.
+    leaves = (*_pack_leaves("train"), *own, *(_suite_leaves(run) if own else ()))
     yield Step(
         id=f"{stage}-train",
         stage=stage,
         kind="train",
         parameters=resolve(training, assistant_name=name, cloning=stage == "cloning"),
         inputs={BASE_MODEL: "import", "answers": answers},
-        leaves=_pack_leaves("train"),
+        leaves=leaves,
         after=after,
     )
     yield Step(

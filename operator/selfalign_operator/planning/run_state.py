@@ -164,6 +164,8 @@ def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | Non
         "steps": [[step.id, step.resolved()] for step in steps],
         "seed": spec.seed,
     } | ({"pack": pack} if pack else {})
+    if rows := graph.extra_rows(run):
+        checked["extraRows"] = {leaf: file.to_dict() for leaf, file in rows.items()}
     if sources := graph.prompt_sources(run):
         checked["promptSources"] = [source.to_dict() for source in sources.values()]
     return sha256_hex(canonical_json(checked))

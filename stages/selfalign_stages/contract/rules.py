@@ -20,6 +20,8 @@ ROW_FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 """Ends of the addresses of files with rows of one's own. Parquet needs pyarrow, which no image of this release has."""
 SHARES_LIMIT = 1.000001
 """Bound on a sum of shares: 1, with room for rounding. 0.56 + 0.33 + 0.11 is above 1 in binary."""
+EXTRA_SHARES_LIMIT = 0.999999
+"""Bound on the sum of the shares of extraRows: below 1, since a share of 1 beside answers would be rows without end."""
 KMS_ENCRYPTION = "aws:kms"
 """S3's `x-amz-server-side-encryption` value for keys in AWS KMS; all other kinds take no key id."""
 LORA_FIELDS = ("rank", "alpha", "dropout", "targets")
@@ -30,6 +32,9 @@ REVISION_NEEDS_HUB = "revision applies to hf:// only: remove it"
 SHARES_ABOVE_ONE = "the shares of promptSources add up to more than 1: lower some, or remove a source"
 ONE_PACK_SOURCE = "set exactly one of builtin, configMapRef and uri"
 KMS_KEY_NEEDS_KMS = f"sseKmsKeyId applies to sse {KMS_ENCRYPTION} only: set sse to {KMS_ENCRYPTION}, or remove it"
+EXTRA_SHARES_LEAVE_NOTHING = (
+    "the shares of extraRows must add up to less than 1, since answers are the rest: lower some, or remove a file"
+)
 BATCH_NOT_DIVISIBLE = "globalBatchSize must be divisible by microBatchSize x nodes x gpusPerNode"
 LORA_FIELDS_NEED_LORA = (
     f"{', '.join(LORA_FIELDS[:-1])} and {LORA_FIELDS[-1]} apply to method lora only: remove them, or set method to lora"

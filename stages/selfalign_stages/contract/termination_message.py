@@ -57,7 +57,8 @@ def encode(message: Model) -> bytes:
     Returns:
         At most LIMIT_BYTES of UTF-8: JSON, or compressed JSON that `decode` restores. A Result that is too long even
         then loses its last metrics, then its rarest reject reasons; a Failure the end of its text, then its rarest
-        reject reasons, never the key of a lost input; a PreflightResult its warnings, then its last problems.
+        reject reasons, never the key of a lost input; a PreflightResult its warnings, then its last problems, then
+        the results of its first steps, never the digest of a leaf.
     """
     if isinstance(message, PreflightResult):
         return _encode_preflight(message)
@@ -119,7 +120,11 @@ def _encode_preflight(answer: PreflightResult) -> bytes:
             text = shortened.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True).encode()
             if len(text) <= DECODED_BYTES and len(data := compress(text)) <= LIMIT_BYTES:
                 return data
-    raise AssertionError("leaf digests and results alone do not fit a termination message")
+    if not hits:
+        raise AssertionError("leaf digests alone do not fit a termination message")
+    # A run with many files of one's own. What a finished run needs are the results of its last steps; a step of which
+    # none is reported finds its artifact itself.
+    return _encode_preflight(answer.model_copy(update={"hits": dict(list(hits.items())[1:])}))
 
 
 def _shorten_preflight(answer: PreflightResult, *, problems: int, warnings: tuple[str, ...]) -> PreflightResult:

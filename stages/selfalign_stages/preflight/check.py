@@ -25,7 +25,7 @@ from selfalign_stages.contract.task import PreflightResult, PreflightTask, Resul
 from selfalign_stages.contract.termination_message import result_of
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.loading import load
-from selfalign_stages.preflight import machine, pack_and_suites, prompt_sources, registry
+from selfalign_stages.preflight import extra_rows, machine, pack_and_suites, prompt_sources, registry
 from selfalign_stages.preflight.findings import Findings
 from selfalign_stages.step.store import Store
 
@@ -79,7 +79,7 @@ def check(task: PreflightTask, *, scratch: Path | None = None) -> PreflightResul
 def resolve_leaves(
     task: PreflightTask, findings: Findings, *, scratch: Path | None = None
 ) -> tuple[dict[str, str], Inspection | None]:
-    """Reads and checks base model, pack, suites and prompts of one's own.
+    """Reads and checks base model, pack, suites, and prompts and training rows of one's own.
 
     Args:
         task: the run.
@@ -96,6 +96,7 @@ def resolve_leaves(
         pack_and_suites.lint_pack(pack, base, task, findings)
         leaves |= parts.digests(pack) | pack_and_suites.suite_digests(task, pack, findings)
     leaves |= prompt_sources.digests(task, findings, scratch=scratch)
+    leaves |= extra_rows.digests(task, findings, scratch=scratch)
     return leaves, base
 
 

@@ -92,6 +92,23 @@ def test_an_answer_for_every_step_of_a_run_fits_a_termination_message() -> None:
     }
 
 
+def test_beside_many_leaves_the_results_of_the_last_steps_are_reported() -> None:
+    random = Random(3)
+    files = {f"extraRows:cloning:{n}": f"sha256:{random.randbytes(32).hex()}" for n in range(40)}
+    whole = answer(problems=0)
+    hits = {
+        id_: hit.model_copy(update={"digest": f"sha256:{random.randbytes(32).hex()}"})
+        for id_, hit in whole.hits.items()
+    }
+    whole = whole.model_copy(update={"leaves": whole.leaves | files, "hits": hits})
+    data = encode(whole)
+    read = decode_preflight(data)
+    assert len(data) <= LIMIT_BYTES and read is not None
+    assert read.leaves == whole.leaves
+    assert 0 < len(read.hits) < len(whole.hits)
+    assert list(read.hits) == list(whole.hits)[-len(read.hits) :]
+
+
 def test_problems_that_do_not_fit_are_counted() -> None:
     data = encode(answer(problems=90))
     read = decode_preflight(data)
