@@ -74,6 +74,28 @@ def test_each_training_reads_its_own_files_and_the_suites_beside_them() -> None:
     assert (leaf.uri, leaf.revision) == ("hf://datasets/o/n/a.jsonl", COMMIT)
 
 
+@pytest.mark.parametrize(
+    ("stages", "share"),
+    [
+        ({}, None),
+        (engraving(file(0.2), file(0.1)) | cloning(file(0.25)), 0.3),
+        (engraving(file(0.2), file(0.1)) | cloning(enabled=False), 0.3),
+        (engraving(file(0.1)) | cloning(file(0.25)), 0.25),
+    ],
+)
+def test_the_card_gets_the_largest_share_of_a_training_behind_the_model(
+    stages: dict[str, Any], share: float | None
+) -> None:
+    image = next(step for step in graph.steps(run(stages=stages)) if step.kind == "image")
+    assert image.resolved().get("extraRows") == share
+
+
+def test_the_card_of_an_engraved_model_ignores_the_rows_of_cloning() -> None:
+    one = run(stages=cloning(file(0.25)), image={"variant": "engraved"})
+    image = next(step for step in graph.steps(one) if step.kind == "image")
+    assert "extraRows" not in image.resolved()
+
+
 def test_files_of_a_disabled_stage_are_not_read() -> None:
     assert graph.extra_rows(run(stages=cloning(file(0.2), enabled=False))) == {}
 

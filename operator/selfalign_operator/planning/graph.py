@@ -321,11 +321,22 @@ def _image(run: SelfAlignRun) -> Step:
             variant=variant,
             model_license=image.license,
             sampling=step_parameters.sampling_parameters(run.spec.stages.evaluation.sampling),
+            extra_rows=_extra_share(run, variant),
         ),
         # The model card quotes the evaluation report and the source of the base model.
         inputs={"model": variant_models(run)[variant], "gate": GATE_STEP, BASE_MODEL: "import"},
         leaves=_pack_leaves("image"),
     )
+
+
+def _extra_share(run: SelfAlignRun, variant: Variant) -> float | None:
+    """The largest share of extra rows in the trainings behind a variant; the teacher of the cloned one is engraved."""
+    shares = dict.fromkeys(("engraving", "cloning") if variant == "cloned" else ("engraving",), 0.0)
+    for leaf, file in extra_rows(run).items():
+        stage = leaf.split(":")[1]
+        if stage in shares:
+            shares[stage] += file.share
+    return round(max(shares.values()), 6) or None
 
 
 def _push(run: SelfAlignRun, repository: str) -> Step:

@@ -226,6 +226,11 @@ class ImageParameters(Model):
     variant: Literal["engraved", "cloned"] = Field(description="Model variant in the image.")
     model_license: str = Field(description="SPDX expression for labels and model card.")
     sampling: Sampling = Field(description="Decoding that was evaluated, which clients get who choose none.")
+    extra_rows: float | None = Field(
+        default=None,
+        description="Largest fraction of the rows of a training behind the model that were of the user's own; none "
+        "without such rows.",
+    )
 
 
 class PushParameters(Model):

@@ -28,7 +28,10 @@ itself wrote under
 its training answers were written by that base model itself under
 {%- endif %} the {{ pack.principles | length }} principles and {{ pack.exemplars | length }} exemplars of the pack
 `{{ pack.header.name }} {{ pack.header.version }}`. This is the {{ variant }} model.
-
+{% if extra_rows %}
+Not all training rows are such answers: up to {{ "%.3g" | format(100 * extra_rows) }} % of those of a training came from
+files that the run names (`extraRows`).
+{% endif %}
 ## Use
 
 The weights lie under `/models` of the image. With vLLM: `vllm serve /models`, then ask its chat endpoint. The chat
@@ -68,7 +71,8 @@ def render(values: Mapping[str, Any]) -> str:
     Args:
         values: `name`, `variant` and `license` of the model; `pack`, the principle pack; `base`, the base model's
             source.json; `report`, the evaluation report in Markdown; `sampling`, the decoding of the evaluation;
-            `documents`, names of licence files in the model's folder; `model_key`, `gate_key`, `seed` for provenance.
+            `extra_rows`, largest fraction of training rows from other files, or None; `documents`, names of licence
+            files in the model's folder; `model_key`, `gate_key`, `seed` for provenance.
 
     Raises:
         jinja2.UndefinedError: a value is missing. An empty field in a published card would go unnoticed.

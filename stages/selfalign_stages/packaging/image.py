@@ -121,6 +121,7 @@ def _card(
         "seed": inputs["gate"].seed,
         "documents": documents,
         "sampling": parameters.sampling,
+        "extra_rows": parameters.extra_rows,
     }
     return card.render(values)
 

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.s3_server import free_port
@@ -159,20 +160,29 @@ def test_clients_that_choose_no_decoding_get_the_evaluated_one(tmp_path: Path, s
         assert (read.temperature, read.top_p, read.top_k) == (0.7, 0.9, 0)
 
 
+def card_values(uri: str) -> dict[str, Any]:
+    return {
+        "name": "Ida", "variant": "engraved", "license": "mit", "pack": load("builtin://hamlet"), "report": "",
+        "base": {"uri": uri, "revision": None, "digest": "d", "license": None},
+        "model_key": "k", "gate_key": "g", "seed": 1, "documents": ["LICENSE"], "sampling": GREEDY, "extra_rows": None,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("uri", "named"), [("hf://org/base", "base_model: org/base\n"), ("s3://models/base", ""), ("builtin://hamlet", "")]
 )
 def test_the_card_names_a_hub_repository_only_if_the_base_model_is_one(uri: str, named: str) -> None:
-    values = {
-        "name": "Ida", "variant": "engraved", "license": "mit", "pack": load("builtin://hamlet"), "report": "",
-        "base": {"uri": uri, "revision": None, "digest": "d", "license": None},
-        "model_key": "k", "gate_key": "g", "seed": 1, "documents": ["LICENSE"], "sampling": GREEDY,
-    }  # fmt: skip
-    rendered = card.render(values)
+    rendered = card.render(card_values(uri))
     front = rendered.split("---")[1]
     assert ("base_model" in front) == bool(named) and named in front
     assert "[LICENSE](LICENSE)" in rendered and "greedy" in rendered
     assert "No other model" not in rendered, "the card claims nothing that the run does not know"
+
+
+def test_the_card_says_that_not_all_training_rows_are_the_model_s_own() -> None:
+    rendered = card.render(card_values("builtin://hamlet") | {"extra_rows": 0.25})
+    assert "This is the engraved model.\n\nNot all training rows are such answers: up to 25 % of those" in rendered
+    assert "Not all training rows" not in card.render(card_values("builtin://hamlet"))
 
 
 def test_the_model_card_contains_origin_licences_and_scores(tmp_path: Path) -> None:
