@@ -182,6 +182,27 @@ def test_a_running_step_counts_by_its_own_progress() -> None:
     assert simulated.reconcile().status.progress == f"{75 // steps}%"
 
 
+def test_a_training_has_its_losses_in_the_status_while_it_runs_and_when_it_has_ended() -> None:
+    trained: dict[str, Any] = {"steps": 30, "firstLoss": 2.5, "lastLoss": 0.31, "lastValidationLoss": 0.44}
+    simulated = SimulatedRun(run(), metrics={"engraving-train": trained})
+    simulated.reconcile()
+    while "engraving-train" not in simulated.running():
+        simulated.end(simulated.running()[0])
+        simulated.reconcile()
+    running = Progress(done=3, total=30, unit="optimizer steps", metrics={"loss": 1.2, "validationLoss": 1.5})
+    simulated.change("engraving-train", progress=running)
+    step = simulated.reconcile().status.steps["engraving-train"]
+    assert (step.state, step.loss, step.validation_loss) == ("Running", 1.2, 1.5)
+    simulated.end("engraving-train")
+    status = simulated.to_the_end().status
+    step = status.steps["engraving-train"]
+    assert (step.state, step.loss, step.validation_loss) == ("Succeeded", 0.31, 0.44)
+    assert status.steps["cloning-train"].loss is None
+    # The Job is gone, and the store is not asked again: what was recorded stays.
+    simulated.attempts.clear()
+    assert simulated.reconcile().status.steps["engraving-train"] == step
+
+
 def test_the_status_reports_counts_keys_and_progress_by_stage() -> None:
     status = simulated_after("import").run.status
     assert [stage.name for stage in status.stages] == [

@@ -53,6 +53,23 @@ def test_when_a_run_is_ready_with_many_workers_metrics_and_generations() -> None
     assert size(status) < LIMIT
 
 
+def test_when_a_run_has_as_many_files_of_rows_as_it_may() -> None:
+    files = [{"uri": f"s3://{'rows-' * 9}/{n}.jsonl", "share": 0.1} for n in range(8)]
+    four = [file | {"share": 0.2} for file in files[:4]]
+    stages = {
+        "redTeaming": {"promptSources": files},
+        "engraving": {"extraRows": four},
+        "cloning": {"training": {"extraRows": four}},
+    }
+    metrics: dict[str, dict[str, Any]] = {
+        step: {"lastLoss": 0.1234, "lastValidationLoss": 0.1234} for step in ("engraving-train", "cloning-train")
+    }
+    status = SimulatedRun(run(image={"repository": REPOSITORY}, stages=stages), metrics=metrics).to_the_end().status
+    assert status.ready
+    assert status.preflight is not None and len(status.preflight.leaves) > 16
+    assert size(status) < LIMIT
+
+
 def test_when_preflight_has_many_problems() -> None:
     simulated = SimulatedRun(run())
     simulated.reconcile()

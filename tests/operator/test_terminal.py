@@ -127,6 +127,11 @@ def test_bars_and_lines_describe_an_outcome_in_the_same_words() -> None:
     kept = StepStatus(name="import", kind="import", state="Succeeded", cache="Miss", seconds=36, rows=686, kept=397)
     assert describe(hit) == numbers.outcome(hit) == numbers.REUSED
     assert describe(kept) == f"done in {numbers.outcome(kept)}" == "done in 36s, 397 of 686 rows kept"
+    trained = kept.model_copy(update={"loss": 0.3141, "validation_loss": 0.5})
+    assert describe(trained) == "done in 36s, 397 of 686 rows kept, loss 0.314, validation loss 0.5"
+    progress = StepProgress(done=3, total=30, unit="optimizer steps")
+    running = StepStatus(name="t", kind="train", state="Running", progress=progress, loss=1.25)
+    assert describe(running) == "3 of 30 optimizer steps, loss 1.25"
 
 
 HOSTILE = "a[red]b[/]c\x1b[2J\u202ed\ne"

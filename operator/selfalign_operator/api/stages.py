@@ -59,7 +59,7 @@ class RedTeaming(ShardedPlacement):
     )
     prompt_sources: tuple[PromptSource, ...] = Field(
         default=(),
-        max_length=16,
+        max_length=8,
         description="Files with prompts of one's own. The base model generates the rest of `prompts`, with fewer tasks "
         "and fewer questions per topic in proportion, and nothing if the shares add up to 1. Empty: it generates all.",
     )

@@ -119,6 +119,16 @@ class StepStatus(Model):
         description="Wall-clock seconds of the attempt that published the artifact, from its manifest for a Hit.",
     )
     progress: StepProgress | None = Field(default=None, description="Progress of a running step. Unset: not running.")
+    loss: float | None = Field(
+        default=None,
+        description="Mean training loss, nats per token of the answers: of the newest optimizer step, or of the last "
+        "tenth of the steps of a finished training. Unset: no training.",
+    )
+    validation_loss: float | None = Field(
+        default=None,
+        description="The same over the rows of validationShare, which are not trained on, as measured last. Unset: "
+        "there are none.",
+    )
     digest: str | None = Field(
         default=None,
         description="Digest of the artifact's content (sha256:HEX), equal for equal files. Unset: none yet.",

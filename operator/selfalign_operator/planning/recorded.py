@@ -52,7 +52,10 @@ def step_result(status: RunStatus, step: StepStatus) -> Result | None:
 
 
 def _metrics(status: RunStatus, step: StepStatus) -> dict[str, float | int | str | bool]:
-    """Restores the metrics that the status keeps outside `stages`; all other metrics stay in the store."""
+    """Restores the metrics that the status keeps; all others stay in the store."""
+    if step.kind == "train":
+        losses = {"lastLoss": step.loss, "lastValidationLoss": step.validation_loss}
+        return {name: value for name, value in losses.items() if value is not None}
     if step.kind == "gate" and status.evaluation is not None:
         evaluation = status.evaluation
         return {"passed": evaluation.passed, "failedGates": evaluation.failed_gates, **evaluation.metrics}

@@ -153,6 +153,8 @@ def _step(step: StepState, previous: StepStatus | None) -> StepStatus:
         completion_time=last.finished if last is not None else None,
         seconds=_seconds(step),
         progress=_progress(step),
+        loss=_loss(step, "loss", finished="lastLoss"),
+        validation_loss=_loss(step, "validationLoss", finished="lastValidationLoss"),
         digest=result.digest if result is not None else None,
         job_name=last.job if last is not None else None,
         gpu_seconds=step.gpu_seconds or None,
@@ -210,6 +212,16 @@ def _progress(step: StepState) -> StepProgress | None:
     return StepProgress(
         done=progress.done, total=progress.total, unit=progress.unit, rate=progress.rate, eta=progress.eta
     )
+
+
+def _loss(step: StepState, name: str, *, finished: str) -> float | None:
+    """The loss of a training, by its name among the metrics of the progress or, at the end, of the artifact."""
+    if step.result is not None:
+        value = step.result.metrics.get(finished)
+    else:
+        last = step.verdict.last
+        value = last.progress.metrics.get(name) if last is not None and last.progress is not None else None
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _stages(state: RunState, steps: Sequence[StepStatus]) -> tuple[StageStatus, ...]:

@@ -41,11 +41,17 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def progress(progress: StepProgress) -> str:
-    """Formats the progress of a running step: `3 of 12 files, 1.5/s, 6.0s left`."""
+def progress(progress: StepProgress, step: StepStatus | None = None) -> str:
+    """Formats the progress of a running step: `3 of 12 files, 1.5/s, 6.0s left`.
+
+    Args:
+        progress: of the step.
+        step: the step, for the losses of a training: `..., loss 0.32, validation loss 0.41`.
+    """
     text = f"{amount(progress.done)} of {amount(progress.total)} {progress.unit}"
     text += f", {amount(progress.rate)}/s" if progress.rate else ""
-    return text + (f", {duration(progress.eta)} left" if progress.eta is not None else "")
+    text += f", {duration(progress.eta)} left" if progress.eta is not None else ""
+    return text + (_losses(step) if step is not None else "")
 
 
 def outcome(finished: StepStatus | StageStatus) -> str:
@@ -53,7 +59,13 @@ def outcome(finished: StepStatus | StageStatus) -> str:
     if finished.cache == "Hit":
         return REUSED
     rows = f", {amount(finished.kept or 0)} of {amount(finished.rows)} rows kept" if finished.rows else ""
-    return f"{duration(finished.seconds)}{rows}"
+    losses = _losses(finished) if isinstance(finished, StepStatus) else ""
+    return f"{duration(finished.seconds)}{rows}{losses}"
+
+
+def _losses(step: StepStatus) -> str:
+    values = {"loss": step.loss, "validation loss": step.validation_loss}
+    return "".join(f", {name} {value:.3g}" for name, value in values.items() if value is not None)
 
 
 def rejects(rejected: Mapping[str, int], *, most: int = MAX_REJECT_REASONS) -> str:

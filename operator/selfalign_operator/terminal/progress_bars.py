@@ -88,4 +88,4 @@ def _step_text(step: StepStatus) -> str:
         return step.state.lower()
     if step.progress is None or step.progress.total <= 0:
         return "starting"
-    return numbers.progress(step.progress)
+    return numbers.progress(step.progress, step)

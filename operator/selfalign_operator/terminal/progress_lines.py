@@ -70,7 +70,7 @@ def describe(step: StepStatus) -> str:
     """Describes the state of a step in one line, without its name."""
     if step.state == "Running":
         if step.progress is not None:
-            return numbers.progress(step.progress)
+            return numbers.progress(step.progress, step)
         return f"started (attempt {step.attempt})" if step.attempt > 1 else "started"
     if step.state == "Waiting":
         return f"attempt {step.attempt} failed, retrying"
