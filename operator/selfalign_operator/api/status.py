@@ -212,7 +212,7 @@ class PreflightStatus(Model):
     leaves: dict[str, Annotated[str, Field(description="Content digest of this input (sha256:HEX).")]] = Field(
         default={},
         description="Digests of the inputs from outside the store: base model, parts of the principle pack, suites, "
-        "files with prompts of one's own. Empty until preflight has succeeded.",
+        "files with rows of one's own. Empty until preflight has succeeded.",
     )
 
 
