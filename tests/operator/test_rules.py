@@ -64,6 +64,9 @@ SPECS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         (f"spec.stages.engraving.{name}", training(method="full", **{name: value}))
         for name, value in {"rank": 8, "alpha": 8, "dropout": 0.1, "targets": ["q_proj"]}.items()
     ],
+    rules.QUANTIZATION_NEEDS_16_BITS: [
+        ("spec.engine.quantization", {"engine": {"quantization": "fp8_per_tensor", "dtype": "float32"}})
+    ],
     rules.SERVER_NEEDS_BASE: [("spec.image.formats", {"image": {"formats": ["server"]}})],
     rules.PROMOTE_TO_EQUALS_TAG: [("spec.image.promoteTo", {"image": {"tag": "stable", "promoteTo": "stable"}})],
     rules.CLONED_NEEDS_CLONING: [
@@ -107,6 +110,7 @@ def test_python_refuses_what_a_cel_rule_is_about_with_the_same_message(
         {"artifacts": {"uri": "s3://bucket/runs", "sse": "aws:kms", "sseKmsKeyId": "key"}},
         training(globalBatchSize=96, microBatchSize=8, nodes=3, gpusPerNode=4),
         training(method="lora", rank=8, alpha=8, dropout=0.1, targets=["q_proj"]),
+        {"engine": {"quantization": "mxfp8", "dtype": "float16"}},
         {"image": {"formats": ["server"], "base": "registry.example/server:1", "promoteTo": "stable"}},
         {"image": {"variant": "engraved"}, "stages": {"cloning": {"enabled": False}}},
     ],

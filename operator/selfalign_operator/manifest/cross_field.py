@@ -58,6 +58,7 @@ def _overlaps(field: str, other: str) -> bool:
 def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     stages = run.spec.stages
     yield from _base_model(run)
+    yield from _engine(run)
     yield from _prompt_sources(run)
     yield from _training(stages.engraving, "spec.stages.engraving", run, cloning=False)
     # a disabled stage may have any values: users switch it off without editing the rest
@@ -100,6 +101,13 @@ def _prompt_sources(run: SelfAlignRun) -> Iterator[Conflict]:
             yield _conflict(f"{field}[{index}].share", source.share, message, f"{path}.prompts")
     if sum(source.share for source in settings.prompt_sources) > rules.SHARES_LIMIT:
         yield _conflict(field, [source.share for source in settings.prompt_sources], rules.SHARES_ABOVE_ONE)
+
+
+def _engine(run: SelfAlignRun) -> Iterator[Conflict]:
+    engine, path = run.spec.engine, "spec.engine"
+    if engine.quantization is not None and engine.dtype == "float32":
+        message = rules.QUANTIZATION_NEEDS_16_BITS
+        yield _conflict(f"{path}.quantization", engine.quantization, message, f"{path}.dtype")
 
 
 def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Conflict]:

@@ -84,7 +84,9 @@ def sampling_parameters(sampling: Sampling) -> Sampling:
 
 def engine_parameters(settings: EngineSettings) -> EngineParameters:
     """The settings of the engine that change its output."""
-    return EngineParameters(context_length=settings.context_length, dtype=settings.dtype)
+    return EngineParameters(
+        context_length=settings.context_length, dtype=settings.dtype, quantization=settings.quantization
+    )
 
 
 def generation(generation: Generation, assistant_name: str, engine: EngineSettings) -> dict[str, object]:

@@ -12,6 +12,9 @@ from selfalign_stages.contract.model import Model
 Variant = Literal["base", "prompted", "engraved", "cloned"]
 Thought = Literal["none", "free", "constrained"]
 """How the base model thinks before it answers: not at all, in free text, or under a grammar."""
+Quantization = Literal["fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "mxfp8", "mxfp4"]
+"""Names of vLLM for formats that it rounds linear layers to while it loads weights of 16 or 32 bits. Its others need a
+calibrated checkpoint, or leave all but mixtures of experts as they are."""
 SuiteFormat = Literal["hhh", "truthfulqa", "adherence", "limits"]
 """File format of an evaluation suite, and with it the scoring method."""
 DETERMINISTIC = "Whether each chunk is generated alone from an empty prefix cache, so that a rerun gives equal bytes."
@@ -38,6 +41,9 @@ class EngineParameters(Model):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         default="auto", description="Data type of weights and activations; auto: see `vllm_engine.dtype_on`."
+    )
+    quantization: Quantization | None = Field(
+        default=None, description="Format that linear layers are rounded to as they are loaded; none: as in the files."
     )
 
     def context(self, of_model: int | None) -> int | None:

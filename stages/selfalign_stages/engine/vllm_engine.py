@@ -16,6 +16,7 @@ from typing import Any
 
 from selfalign_stages.contract.exits import BadInput, DoesNotFit
 from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
+from selfalign_stages.engine import cpu_limits
 from selfalign_stages.engine.interface import Completion, Decoding, FinishReason, Request, Scored
 
 IN_FLIGHT_FACTOR = 4
@@ -88,18 +89,44 @@ def engine_arguments(
     }
 
 
-def dtype_on(dtype: str, *, cpu: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def dtype_on(settings: EngineParameters, *, flags: frozenset[str] | None) -> str:
     """Returns the dtype to load a model in.
 
     Args:
-        dtype: that of the run; "auto" stands for that of the model's files.
-        cpu: whether the CPU build runs. Cores without bfloat16 instructions convert every operand: float32 is 2.8
-            times as fast on them, for twice the memory.
-        cpuinfo: Linux' description of the cores, which names AVX512_BF16, AMX_BF16 or, on Arm, BF16.
+        settings: those of the run; dtype "auto" stands for that of the model's files, in 16 bits.
+        flags: instructions of the cores if the CPU build runs, else None. Cores without AVX512_BF16, AMX_BF16 or, on
+            Arm, BF16 convert every operand of bfloat16: float32 is 2.8 times as fast on them, for twice the memory.
     """
-    if dtype != "auto" or not cpu:
-        return dtype
-    return "auto" if "bf16" in cpuinfo.read_text() else "float32"
+    # vLLM takes 16 bits only around quantised layers.
+    if settings.dtype != "auto" or flags is None or settings.quantization:
+        return settings.dtype
+    return "auto" if any("bf16" in flag for flag in flags) else "float32"
+
+
+def refuse_on_cpu(settings: EngineParameters, *, flags: frozenset[str]) -> None:
+    """Refuses what the CPU build cannot do on these cores, before the model is loaded.
+
+    Raises:
+        BadInput: with the field, its value and the remedy.
+    """
+    if problem := cpu_limits.quantization_problem(settings.quantization, flags=flags):
+        raise BadInput(
+            f"{cpu_limits.QUANTIZATION} = {settings.quantization}: {problem}", reason="QuantizationNotSupported"
+        )
+
+
+def refusal(model: str, error: Exception, settings: EngineParameters) -> BadInput:
+    """The error of a model that vLLM does not load, with the field that most likely has to change."""
+    if settings.quantization:
+        return BadInput(
+            f"{cpu_limits.QUANTIZATION} = {settings.quantization}: vLLM cannot load {model} with it: {error}; remove "
+            "it, or choose another format",
+            reason="EngineRefusesModel",
+        )
+    return BadInput(
+        f"spec.baseModel: vLLM cannot load {model}: {error}; use an architecture that vLLM supports",
+        reason="EngineRefusesModel",
+    )
 
 
 def register_in_process(registry: Any, architectures: Iterable[str]) -> None:
@@ -125,11 +152,11 @@ class VllmEngine:
     Args:
         model: folder with config.json, safetensors weights and tokenizer.
         seed: seed of the engine; requests carry seeds of their own.
-        settings: context window and dtype.
+        settings: context window, dtype and quantisation.
         device: use of the device's memory.
 
     Raises:
-        BadInput: vLLM does not support the model.
+        BadInput: vLLM does not support the model, or its quantisation on this device.
         DoesNotFit: the device has too little memory for weights and KV cache.
     """
 
@@ -142,6 +169,9 @@ class VllmEngine:
         device: EngineArguments = DEFAULT_DEVICE,
     ) -> None:
         cpu = is_cpu_build()
+        flags = cpu_limits.core_flags() if cpu else None
+        if flags is not None:
+            refuse_on_cpu(settings, flags=flags)
         for name, value in environment(cpu=cpu).items():
             os.environ.setdefault(name, value)
         import vllm
@@ -168,15 +198,13 @@ class VllmEngine:
                 enable_prefix_caching=True,
                 disable_log_stats=True,
                 load_format="safetensors",
-                dtype=dtype_on(settings.dtype, cpu=cpu),
+                dtype=dtype_on(settings, flags=flags),
+                quantization=settings.quantization,
                 logits_processors=[self._nucleus.Nucleus] if self._nucleus else None,
                 **engine_arguments(cpu=cpu, context_length=context_length, devices=devices, device=device),
             )
         except (ValueError, NotImplementedError) as error:
-            raise BadInput(
-                f"spec.baseModel: vLLM cannot load {model.name}: {error}; use an architecture that vLLM supports",
-                reason="EngineRefusesModel",
-            ) from error
+            raise refusal(model.name, error, settings) from error
         except RuntimeError as error:
             # vLLM and torch have no common out-of-memory error class; their messages name "memory".
             if "memory" in str(error).lower():

@@ -69,7 +69,8 @@ def check(task: PreflightTask, *, scratch: Path | None = None) -> PreflightResul
     # Registry and machine matter only to steps that will run: a rerun of a finished run needs neither.
     registry.check(remaining, findings)
     if remaining and base:
-        machine.check(task.store, remaining, model_bytes=base.size_bytes, findings=findings, scratch=scratch)
+        size = base.size_bytes
+        machine.check(task.store, remaining, model_bytes=size, engine=task.engine, findings=findings, scratch=scratch)
     findings.raise_unavailable()
     return PreflightResult(
         leaves=leaves, hits=finished or {}, problems=tuple(findings.problems), warnings=tuple(findings.warnings)

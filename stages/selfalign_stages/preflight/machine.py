@@ -15,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from selfalign_stages.contract.file_errors import existing, few_inodes, mount_point, size_text
 from selfalign_stages.contract.graph import Kind, Step
+from selfalign_stages.contract.parameters import EngineParameters
 from selfalign_stages.contract.task import StoreLocation
+from selfalign_stages.engine import cpu_limits
 from selfalign_stages.engine.vllm_engine import is_cpu_build
 from selfalign_stages.preflight.findings import Findings
 
@@ -36,6 +38,7 @@ def check(
     *,
     model_bytes: int,
     findings: Findings,
+    engine: EngineParameters,
     scratch: Path | None = None,
 ) -> None:
     """Adds problems and warnings of this machine.
@@ -44,21 +47,29 @@ def check(
         store: the artifact store; its disk is checked if it is a folder of this machine.
         remaining: steps that have no artifact yet.
         model_bytes: size of the base model.
+        engine: how the steps load it, of which the CPU engine may refuse a part.
         scratch: folder for temporary files of the steps, on one disk for all of them. None: unknown, as for pods, which
             run on other nodes than preflight; beside a store in a folder it is taken to be on the store's disk.
-        findings: receives missing libraries and disk, and a model larger than memory, as problems; memory that other
-            programs occupy now as a warning.
+        findings: receives missing libraries and disk, a model larger than memory, and what the CPU engine refuses, as
+            problems; memory that other programs occupy now as a warning.
     """
     # vLLM's CPU build needs libnuma and has the weights in main memory; its CUDA build needs neither.
     cpu = is_cpu_build()
-    if cpu and any(step.kind in GENERATING for step in remaining) and not find_library("numa"):
-        findings.problem(
-            "machine", "libnuma.so.1", "the CPU engine cannot run without libnuma: apt-get install libnuma1"
-        )
+    if cpu and any(step.kind in GENERATING for step in remaining):
+        _check_cpu_engine(engine, findings)
     places = _places(store, remaining, model_bytes=model_bytes, scratch=scratch)
     _check_disks(places, findings)
     if cpu:
         _check_memory(memory_table(MEMORY_TABLE.read_text()), model_bytes, findings)
+
+
+def _check_cpu_engine(engine: EngineParameters, findings: Findings) -> None:
+    if not find_library("numa"):
+        findings.problem(
+            "machine", "libnuma.so.1", "the CPU engine cannot run without libnuma: apt-get install libnuma1"
+        )
+    if problem := cpu_limits.quantization_problem(engine.quantization, flags=cpu_limits.core_flags()):
+        findings.problem(cpu_limits.QUANTIZATION, engine.quantization, problem)
 
 
 def stored_bytes(remaining: Sequence[Step], *, model_bytes: int) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from selfalign_stages.contract.parameters import DEFAULT_CONTEXT, EngineArguments, EngineParameters, Sampling
+from selfalign_stages.engine.cpu_limits import core_flags
 from selfalign_stages.engine.interface import Decoding
 from selfalign_stages.engine.vllm_engine import CPU_BATCH_TOKENS, dtype_on, engine_arguments, environment
 
@@ -66,7 +67,14 @@ def test_decoding_takes_the_sampling_of_a_step_and_the_stops_of_its_prompt() -> 
     ("flags", "dtype"), [("avx512_bf16", "auto"), ("amx_bf16", "auto"), ("avx512f avx512_vnni", "float32")]
 )
 def test_cores_without_bfloat16_instructions_compute_in_float32(flags: str, dtype: str, tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
-    assert dtype_on("auto", cpu=True, cpuinfo=tmp_path / "cpuinfo") == dtype
-    assert dtype_on("bfloat16", cpu=True, cpuinfo=tmp_path / "cpuinfo") == "bfloat16"
-    assert dtype_on("auto", cpu=False) == "auto"
+    (tmp_path / "cpuinfo").write_text(f"model name : x\nflags : fpu {flags}\nflags : fpu {flags}\n")
+    cores = core_flags(tmp_path / "cpuinfo")
+    assert dtype_on(EngineParameters(), flags=cores) == dtype
+    assert dtype_on(EngineParameters(dtype="bfloat16"), flags=cores) == "bfloat16"
+    assert dtype_on(EngineParameters(), flags=None) == "auto"
+    assert dtype_on(EngineParameters(quantization="fp8_per_tensor"), flags=cores) == "auto", "vLLM takes 16 bits only"
+
+
+def test_arm_cores_name_their_instructions_as_features(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor : 0\nFeatures : fp asimd bf16\n")
+    assert core_flags(tmp_path / "cpuinfo") == {"fp", "asimd", "bf16"}

@@ -8,18 +8,20 @@ from tests import small_disk
 from tests.operator import builders
 
 from selfalign_operator.planning import graph
+from selfalign_stages.contract.parameters import EngineParameters
 from selfalign_stages.contract.task import StoreLocation
 from selfalign_stages.engine.vllm_engine import is_cpu_build
 from selfalign_stages.preflight import machine
 from selfalign_stages.preflight.findings import Findings
 
 STEPS = graph.steps(builders.run())
+ENGINE = EngineParameters()
 
 
 def check(folder: Path, *, model_bytes: int, scratch: Path | None = None) -> Findings:
     findings = Findings()
     store = StoreLocation(uri=folder.as_uri())
-    machine.check(store, STEPS, model_bytes=model_bytes, findings=findings, scratch=scratch)
+    machine.check(store, STEPS, model_bytes=model_bytes, engine=ENGINE, findings=findings, scratch=scratch)
     return findings
 
 
@@ -58,7 +60,7 @@ def test_a_disk_that_can_take_hardly_any_more_files_is_a_problem(tmp_path: Path)
 
 def test_the_disk_of_pods_is_not_that_of_preflight() -> None:
     findings = Findings()
-    machine.check(StoreLocation(uri="s3://bucket"), STEPS, model_bytes=1 << 60, findings=findings)
+    machine.check(StoreLocation(uri="s3://bucket"), STEPS, model_bytes=1 << 60, engine=ENGINE, findings=findings)
     assert messages(findings, "machine") == messages(findings, "spec.artifacts.uri") == []
 
 
@@ -66,6 +68,24 @@ def test_a_model_larger_than_memory_is_refused_where_the_engine_runs_on_the_cpu(
     if not is_cpu_build():
         pytest.skip("the CPU engine is not installed")
     assert "of memory: use a smaller model" in messages(check(tmp_path, model_bytes=1 << 50), "spec.baseModel.uri")[0]
+
+
+@pytest.mark.parametrize(("needed", "problems"), [("answers", 1), ("gate", 0)])
+def test_a_quantisation_that_the_cpu_engine_lacks_is_refused_for_steps_that_generate(
+    needed: str, problems: int, tmp_path: Path
+) -> None:
+    if not is_cpu_build():
+        pytest.skip("the CPU engine is not installed")
+    findings, steps = Findings(), [step for step in STEPS if step.kind == needed]
+    machine.check(
+        StoreLocation(uri=tmp_path.as_uri()),
+        steps,
+        model_bytes=1,
+        engine=EngineParameters(quantization="mxfp4"),
+        findings=findings,
+    )
+    found = [problem for problem in findings.problems if problem.field == "spec.engine.quantization"]
+    assert [problem.value for problem in found] == ["mxfp4"] * problems
 
 
 def test_disk_is_needed_for_the_remaining_steps_alone() -> None:
