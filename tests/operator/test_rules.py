@@ -67,6 +67,12 @@ SPECS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     rules.QUANTIZATION_NEEDS_16_BITS: [
         ("spec.engine.quantization", {"engine": {"quantization": "fp8_per_tensor", "dtype": "float32"}})
     ],
+    rules.A_TOKEN_FOR_EACH_SEQUENCE: [
+        (
+            "spec.engine.arguments.maxBatchedTokens",
+            {"engine": {"maxSequences": 512, "arguments": {"maxBatchedTokens": 511}}},
+        )
+    ],
     rules.SERVER_NEEDS_BASE: [("spec.image.formats", {"image": {"formats": ["server"]}})],
     rules.PROMOTE_TO_EQUALS_TAG: [("spec.image.promoteTo", {"image": {"tag": "stable", "promoteTo": "stable"}})],
     rules.CLONED_NEEDS_CLONING: [
@@ -111,6 +117,7 @@ def test_python_refuses_what_a_cel_rule_is_about_with_the_same_message(
         training(globalBatchSize=96, microBatchSize=8, nodes=3, gpusPerNode=4),
         training(method="lora", rank=8, alpha=8, dropout=0.1, targets=["q_proj"]),
         {"engine": {"quantization": "mxfp8", "dtype": "float16"}},
+        {"engine": {"maxSequences": 512, "arguments": {"maxBatchedTokens": 512}}},
         {"image": {"formats": ["server"], "base": "registry.example/server:1", "promoteTo": "stable"}},
         {"image": {"variant": "engraved"}, "stages": {"cloning": {"enabled": False}}},
     ],

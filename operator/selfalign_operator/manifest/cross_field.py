@@ -108,6 +108,10 @@ def _engine(run: SelfAlignRun) -> Iterator[Conflict]:
     if engine.quantization is not None and engine.dtype == "float32":
         message = rules.QUANTIZATION_NEEDS_16_BITS
         yield _conflict(f"{path}.quantization", engine.quantization, message, f"{path}.dtype")
+    tokens, sequences = engine.arguments.max_batched_tokens, engine.max_sequences
+    if tokens is not None and sequences is not None and tokens < sequences:
+        message = f"{rules.A_TOKEN_FOR_EACH_SEQUENCE}: write {sequences} or more, or lower maxSequences"
+        yield _conflict(f"{path}.arguments.maxBatchedTokens", tokens, message, f"{path}.maxSequences")
 
 
 def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Conflict]:

@@ -10,6 +10,7 @@ from selfalign_operator.api.engine import EngineSettings
 from selfalign_operator.api.stages import Generation, RedTeaming
 from selfalign_stages.contract import rules
 from selfalign_stages.contract.parameters import (
+    EngineArguments,
     EngineParameters,
     InstructionsParameters,
     PromptsParameters,
@@ -85,7 +86,19 @@ def sampling_parameters(sampling: Sampling) -> Sampling:
 def engine_parameters(settings: EngineSettings) -> EngineParameters:
     """The settings of the engine that change its output."""
     return EngineParameters(
-        context_length=settings.context_length, dtype=settings.dtype, quantization=settings.quantization
+        context_length=settings.context_length,
+        dtype=settings.dtype,
+        quantization=settings.quantization,
+        kv_cache_dtype=settings.kv_cache_dtype,
+    )
+
+
+def engine_arguments(settings: EngineSettings) -> EngineArguments:
+    """The settings of the engine that no key depends on."""
+    return EngineArguments(
+        gpu_memory_utilization=settings.gpu_memory_utilization,
+        max_sequences=settings.max_sequences,
+        **settings.arguments.model_dump(),
     )
 
 

@@ -8,7 +8,6 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.planning import graph, step_parameters
 from selfalign_operator.planning.plan import StartStep
 from selfalign_operator.planning.store_location import Locations
-from selfalign_stages.contract.parameters import EngineArguments
 from selfalign_stages.contract.task import PreflightTask, Task
 
 
@@ -44,7 +43,5 @@ def step(run: SelfAlignRun, action: StartStep, locations: Locations) -> Task:
         leaves={
             name: locations.leaves[name].model_copy(update={"digest": digest}) for name, digest in action.leaves.items()
         },
-        engine=EngineArguments(
-            gpu_memory_utilization=run.spec.engine.gpu_memory_utilization, max_sequences=run.spec.engine.max_sequences
-        ),
+        engine=step_parameters.engine_arguments(run.spec.engine),
     )

@@ -40,10 +40,13 @@ class EngineParameters(Model):
         default=None, ge=256, description=f"Context window in tokens; none: the model's, {DEFAULT_CONTEXT} at most."
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        default="auto", description="Data type of weights and activations; auto: see `vllm_engine.dtype_on`."
+        default="auto", description="Data type of weights and activations; auto: see `vllm_arguments.dtype_on`."
     )
     quantization: Quantization | None = Field(
         default=None, description="Format that linear layers are rounded to as they are loaded; none: as in the files."
+    )
+    kv_cache_dtype: Literal["fp8", "fp8_e5m2"] | None = Field(
+        default=None, description="Data type of keys and values in the cache; none: that of the activations."
     )
 
     def context(self, of_model: int | None) -> int | None:
@@ -59,6 +62,20 @@ class EngineArguments(Model):
     max_sequences: int | None = Field(
         default=None, ge=1, description="Completions at the same time; none: vLLM's choice."
     )
+    kv_cache_gib: int | None = Field(
+        default=None,
+        ge=1,
+        description="Memory of the key-value cache on each device, in GiB; none: see `vllm_arguments`.",
+    )
+    max_batched_tokens: int | None = Field(
+        default=None, ge=1, description="Tokens of one scheduler step; none: vLLM's choice."
+    )
+    block_size: int | None = Field(
+        default=None, ge=32, description="Tokens of a block of the key-value cache; none: vLLM's choice, 32 on CPU."
+    )
+    cpu_offload_gib: int = Field(default=0, ge=0, description="Weights of each GPU that stay in main memory, in GiB.")
+    enforce_eager: bool = Field(default=False, description="Whether a GPU works without compilation and CUDA graphs.")
+    pipeline_parallel: int = Field(default=1, ge=1, description="Groups of the pod's GPUs with a part of the layers.")
 
 
 class ImportParameters(Model):

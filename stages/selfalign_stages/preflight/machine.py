@@ -18,7 +18,7 @@ from selfalign_stages.contract.graph import Kind, Step
 from selfalign_stages.contract.parameters import EngineParameters
 from selfalign_stages.contract.task import StoreLocation
 from selfalign_stages.engine import cpu_limits
-from selfalign_stages.engine.vllm_engine import is_cpu_build
+from selfalign_stages.engine.vllm_arguments import is_cpu_build
 from selfalign_stages.preflight.findings import Findings
 
 STORED_COPIES: dict[Kind, int] = {"import": 1, "merge": 1, "image": 1}

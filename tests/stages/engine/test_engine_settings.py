@@ -4,15 +4,66 @@ from pathlib import Path
 
 import pytest
 
+from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.parameters import DEFAULT_CONTEXT, EngineArguments, EngineParameters, Sampling
 from selfalign_stages.engine.cpu_limits import core_flags
 from selfalign_stages.engine.interface import Decoding
-from selfalign_stages.engine.vllm_engine import CPU_BATCH_TOKENS, dtype_on, engine_arguments, environment
+from selfalign_stages.engine.vllm_arguments import CPU_BATCH_TOKENS, dtype_on, engine_arguments, environment
 
 
 def test_the_gpus_of_a_pod_share_one_copy_of_the_model() -> None:
     arguments = engine_arguments(cpu=False, context_length=2048, devices=8)
-    assert arguments == {"tensor_parallel_size": 8, "gpu_memory_utilization": 0.9}
+    assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (8, 1)
+    assert arguments["gpu_memory_utilization"] == 0.9
+
+
+def test_what_the_run_leaves_open_is_vllm_s_own_choice() -> None:
+    arguments = engine_arguments(cpu=False, context_length=2048, devices=1)
+    assert not arguments.keys() & {"max_num_seqs", "max_num_batched_tokens", "block_size", "kv_cache_memory_bytes"}
+
+
+def test_groups_of_gpus_have_a_part_of_the_layers_each() -> None:
+    device = EngineArguments(pipeline_parallel=2)
+    arguments = engine_arguments(cpu=False, context_length=2048, devices=6, device=device)
+    assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (3, 2)
+
+
+def test_groups_that_do_not_divide_the_gpus_are_refused_with_both_numbers() -> None:
+    device = EngineArguments(pipeline_parallel=4)
+    with pytest.raises(BadInput, match=r"^spec.engine.arguments.pipelineParallel = 4: .* 6 GPUs; choose a divisor"):
+        engine_arguments(cpu=False, context_length=2048, devices=6, device=device)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        (EngineArguments(kv_cache_gib=3), {"kv_cache_memory_bytes": 3 << 30}),
+        (EngineArguments(block_size=64), {"block_size": 64}),
+        (EngineArguments(max_batched_tokens=9000), {"max_num_batched_tokens": 9000}),
+    ],
+)
+@pytest.mark.parametrize("cpu", [True, False])
+def test_memory_and_batches_are_the_user_s_on_both_kinds_of_device(
+    device: EngineArguments, expected: dict[str, int], cpu: bool
+) -> None:
+    arguments = engine_arguments(cpu=cpu, context_length=2048, devices=0 if cpu else 1, device=device)
+    assert arguments | expected == arguments
+
+
+def test_weights_in_main_memory_and_eager_steps_are_for_gpus() -> None:
+    device = EngineArguments(cpu_offload_gib=8, enforce_eager=True)
+    on_gpu = engine_arguments(cpu=False, context_length=2048, devices=1, device=device)
+    assert (on_gpu["cpu_offload_gb"], on_gpu["enforce_eager"]) == (8, True)
+    assert "cpu_offload_gb" not in engine_arguments(cpu=True, context_length=2048, devices=0, device=device)
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_vllm_knows_every_argument(cpu: bool) -> None:
+    from vllm.engine.arg_utils import EngineArgs
+
+    device = EngineArguments(max_sequences=1, kv_cache_gib=1, max_batched_tokens=9, block_size=32)
+    arguments = engine_arguments(cpu=cpu, context_length=2048, devices=1, device=device)
+    assert arguments.keys() <= EngineArgs.__dataclass_fields__.keys()
 
 
 def test_the_share_of_the_device_and_the_bound_of_the_batch_are_the_user_s() -> None:
@@ -41,8 +92,15 @@ def test_the_context_window_is_chosen_or_the_model_s_up_to_a_bound(
 
 def test_on_cpu_a_whole_prompt_fits_one_scheduler_step() -> None:
     # Chunked prefill is off, so a prompt that exceeds the limit of a step could never be scheduled.
-    for context_length, expected in ((None, CPU_BATCH_TOKENS), (1024, CPU_BATCH_TOKENS), (32768, 32768)):
-        arguments = engine_arguments(cpu=True, context_length=context_length, devices=0)
+    few = EngineArguments(max_batched_tokens=512)
+    for context_length, device, expected in (
+        (None, EngineArguments(), CPU_BATCH_TOKENS),
+        (1024, EngineArguments(), CPU_BATCH_TOKENS),
+        (32768, EngineArguments(), 32768),
+        (1024, few, 1024),
+        (256, few, 512),
+    ):
+        arguments = engine_arguments(cpu=True, context_length=context_length, devices=0, device=device)
         assert arguments["max_num_batched_tokens"] == expected
         assert arguments["enable_chunked_prefill"] is False
 

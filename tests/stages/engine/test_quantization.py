@@ -7,7 +7,7 @@ import pytest
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.parameters import EngineParameters, Quantization
 from selfalign_stages.engine.cpu_limits import quantization_problem
-from selfalign_stages.engine.vllm_engine import refusal, refuse_on_cpu
+from selfalign_stages.engine.loading_errors import refuse_on_cpu
 
 AMX = frozenset({"avx512f", "amx_tile", "amx_bf16"})
 PLAIN = frozenset({"avx512f"})
@@ -42,13 +42,3 @@ def test_cpu_cores_take_the_formats_that_vllm_has_kernels_for(
 def test_the_engine_refuses_a_format_before_it_loads_with_field_value_and_remedy() -> None:
     with pytest.raises(BadInput, match=r"^spec.engine.quantization = mxfp4: .* remove it, or run on a GPU$"):
         refuse_on_cpu(EngineParameters(quantization="mxfp4"), flags=AMX)
-
-
-@pytest.mark.parametrize(
-    ("quantization", "field"), [("fp8_per_channel", "spec.engine.quantization"), (None, "spec.baseModel")]
-)
-def test_a_model_that_vllm_does_not_load_is_reported_at_the_field_that_can_change(
-    quantization: Quantization | None, field: str
-) -> None:
-    error = refusal("m", ValueError("requires SM89"), EngineParameters(quantization=quantization))
-    assert str(error).startswith(field) and "requires SM89" in str(error)

@@ -10,7 +10,7 @@ from tests.operator import builders
 from selfalign_operator.planning import graph
 from selfalign_stages.contract.parameters import EngineParameters
 from selfalign_stages.contract.task import StoreLocation
-from selfalign_stages.engine.vllm_engine import is_cpu_build
+from selfalign_stages.engine.vllm_arguments import is_cpu_build
 from selfalign_stages.preflight import machine
 from selfalign_stages.preflight.findings import Findings
 
