@@ -14,7 +14,7 @@ from selfalign_operator.api.training import Training
 from selfalign_operator.api.validation import cel
 from selfalign_stages.contract import rules
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.parameters import Thought
+from selfalign_stages.contract.parameters import MIN_P, TOP_K, Thought
 
 DETERMINISTIC = (
     "Whether the artifact is equal byte for byte after any interruption and rerun on the same machine with the same "
@@ -118,6 +118,8 @@ class Generation(ShardedPlacement):
 
     temperature: float = Field(default=0.5, ge=0, le=2, description=TEMPERATURE)
     top_p: float = Field(default=0.9, gt=0, le=1, description=TOP_P)
+    top_k: int = Field(default=0, ge=0, le=1_000_000, description=TOP_K)
+    min_p: float = Field(default=0.0, ge=0, le=1, description=MIN_P)
     max_tokens: int = Field(
         default=512,
         ge=1,

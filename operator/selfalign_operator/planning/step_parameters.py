@@ -80,7 +80,13 @@ def generated_prompts(settings: RedTeaming) -> int:
 
 def sampling_parameters(sampling: Sampling) -> Sampling:
     """Copies one of the API's subclasses, which differ in defaults alone, into the contract's type."""
-    return Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
+    return Sampling(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        max_tokens=sampling.max_tokens,
+    )
 
 
 def engine_parameters(settings: EngineSettings) -> EngineParameters:
@@ -108,7 +114,11 @@ def generation(generation: Generation, assistant_name: str, engine: EngineSettin
         "engine": engine_parameters(engine),
         "assistant_name": assistant_name,
         "sampling": Sampling(
-            temperature=generation.temperature, top_p=generation.top_p, max_tokens=generation.max_tokens
+            temperature=generation.temperature,
+            top_p=generation.top_p,
+            top_k=generation.top_k,
+            min_p=generation.min_p,
+            max_tokens=generation.max_tokens,
         ),
         "chunk_size": generation.chunk_size,
         "deterministic": generation.deterministic,

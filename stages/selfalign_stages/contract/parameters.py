@@ -22,14 +22,26 @@ DEFAULT_CONTEXT = 8192
 """Tokens of the context window unless it is chosen. With all of a model's 131,072 an 8 B model reserves 16 GiB for the
 key-value cache of one sequence, while the longest prompt of this method has some 2,000 tokens."""
 ENGINE = "Settings of the inference engine that change its output."
+TOP_K = "Number of most probable tokens that one is drawn from, before top-p. 0: all."
+MIN_P = (
+    "Least probability of a token, as a fraction of that of the most probable one, before top-k and top-p. It drops "
+    "the tail where the model is sure, and keeps variety where it is not. 0: off."
+)
 ASSISTANT_NAME = "Name that fills {assistantName} in the pack and heads the assistant's turns."
 
 
+def _is_off(value: float) -> bool:
+    """Leaves a filter that does nothing out of JSON, and so out of the keys of the steps that ran before it existed."""
+    return value == 0
+
+
 class Sampling(Model):
-    """Decoding settings of one generation step."""
+    """Decoding settings of one generation step. Filters apply in the order temperature, min-p, top-k, top-p."""
 
     temperature: float = Field(default=1.0, ge=0, le=2, description="Sampling temperature; 0 is greedy decoding.")
     top_p: float = Field(default=0.98, gt=0, le=1, description="Nucleus sampling mass (top-p).")
+    top_k: int = Field(default=0, ge=0, le=1_000_000, exclude_if=_is_off, description=TOP_K)
+    min_p: float = Field(default=0.0, ge=0, le=1, exclude_if=_is_off, description=MIN_P)
     max_tokens: int = Field(default=256, ge=1, description="Maximum number of new tokens per completion.")
 
 

@@ -37,6 +37,8 @@ class Decoding:
         temperature: 0 is greedy decoding.
         top_p: nucleus sampling mass.
         max_tokens: limit of new tokens; a completion that reaches it has finish reason "length".
+        top_k: number of the most probable tokens that count before top-p; 0 is all.
+        min_p: least probability as a fraction of that of the most probable token; it applies before both. 0 is none.
         stop: strings that end a completion; the completion's text does not contain them.
         ignore_eos: continues past the end-of-sequence token. A base model may end a list after few items;
             without EOS every completion runs to `max_tokens`, and the last item must be treated as cut.
@@ -47,6 +49,8 @@ class Decoding:
     temperature: float
     top_p: float
     max_tokens: int
+    top_k: int = 0
+    min_p: float = 0.0
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     grammar: str | None = None
@@ -64,6 +68,8 @@ class Decoding:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
             stop=stop,
             ignore_eos=ignore_eos,
         )

@@ -4,6 +4,9 @@ vLLM's CPU sampler sorts all words of every request at every token, which takes 
 model with a large vocabulary. Probabilities are far from flat: all but some hundred words are too improbable to be in
 the nucleus, and only the rest has to be sorted. vLLM's kernels for GPUs do not sort either.
 
+vLLM's order is temperature, min-p, top-k, top-p. Its processor for min-p runs before this one; top-k is done here where
+top-p is, because the mass of the nucleus is one of the k words. Alone it is left to vLLM, which does not sort for it.
+
 This module imports vLLM, so it is imported where an engine is made and nowhere else.
 """
 
@@ -14,7 +17,7 @@ import torch
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, process_dict_updates
 
 ARGUMENT = "nucleus"
-"""Key in a request's `extra_args` under which its top-p stands. Its `top_p` must be 1, or vLLM sorts as well."""
+"""Key in a request's `extra_args` under which its top-p and top-k stand. Its `top_p` must be 1, or vLLM sorts too."""
 FIRST_FLOOR = 1e-4
 """Probability above which words are sorted at first; 64 times less at every further attempt."""
 
@@ -44,8 +47,23 @@ def keep_nucleus(logits: torch.Tensor, top_p: float) -> None:
     logits[kept] = values
 
 
+def keep_nucleus_of_top_k(logits: torch.Tensor, top_p: float, top_k: int) -> None:
+    """Sets all words outside the nucleus of the `top_k` most probable words to minus infinity, in place.
+
+    Args:
+        logits: as above.
+        top_p: mass of the nucleus, as a fraction of that of the `top_k` words.
+        top_k: at least 1.
+    """
+    values, words = logits.topk(min(top_k, logits.numel()))
+    weights = values.softmax(dim=0)
+    kept = max(1, int((weights.cumsum(0) - weights < top_p).sum()))
+    logits.fill_(float("-inf"))
+    logits[words[:kept]] = values[:kept]
+
+
 class Nucleus(LogitsProcessor):  # type: ignore[misc]
-    """vLLM's interface to `keep_nucleus`: applies it to the requests of a batch that ask for it.
+    """vLLM's interface to the nucleus: applies it to the requests of a batch that ask for it.
 
     Args:
         vllm_config: unused; vLLM passes it.
@@ -54,7 +72,7 @@ class Nucleus(LogitsProcessor):  # type: ignore[misc]
     """
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
-        self._top_p: dict[int, float] = {}  # by row of the batch
+        self._asked: dict[int, tuple[float, int]] = {}  # top-p and top-k by row of the batch
 
     def is_argmax_invariant(self) -> bool:
         """True: the most probable word stays. It also makes vLLM divide by the temperature before it calls `apply`."""
@@ -63,17 +81,21 @@ class Nucleus(LogitsProcessor):  # type: ignore[misc]
     def update_state(self, batch_update: BatchUpdate | None) -> None:
         """Follows the requests as they enter, leave and move within the batch."""
         process_dict_updates(
-            self._top_p, batch_update, lambda parameters, *_: (parameters.extra_args or {}).get(ARGUMENT)
+            self._asked, batch_update, lambda parameters, *_: (parameters.extra_args or {}).get(ARGUMENT)
         )
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Restricts each request that has a top-p to its nucleus; logits of shape (batch, vocabulary)."""
-        for row, top_p in self._top_p.items():
-            keep_nucleus(logits[row], top_p)
+        for row, (top_p, top_k) in self._asked.items():
+            if top_k:
+                keep_nucleus_of_top_k(logits[row], top_p, top_k)
+            else:
+                keep_nucleus(logits[row], top_p)
         return logits
 
 
-def sampling_arguments(*, temperature: float, top_p: float) -> dict[str, Any]:
-    """Returns the arguments of vLLM's SamplingParams that give this temperature and top-p."""
-    asked = {ARGUMENT: top_p} if temperature > 0 and top_p < 1 else None
-    return {"temperature": temperature, "top_p": 1.0, "extra_args": asked}
+def sampling_arguments(*, temperature: float, top_p: float, top_k: int = 0) -> dict[str, Any]:
+    """Returns the arguments of vLLM's SamplingParams that give this temperature, top-p and top-k (0: all words)."""
+    if temperature > 0 and top_p < 1:
+        return {"temperature": temperature, "top_p": 1.0, "top_k": 0, "extra_args": {ARGUMENT: (top_p, top_k)}}
+    return {"temperature": temperature, "top_p": 1.0, "top_k": top_k, "extra_args": None}

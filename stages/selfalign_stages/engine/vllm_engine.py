@@ -176,12 +176,12 @@ class VllmEngine:
         return self._vllm.sampling_params.StructuredOutputsParams(grammar=grammar) if grammar else None
 
     def _sampling_parameters(self, decoding: Decoding, seed: int) -> Any:
+        chosen = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": decoding.top_k}
         if self._nucleus:
-            chosen = self._nucleus.sampling_arguments(temperature=decoding.temperature, top_p=decoding.top_p)
-        else:
-            chosen = {"temperature": decoding.temperature, "top_p": decoding.top_p}
+            chosen = self._nucleus.sampling_arguments(**chosen)
         return self._vllm.SamplingParams(
             **chosen,
+            min_p=decoding.min_p,
             max_tokens=decoding.max_tokens,
             stop=list(decoding.stop) or None,
             ignore_eos=decoding.ignore_eos,

@@ -38,7 +38,9 @@ The weights lie under `/models` of the image. With vLLM: `vllm serve /models`, t
 template is saved with the tokenizer; answers end with the tokenizer's end token. Clients that choose no decoding get
 the one that was evaluated:
 {% if sampling.temperature == 0 %}greedy{% else -%}
-temperature {{ sampling.temperature }}, top-p {{ sampling.top_p }}{% endif %}.
+temperature {{ sampling.temperature }}, top-p {{ sampling.top_p }}
+{%- if sampling.top_k %}, top-k {{ sampling.top_k }}{% endif %}
+{%- if sampling.min_p %}, min-p {{ sampling.min_p }}{% endif %}{% endif %}.
 
 ## Evaluation
 

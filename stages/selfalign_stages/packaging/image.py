@@ -74,7 +74,8 @@ def write_sampling(path: Path, sampling: Sampling) -> None:
         chosen: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 1}
     else:
         # transformers keeps the 50 most likely tokens unless told otherwise; 0 keeps all
-        chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        chosen |= {"top_k": sampling.top_k} | ({"min_p": sampling.min_p} if sampling.min_p else {})
     path.write_text(json.dumps(config | chosen, indent=2) + "\n")
 
 

@@ -35,6 +35,11 @@ def test_keys_are_stable_across_releases() -> None:
     }
 
 
+def test_a_filter_that_is_off_is_in_no_key() -> None:
+    assert keys(steps(top_k=0, min_p=0.0)) == keys(steps())
+    assert len({keys(steps(**on))["topics"] for on in ({}, {"top_k": 40}, {"min_p": 0.05})}) == 3
+
+
 def test_a_parameter_changes_its_own_step_alone() -> None:
     before, after = keys(steps()), keys(steps(max_tokens=9))
     assert before["import"] == after["import"]

@@ -115,8 +115,8 @@ def test_no_usage_statistics_are_sent() -> None:
 
 
 def test_decoding_takes_the_sampling_of_a_step_and_the_stops_of_its_prompt() -> None:
-    sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=64)
-    expected = Decoding(temperature=0.5, top_p=0.9, max_tokens=64, stop=("\n",), ignore_eos=False)
+    sampling = Sampling(temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, max_tokens=64)
+    expected = Decoding(temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, max_tokens=64, stop=("\n",))
     assert Decoding.from_sampling(sampling, stop=("\n",)) == expected
     assert Decoding.from_sampling(sampling, ignore_eos=True).ignore_eos
 

@@ -144,7 +144,10 @@ def test_owner_mode_and_time_of_layers_are_fixed(tmp_path: Path) -> None:
                 assert member.mode == (0o755 if member.isdir() else 0o644)
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=0.7, top_p=0.9)])
+@pytest.mark.parametrize(
+    "sampling",
+    [GREEDY, Sampling(temperature=0.7, top_p=0.9), Sampling(temperature=0.7, top_p=0.9, top_k=40, min_p=0.05)],
+)
 def test_clients_that_choose_no_decoding_get_the_evaluated_one(tmp_path: Path, sampling: Sampling) -> None:
     from transformers import GenerationConfig
 
@@ -157,7 +160,8 @@ def test_clients_that_choose_no_decoding_get_the_evaluated_one(tmp_path: Path, s
     if sampling.temperature == 0:
         assert read.top_k == 1
     else:
-        assert (read.temperature, read.top_p, read.top_k) == (0.7, 0.9, 0)
+        assert (read.temperature, read.top_p, read.top_k) == (0.7, 0.9, sampling.top_k)
+        assert (read.min_p or 0) == sampling.min_p
 
 
 def card_values(uri: str) -> dict[str, Any]:
