@@ -9,6 +9,7 @@ from typing import Any
 
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
+from selfalign_stages.engine import gpu_sampling
 
 DEFAULT_SETTINGS, DEFAULT_DEVICE = EngineParameters(), EngineArguments()
 CPU_BATCH_TOKENS = 4096
@@ -35,8 +36,13 @@ def is_cpu_build() -> bool:
     return True
 
 
-def environment(*, cpu: bool) -> dict[str, str]:
-    """Returns the variables that vLLM reads at import; those that the user has set take precedence."""
+def environment(*, cpu: bool, flashinfer: bool = True) -> dict[str, str]:
+    """Returns the variables that vLLM reads at import; those that the user has set take precedence.
+
+    Args:
+        cpu: whether the CPU build runs.
+        flashinfer: whether the package flashinfer is installed.
+    """
     quiet = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
@@ -50,7 +56,9 @@ def environment(*, cpu: bool) -> dict[str, str]:
         # Otherwise the first scores compile two small kernels: ten seconds, and it needs a C++ compiler.
         "TORCHDYNAMO_DISABLE": "1",
     }
-    return quiet | (one_process if cpu else {})
+    # vLLM imports the package unasked on a GPU, and would end with an ImportError where it is missing.
+    without_flashinfer = {} if flashinfer else {gpu_sampling.SWITCH: "0"}
+    return quiet | (one_process if cpu else without_flashinfer)
 
 
 def engine_arguments(

@@ -15,9 +15,10 @@ from typing import Any
 
 from selfalign_stages.contract.exits import DoesNotFit
 from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
-from selfalign_stages.engine import cpu_limits, loading_errors, vllm_arguments
+from selfalign_stages.engine import cpu_limits, gpu_sampling, loading_errors, vllm_arguments
 from selfalign_stages.engine.interface import Completion, Decoding, FinishReason, Request, Scored
 
+LOG = logging.getLogger("selfalign")
 IN_FLIGHT_FACTOR = 4
 """Requests submitted per sequence slot of the scheduler. Above 1, so that a freed slot never waits for Python; small,
 so that few prompts wait in memory."""
@@ -66,7 +67,8 @@ class VllmEngine:
         flags = cpu_limits.core_flags() if cpu else None
         if flags is not None:
             loading_errors.refuse_on_cpu(settings, flags=flags)
-        for name, value in vllm_arguments.environment(cpu=cpu).items():
+        variables = vllm_arguments.environment(cpu=cpu, flashinfer=gpu_sampling.is_installed("flashinfer"))
+        for name, value in variables.items():
             os.environ.setdefault(name, value)
         import vllm
 
@@ -110,12 +112,15 @@ class VllmEngine:
         self._max_length = int(loaded.model_config.max_model_len)
         self._in_flight = IN_FLIGHT_FACTOR * int(loaded.scheduler_config.max_num_seqs)
         self._requests_added = 0  # request ids must be unique over the engine's lifetime
+        # On a GPU until its sampling was looked at once.
+        self._device_facts = gpu_sampling.device_facts(vllm.platforms.current_platform)
 
     def stream(
         self, requests: Iterable[Request], decoding: Decoding, *, fresh: bool = False
     ) -> Iterator[tuple[int, Completion]]:
         """See Engine."""
         engine = self._llm.llm_engine
+        self._warn_of_slow_sampling(decoding)
         if fresh:
             self._llm.reset_prefix_cache()
         running: dict[str, int] = {}  # position in `requests` by request id
@@ -171,6 +176,12 @@ class VllmEngine:
             )
         start = next(i for i, (_, end) in enumerate(offsets) if end > len(prompt))
         return ids, max(start, 1)  # the first token of a text has no log-probability
+
+    def _warn_of_slow_sampling(self, decoding: Decoding) -> None:
+        """Writes one line to the step's log, at the first stream that it concerns."""
+        if self._device_facts and (reason := gpu_sampling.lost_sampler(decoding, self._device_facts)):
+            LOG.warning("%s", reason)
+            self._device_facts = None
 
     def _structured(self, grammar: str | None) -> Any:
         return self._vllm.sampling_params.StructuredOutputsParams(grammar=grammar) if grammar else None

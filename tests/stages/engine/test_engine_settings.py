@@ -110,6 +110,12 @@ def test_on_cpu_one_process_is_enough() -> None:
     assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(cpu=False)
 
 
+def test_a_gpu_without_the_flashinfer_package_is_not_asked_to_import_it() -> None:
+    assert environment(cpu=False, flashinfer=False)["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    assert "VLLM_USE_FLASHINFER_SAMPLER" not in environment(cpu=False, flashinfer=True)
+    assert "VLLM_USE_FLASHINFER_SAMPLER" not in environment(cpu=True, flashinfer=False)
+
+
 def test_no_usage_statistics_are_sent() -> None:
     assert {environment(cpu=cpu)["VLLM_NO_USAGE_STATS"] for cpu in (True, False)} == {"1"}
 
