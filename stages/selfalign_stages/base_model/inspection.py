@@ -4,11 +4,12 @@ Preflight inspects a model to refuse it early and to fix its digest. The import 
 have changed in between: hours can pass in a queue.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfalign_stages.base_model import checks, selection, sources
+from selfalign_stages.base_model import checks, completeness, layers, selection, sources
 from selfalign_stages.base_model.sources import Source, SourceFile
 from selfalign_stages.contract.task import Leaf
 
@@ -65,7 +66,8 @@ class Inspection:
 def inspect(source: Source, leaf: Leaf) -> Inspection:
     """Lists a source, reads and checks its small files, and computes the model's digest.
 
-    A model with problems is not hashed: in a folder that would mean reading all its weights to refuse it anyway.
+    A model with problems is not hashed: in a folder that would mean reading all its weights to refuse it anyway. Of the
+    weights, only the names of their tensors are read, and only of a model without other problems.
 
     Args:
         source: opened for `leaf`.
@@ -82,6 +84,18 @@ def inspect(source: Source, leaf: Leaf) -> Inspection:
     }
     name = leaf.uri.rstrip("/").rpartition("/")[2]
     fitness = checks.check_files(files, small_files, name=name)
+    if not fitness.problems and (problem := _incomplete(source, small_files, fitness)):
+        fitness = dataclasses.replace(fitness, problems=(problem,))
     model_files = () if fitness.problems else tuple(source.with_content_ids(fitness.files.model_files))
     documents = () if fitness.problems else tuple(source.with_content_ids(fitness.files.documents))
     return Inspection(fitness, model_files, documents, sources.fingerprint(model_files), small_files)
+
+
+def _incomplete(source: Source, small_files: Mapping[str, bytes], fitness: checks.Fitness) -> str | None:
+    """Describes which tensors the model's files lack; for one file its header is read, and not the weights."""
+    try:
+        names = layers.tensor_names(source, small_files)
+    except (ValueError, KeyError):
+        return None  # malformed weights have messages of their own, in the import
+    problem = completeness.problem(names, fitness.config)
+    return f"{selection.INDEX if fitness.weight_map else selection.WEIGHTS}: {problem}" if problem else None

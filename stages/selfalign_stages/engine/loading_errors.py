@@ -40,6 +40,11 @@ def stage_error(error: Exception, *, model: str, settings: EngineParameters) -> 
         )
     if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
         return None
+    if "not initialized from" in str(error):
+        return BadInput(
+            f"spec.baseModel: {model} lacks weights: {error}; use a complete copy of the model",
+            reason="IncompleteWeights",
+        )
     if settings.quantization:
         return BadInput(
             f"{cpu_limits.QUANTIZATION} = {settings.quantization}: vLLM cannot load {model} with it: {error}; remove "
