@@ -42,6 +42,12 @@ SPECS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             {"stages": {"redTeaming": {"promptSources": [{"uri": "s3://rows/a.jsonl", "share": 0.6}] * 2}}},
         )
     ],
+    rules.ATTEMPTS_NEED_CHANCE: [
+        ("spec.stages.selfAlign.attempts", {"stages": {"selfAlign": {"attempts": 3, "temperature": 0}}})
+    ],
+    rules.ATTEMPTS_OR_SAMPLES: [
+        ("spec.stages.selfAlign.attempts", {"stages": {"selfAlign": {"attempts": 3, "samples": 3}}})
+    ],
     rules.EXTRA_SHARES_LEAVE_NOTHING: [
         ("spec.stages.engraving.extraRows", training(extraRows=[{"uri": "s3://rows/a.jsonl", "share": 0.5}] * 2))
     ],

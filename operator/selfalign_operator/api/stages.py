@@ -197,6 +197,18 @@ class Requirements(Model):
 class SelfAlign(Generation):
     """Stage 2, principle-driven self-alignment (paper section 3.2), and what it must yield before training starts."""
 
+    model_config = cel(
+        # Defaults of a whole stage are checked before those of its fields are filled in.
+        (
+            "!has(self.attempts) || self.attempts == 1 || !has(self.temperature) || self.temperature > 0.0",
+            rules.ATTEMPTS_NEED_CHANCE,
+        ),
+        (
+            "!has(self.attempts) || self.attempts == 1 || !has(self.samples) || self.samples == 1",
+            rules.ATTEMPTS_OR_SAMPLES,
+        ),
+    )
+
     thought: Thought | None = Field(
         default=None,
         description="How the base model thinks before it answers. free: it writes a thought that cites rules, as in "
@@ -213,6 +225,15 @@ class SelfAlign(Generation):
         description="Answers generated per prompt. From several, the one that agrees most with the others is kept "
         "(ROUGE-L, among those that refuse or those that help, whichever are more); a prompt without a majority is "
         "rejected as no-agreement. Generation takes that many times as long; an uneven number avoids ties.",
+    )
+    attempts: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="How often an answer is generated at most: one that is rejected is generated again, and the first "
+        "sound one is kept (rejection sampling). A small base that knows a limit in two of three samples loses a third "
+        "of such prompts otherwise. Costs as much as the rejected answers. Not beside samples, and not with "
+        "temperature 0.",
     )
     limit_share: float | None = Field(
         default=None,

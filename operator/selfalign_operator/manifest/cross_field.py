@@ -60,6 +60,7 @@ def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     yield from _base_model(run)
     yield from _engine(run)
     yield from _prompt_sources(run)
+    yield from _self_align(run)
     yield from _training(stages.engraving, "spec.stages.engraving", run, cloning=False)
     # a disabled stage may have any values: users switch it off without editing the rest
     if stages.cloning.enabled:
@@ -112,6 +113,14 @@ def _engine(run: SelfAlignRun) -> Iterator[Conflict]:
     if tokens is not None and sequences is not None and tokens < sequences:
         message = f"{rules.A_TOKEN_FOR_EACH_SEQUENCE}: write {sequences} or more, or lower maxSequences"
         yield _conflict(f"{path}.arguments.maxBatchedTokens", tokens, message, f"{path}.maxSequences")
+
+
+def _self_align(run: SelfAlignRun) -> Iterator[Conflict]:
+    settings, path = run.spec.stages.self_align, "spec.stages.selfAlign"
+    if settings.attempts > 1 and settings.temperature == 0:
+        yield _conflict(f"{path}.attempts", settings.attempts, rules.ATTEMPTS_NEED_CHANCE, f"{path}.temperature")
+    if settings.attempts > 1 and settings.samples > 1:
+        yield _conflict(f"{path}.attempts", settings.attempts, rules.ATTEMPTS_OR_SAMPLES, f"{path}.samples")
 
 
 def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Conflict]:

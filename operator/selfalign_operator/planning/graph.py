@@ -190,6 +190,7 @@ def _self_align(run: SelfAlignRun) -> Step:
     settings = step_parameters.generation(self_align, run.spec.assistant_name, run.spec.engine) | {
         "thought": self_align.thought,
         "samples": self_align.samples,
+        "attempts": self_align.attempts,
         "limit_share": self_align.limit_share,
     }
     return Step(

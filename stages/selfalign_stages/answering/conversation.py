@@ -41,6 +41,7 @@ def answer_all(
     metrics: Metrics,
     stop: tuple[str, ...],
     samples: int = 1,
+    attempts: int = 1,
     select: Selection | None = None,
     grammar: str | None = None,
 ) -> Manifest:
@@ -56,6 +57,7 @@ def answer_all(
         metrics: computes the step's metrics, besides the mean length.
         stop: strings that end a completion.
         samples: completions per prompt.
+        attempts: generations of a prompt whose answer is rejected, the first included; the first sound one is kept.
         select: makes the final rows from the samples; None: every sample is one.
         grammar: EBNF that completions follow; None: none.
 
@@ -67,40 +69,50 @@ def answer_all(
     manifest = reading.require_manifest(context.store, context.task.inputs["prompts"])
     prompts = list(reading.rows(context.store, manifest, Prompt))
     key, seed = context.task.key, context.task.seed
-    # What is selected from is an intermediate result: the artifact has the selected rows under other names.
-    chunks = Chunks(
-        context,
-        Answer,
-        total=len(prompts) * samples,
-        size=settings.chunk_size * samples,
-        stem="part" if select is None else "sample",
-    )
+    decoding = Decoding.from_sampling(settings.sampling, stop=stop)
 
     def name(record: int) -> str:
         id_, sample = prompts[record // samples].id, record % samples
         return f"{id_}/{sample}" if sample else id_
 
-    def row(record: int, completion: Completion) -> Answer:
-        return judge(prompts[record // samples], completion).model_copy(update={"id": name(record)})
+    def generate(records: Sequence[int], *, stem: str, suffix: str = "") -> Chunks[Answer]:
+        chunks = Chunks(context, Answer, total=len(records), size=settings.chunk_size * samples, stem=stem)
+        context.progress.begin(len(records), unit="answers", done=generation.committed_records(chunks))
+        generation.run(
+            context,
+            engine.get,
+            chunks,
+            request=lambda position: Request(
+                prompt=prompt(prompts[records[position] // samples]),
+                seed=seed_for(key, name(records[position]) + suffix, seed=seed),
+            ),
+            row=lambda position, completion: judge(prompts[records[position] // samples], completion).model_copy(
+                update={"id": name(records[position])}
+            ),
+            decoding=decoding if grammar is None else replace(decoding, grammar=grammar),
+            deterministic=settings.deterministic,
+        )
+        return chunks
 
-    context.progress.begin(len(prompts) * samples, unit="answers", done=generation.committed_records(chunks))
-    decoding = Decoding.from_sampling(settings.sampling, stop=stop)
-    generation.run(
-        context,
-        engine.get,
-        chunks,
-        request=lambda record: Request(
-            prompt=prompt(prompts[record // samples]), seed=seed_for(key, name(record), seed=seed)
-        ),
-        row=row,
-        decoding=decoding if grammar is None else replace(decoding, grammar=grammar),
-        deterministic=settings.deterministic,
-    )
-    rows = list(chunks.rows()) if select is None else select(list(chunks.rows()))
+    # What rows are chosen from is an intermediate result: the artifact has the chosen rows under other names.
+    chosen = select is not None or attempts > 1
+    chunks = generate(range(len(prompts) * samples), stem="sample" if chosen else "part")
+    rows = list(chunks.rows())
+    for number in range(2, attempts + 1):
+        again = [record for record, row in enumerate(rows) if row.reject is not None and row.finish_reason != "abort"]
+        if not again:
+            break
+        for record, row in zip(
+            again, generate(again, stem=f"attempt-{number:02d}", suffix=f"/{number}").rows(), strict=True
+        ):
+            if row.reject is None:  # otherwise the first reason stands
+                rows[record] = row
+    if select is not None:
+        rows = select(rows)
     counts = writing.count(rows)
     _require_kept(counts, step=context.task.id, limit=settings.max_reject_ratio, field=field)
     measured = metrics(rows) | {"meanTokens": round(_mean_tokens(rows), 1)}
-    if select is None:
+    if not chosen:
         return chunks.finish(metrics=measured)
     parts = writing.row_parts(rows, size=settings.chunk_size)
     return writing.publish(context, files=parts, counts=counts, metrics=measured)

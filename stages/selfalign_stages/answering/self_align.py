@@ -54,6 +54,7 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
         metrics=metrics,
         stop=rendering.stop_strings(pack),
         samples=settings.samples,
+        attempts=settings.attempts,
         select=_selection(settings, limited),
         grammar=thought_grammar(pack, assistant_name=name) if thought == "constrained" else None,
     )

@@ -149,6 +149,13 @@ class AnswersParameters(Model):
         default=None, description="How the model thinks; None: free if the pack has thoughts, else none."
     )
     samples: int = Field(default=1, ge=1, le=64, description="Answers generated per prompt; agreement selects one.")
+    attempts: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        exclude_if=lambda attempts: attempts == 1,
+        description="Generations of a prompt whose answer is rejected, the first one included.",
+    )
     limit_share: float | None = Field(
         default=None, ge=0, lt=1, description="Largest fraction of kept answers that decline or name a limit."
     )

@@ -39,6 +39,14 @@ BATCH_NOT_DIVISIBLE = "globalBatchSize must be divisible by microBatchSize x nod
 LORA_FIELDS_NEED_LORA = (
     f"{', '.join(LORA_FIELDS[:-1])} and {LORA_FIELDS[-1]} apply to method lora only: remove them, or set method to lora"
 )
+ATTEMPTS_NEED_CHANCE = (
+    "attempts above 1 need a temperature above 0, because greedy decoding gives the same answer again: raise "
+    "temperature, or remove attempts"
+)
+ATTEMPTS_OR_SAMPLES = (
+    "attempts and samples exclude each other, because the answers that are generated again would have the majority: "
+    "remove one of them"
+)
 QUANTIZATION_NEEDS_16_BITS = "quantization computes in 16 bits: set dtype to bfloat16, float16 or auto, or remove it"
 A_TOKEN_FOR_EACH_SEQUENCE = (
     "arguments.maxBatchedTokens must not be below maxSequences, because each completion needs a token of every step"

@@ -256,6 +256,44 @@ def test_samples_are_resumed_and_the_selection_repeated_without_a_model(tmp_path
     assert (first, second) == (["baseModel"], []) and made == repeated
 
 
+def attempted(answers: dict[str, str]) -> ScriptedEngine:
+    """An engine that writes a text for every attempt, by prompt id and, from the second on, number of the attempt."""
+    by_seed = {seed_for(KEY, name, seed=SEED): text for name, text in answers.items()}
+    return ScriptedEngine(lambda request: said(by_seed[request.seed]))
+
+
+def test_a_rejected_answer_is_generated_again_until_one_is_sound_and_the_others_are_not(tmp_path: Path) -> None:
+    echo, other = PROMPTS[0].text, PROMPTS[3].text
+    engine = attempted(
+        {"p0": echo, "p0/2": "", "p0/3": "It is blue.", "p1": "Fig, pear.", "p3": other, "p3/2": "In rivers."}
+    )
+    step = step_context(tmp_path, "answers", pack="starter", attempts=3, chunk_size=2)
+    manifest = self_align.run(step, load=engine.load)
+    assert [(row.id, row.answer, row.reject) for row in rows(step, manifest)] == [
+        ("p0", "It is blue.", None),
+        ("p1", "Fig, pear.", None),
+        ("p3", "In rivers.", None),
+    ]
+    assert len(engine.requests) == 6
+    assert (manifest.counts.rows, manifest.counts.kept) == (3, 3)
+
+
+def test_an_answer_that_no_attempt_mends_is_rejected_for_its_first_reason(tmp_path: Path) -> None:
+    engine = attempted({"p0": PROMPTS[0].text, "p0/2": "", "p1": "Fig, pear.", "p3": "In rivers."})
+    step = step_context(tmp_path, "answers", pack="starter", attempts=2)
+    manifest = self_align.run(step, load=engine.load)
+    assert manifest.counts.rejected == {"echo": 1}
+
+
+def test_attempts_are_resumed_without_a_model(tmp_path: Path) -> None:
+    engine = attempted({"p0": PROMPTS[0].text, "p0/2": "It is blue.", "p1": "Fig, pear.", "p3": "In rivers."})
+    step = step_context(tmp_path, "answers", pack="starter", attempts=2)
+    made = self_align.run(step, load=engine.load)
+    again = ScriptedEngine(at_once)
+    assert self_align.run(step_context(tmp_path, "answers", pack="starter", attempts=2), load=again.load) == made
+    assert again.loaded == []
+
+
 def test_limits_beyond_the_chosen_share_are_rejected_and_counted(tmp_path: Path) -> None:
     def declines_twice(request: Request) -> Completion:
         return at_once(request) if "otter" in request.prompt[-80:] else said("I do not know that.")
