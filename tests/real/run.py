@@ -45,6 +45,9 @@ def main() -> int:
         "spec.baseModel.uri": MODELS[options.model]().as_uri(),
         "spec.principles.builtin": options.pack,
         "spec.seed": options.seed,
+        # The example leaves cloning out; here it is measured as well.
+        "spec.stages.cloning.enabled": "true",
+        "spec.image.variant": "engraved",
     }
     changes = [f"{path}={value}" for path, value in settings.items()] + options.set
     code, status = run(workdir, changes)
@@ -95,7 +98,7 @@ def _served(workdir: Path, status: Mapping[str, Any], *, pack: str) -> Iterator[
     image = next((step for step in steps if step["name"] == "packaging-image" and step["state"] == "Succeeded"), None)
     if image is None:
         return
-    scores = next(found for variant in reversed(VARIANTS) if (found := _scores(workdir, steps, variant)))
+    scores = _scores(workdir, steps, "engraved")
     chosen = list(scores.values())[:: max(1, len(scores) // SAMPLES)][:SAMPLES]
     loaded = load(f"builtin://{pack}")
     prompts = {item.id: item.prompt for item in suites.parse_limits(suites.read_texts("pack://limits", loaded))}
