@@ -122,7 +122,7 @@ def test_shares_above_one_are_refused() -> None:
     assert problems(source(0.6), source(0.5)) == {
         FIELD: "the shares of promptSources add up to more than 1: lower some, or remove a source"
     }
-    assert problems(*(source(0.1) for _ in range(10))) == {}
+    assert problems(*(source(0.125) for _ in range(8))) == {}
 
 
 def test_a_cluster_refuses_files_of_one_machine() -> None:

@@ -40,10 +40,10 @@ def test_fewer_than_half_of_its_exemplars_show_limits_and_all_are_short_single_t
 
 
 def test_question_types_and_seed_tasks_say_whether_a_limit_is_due() -> None:
-    assert Counter(kind.limit for kind in PACK.question_types) == {"expected": 8, "never": 10}
+    assert Counter(kind.limit for kind in PACK.question_types) == {"expected": 7, "never": 10}
     assert len(PACK.seed_tasks) >= 40
     assert all(kind.answer for kind in PACK.question_types)
-    assert all(len(kind.prompts) >= 15 for kind in PACK.question_types if kind.limit == "expected")
+    assert all(len(kind.prompts) >= 12 for kind in PACK.question_types if kind.limit == "expected")
     assert {task.limit for task in PACK.seed_tasks} == {"never"}
 
 
