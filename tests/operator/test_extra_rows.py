@@ -112,7 +112,7 @@ def test_the_secret_of_a_file_reaches_the_pods_that_read_it() -> None:
 @pytest.mark.parametrize(
     ("one", "field", "message"),
     [
-        (file(0.2, "s3://rows/a.parquet"), "uri", "Parquet is not read in this release: convert the file"),
+        (file(0.2, "s3://rows/a.csv"), "uri", "is neither JSON lines nor Parquet by its name"),
         (file(0.2, "https://rows/a.jsonl"), "uri", ""),
         (file(0.2, "hf://datasets/o/n/a.jsonl"), "revision", "hf:// needs revision"),
         (file(0.2, revision=COMMIT), "revision", "revision applies to hf:// only"),

@@ -102,8 +102,7 @@ def test_the_secret_of_a_file_reaches_the_pods_that_read_it() -> None:
 @pytest.mark.parametrize(
     ("one", "field", "message"),
     [
-        (source(0.2, "s3://rows/a.parquet"), "uri", "Parquet is not read in this release: convert the file"),
-        (source(0.2, "s3://rows/a.csv"), "uri", "is no file of JSON lines by its name"),
+        (source(0.2, "s3://rows/a.csv"), "uri", "is neither JSON lines nor Parquet by its name"),
         (source(0.2, "https://rows/a.jsonl"), "uri", ""),
         (source(0.2, "hf://datasets/o/n/a.jsonl"), "revision", "hf:// needs revision"),
         (source(0.2, revision=COMMIT), "revision", "revision applies to hf:// only"),

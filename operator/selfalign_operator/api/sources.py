@@ -64,7 +64,7 @@ class BaseModelSource(Model):
 
 
 class RowSource(Model):
-    """File with rows of one's own: JSON lines, one object per line, plain or compressed by gzip or zstd.
+    """File with rows of one's own: Parquet, or JSON lines, plain or compressed by gzip or zstd.
 
     The digest of its text enters the keys of the steps that read it, its address does not.
     """
@@ -74,9 +74,9 @@ class RowSource(Model):
     uri: str = Field(
         pattern=r"^(hf|s3|file)://.+",
         max_length=1024,
-        description="Address of the file, which ends with .jsonl, .jsonl.gz or .jsonl.zst: s3://BUCKET/KEY, "
-        "hf://datasets/ORG/NAME/PATH, hf://ORG/NAME/PATH beside a model, or file://PATH (one machine only). s3:// is "
-        "read from the service of spec.artifacts unless secretRef names another endpoint.",
+        description="Address of the file, which ends with .jsonl, .jsonl.gz, .jsonl.zst or .parquet: "
+        "s3://BUCKET/KEY, hf://datasets/ORG/NAME/PATH, hf://ORG/NAME/PATH beside a model, or file://PATH (one machine "
+        "only). s3:// is read from the service of spec.artifacts unless secretRef names another endpoint.",
     )
     revision: str | None = Field(
         default=None,

@@ -23,9 +23,10 @@ DETERMINISTIC = (
 
 
 class PromptSource(RowSource):
-    """File with prompts of one's own: JSON lines with `instruction` or `prompt`, and `input` where there is one.
+    """File with prompts of one's own: JSON lines or Parquet with `instruction` or `prompt`.
 
-    Other columns are ignored. The prompts are deduplicated and decontaminated as all others are.
+    `input` is what a row's text applies to; other columns are ignored. The prompts are deduplicated and
+    decontaminated as all others are.
     """
 
     share: float = Field(

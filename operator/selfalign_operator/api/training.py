@@ -101,8 +101,8 @@ class Merge(Model):
 
 
 class ExtraRows(RowSource):
-    """File with training rows of one's own: JSON lines with `prompt` or `instruction`, `input` where there is one, and
-    `answer` or `response`. Other columns are ignored.
+    """File with training rows of one's own: JSON lines or Parquet with `prompt` or `instruction`, and
+    `answer` or `response`. `input` is what a prompt applies to; other columns are ignored.
     """
 
     share: float = Field(

@@ -16,8 +16,8 @@ HUB_PREFIX = "hf://"
 COMMIT_PATTERN = r"^[0-9a-f]{40}$"
 """A full Git commit id. Hubs take branches, tags and abbreviated ids as well, but those can move or become ambiguous,
 and equal manifests would then mean different weights. Valid in Python's `re` and in RE2, which CEL's `matches` uses."""
-ROW_FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-"""Ends of the addresses of files with rows of one's own. Parquet needs pyarrow, which no image of this release has."""
+ROW_FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+"""Ends of the addresses of files with rows of one's own."""
 SHARES_LIMIT = 1.000001
 """Bound on a sum of shares: 1, with room for rounding. 0.56 + 0.33 + 0.11 is above 1 in binary."""
 EXTRA_SHARES_LIMIT = 0.999999
@@ -71,9 +71,7 @@ def row_file_problem(uri: str) -> str | None:
     if uri.endswith(ROW_FILE_SUFFIXES):
         return None
     known = ", ".join(ROW_FILE_SUFFIXES)
-    if uri.endswith(".parquet"):
-        return f"Parquet is not read in this release: convert the file to JSON lines ({known})"
-    return f"is no file of JSON lines by its name: write one JSON object per line, and end its name with {known}"
+    return f"is neither JSON lines nor Parquet by its name: convert it, so that its name ends with one of {known}"
 
 
 def batch_remainder(global_batch_size: int, *, micro_batch_size: int, processes: int) -> int:

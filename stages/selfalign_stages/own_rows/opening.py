@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from selfalign_stages.base_model import settings, verifying
 from selfalign_stages.base_model.quoting import shown
+from selfalign_stages.contract import rules
 from selfalign_stages.contract.exits import AccessDenied, BadInput, StageError
 from selfalign_stages.contract.file_errors import size_text
 from selfalign_stages.contract.task import Leaf, StoreLocation
@@ -120,7 +121,7 @@ def _download(file: RowFile, address: addresses.Address, target: Path) -> None:
     )
     listed = {one.path: one for one in source.list_files()}
     if (entry := listed.get(address.path)) is None:
-        known = [path for path in listed if ".jsonl" in path] or list(listed)
+        known = [path for path in listed if path.endswith(rules.ROW_FILE_SUFFIXES)] or list(listed)
         names = ", ".join(shown(path) for path in known[:LISTED])
         raise file.problem(f"the repository has no file {shown(address.path)}; it has {names}", reason="RowsMissing")
     if entry.size > lines.LARGEST:

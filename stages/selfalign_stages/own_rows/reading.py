@@ -8,7 +8,7 @@ are lost unnoticed would be missing from the training.
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,7 +38,8 @@ def read(file: RowFile, row: type[Checked], *, scratch: Path | None = None) -> l
         scratch: folder for a download; None: the system's for temporary files.
 
     Returns:
-        The rows in their order, each with its line number. There is at least one.
+        The rows in their order, each with its number: of the line, or in a Parquet file of the row. There is at
+        least one.
 
     Raises:
         BadInput: there is no such file, a row is wrong, or the text differs from what preflight read (LeafChanged).
@@ -56,7 +57,8 @@ def examine(file: RowFile, row: type[Row], *, scratch: Path | None = None) -> tu
     """Reads a file as `read` does and keeps nothing of it, whatever its size.
 
     Returns:
-        The number of rows, and the digest of the text. Compression does not change it.
+        The number of rows, and the digest of the text, of a Parquet file that of the columns in use. Compression
+        does not change it.
 
     Raises:
         StageError: as `read`.
@@ -70,15 +72,35 @@ def _rows(
     file: RowFile, row: type[Checked], scratch: Path | None, *, see: Callable[[bytes], None]
 ) -> Iterator[tuple[int, Checked]]:
     """Yields the rows, and shows `see` the text that they are in."""
+    parquet = file.leaf.uri.endswith(".parquet")
+    unit = "row" if parquet else "line"
     number = 0
     with opened(file, scratch=scratch) as stream:
+        values = _of_parquet(stream, row, scratch, see) if parquet else _of_lines(stream, file.leaf.uri, see)
         try:
-            for number, line in lines.numbered(_seen(lines.blocks(stream, name=file.leaf.uri), see)):
-                yield number, _check(row, lines.parse(line, number=number), number)
+            for number, value in values:
+                yield number, _check(row, value, f"{unit} {number}")
         except ValueError as error:
             raise file.problem(str(error), reason="RowsMalformed") from error
     if not number:
-        raise file.problem("has no row: write one JSON object per line", reason="RowsMalformed")
+        remedy = "write at least one" if parquet else "write one JSON object per line"
+        raise file.problem(f"has no row: {remedy}", reason="RowsMalformed")
+
+
+def _of_lines(stream: BinaryIO, name: str, see: Callable[[bytes], None]) -> Iterator[tuple[int, Any]]:
+    for number, line in lines.numbered(_seen(lines.blocks(stream, name=name), see)):
+        yield number, lines.parse(line, number=number)
+
+
+def _of_parquet(
+    stream: BinaryIO, row: type[Row], scratch: Path | None, see: Callable[[bytes], None]
+) -> Iterator[tuple[int, Any]]:
+    # Imported here: pyarrow takes a second, and most runs name no such file.
+    from selfalign_stages.own_rows import parquet
+
+    for number, value, text in parquet.rows(stream, columns=row.model_fields, scratch=scratch):
+        see(text)
+        yield number, value
 
 
 def _seen(text: Iterator[bytes], see: Callable[[bytes], None]) -> Iterator[bytes]:
@@ -87,21 +109,21 @@ def _seen(text: Iterator[bytes], see: Callable[[bytes], None]) -> Iterator[bytes
         yield block
 
 
-def _check(row: type[Checked], value: Any, number: int) -> Checked:
+def _check(row: type[Checked], value: Any, place: str) -> Checked:
     """Validates a row.
 
     Raises:
-        ValueError: it is something else; the message names the line and the first field that is wrong.
+        ValueError: it is something else; the message names the place and the first field that is wrong.
     """
     if not isinstance(value, dict):
-        raise ValueError(f"line {number}: is no JSON object: write one per line, in braces")
+        raise ValueError(f"{place}: is no JSON object: write one per line, in braces")
     try:
         return row.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
+    field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
-        raise ValueError(f"line {number}: has no field {place!r}")
-    if not place:  # of the whole row: the message says all
-        raise ValueError(f"line {number}: {first['msg']}")
-    raise ValueError(f"line {number}: {place}: {first['msg']} (is {shown(first['input'], longest=LONGEST_VALUE)!r})")
+        raise ValueError(f"{place}: has no field {field!r}")
+    if not field:  # of the whole row: the message says all
+        raise ValueError(f"{place}: {first['msg']}")
+    raise ValueError(f"{place}: {field}: {first['msg']} (is {shown(first['input'], longest=LONGEST_VALUE)!r})")

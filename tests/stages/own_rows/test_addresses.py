@@ -29,8 +29,7 @@ def test_an_address_names_one_file(uri: str, address: Address) -> None:
         ("hf://org/rows.jsonl", "write hf://datasets/ORG/NAME/PATH"),
         ("s3://rows/a.jsonl?versionId=1.jsonl", "has a query or fragment"),
         ("s3://rows/a\u200b.jsonl", "write the address anew"),
-        ("s3://rows/a.parquet", "convert the file to JSON lines"),
-        ("file:///a/b.csv", "end its name with .jsonl, .jsonl.gz, .jsonl.zst"),
+        ("file:///a/b.csv", "convert it, so that its name ends with one of .jsonl, .jsonl.gz, .jsonl.zst, .parquet"),
     ],
 )
 def test_an_address_that_names_none_says_what_to_write_instead(uri: str, remedy: str) -> None:

@@ -89,11 +89,6 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> No
         assert error.reason == "RowsMissing" and str(error).startswith(f"{FIELD}.uri '")
 
 
-def test_a_parquet_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    error = refusal(local(tmp_path, b"PAR1", "rows.parquet"))
-    assert error.reason == "RowsUriMalformed" and "convert the file to JSON lines" in str(error)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Server]:
     with s3_server.serve(tmp_path_factory.mktemp("s3") / "root") as running:
