@@ -30,6 +30,16 @@ def _without_empty(value: Any) -> Any:
     return {name: kept for name, item in value.items() if (kept := _without_empty(item)) not in ({}, [])}
 
 
+RAN = (
+    "True: the newest attempt runs and its container has started once, so that an edit of placement leaves it alone. "
+    "Unset: it has not started, or has ended."
+)
+FORM = (
+    "Digest of the newest attempt's Job as it was rendered, while no pod of it has run: an edit or an upgrade that "
+    "would render another one replaces it. Unset: it ran or ended, or there is no Job."
+)
+
+
 class Condition(Model):
     """One condition, with the fields and meaning of metav1.Condition, as kstatus reads it."""
 
@@ -138,6 +148,8 @@ class StepStatus(Model):
     preempted: Preemptions | None = Field(
         default=None, description="Stops by the environment so far. Unset: no pods yet, or it succeeded without a stop."
     )
+    ran: Literal[True] | None = Field(default=None, description=RAN)
+    form: str | None = Field(default=None, description=FORM)
     message: str | None = Field(
         default=None, description="Why the step failed or its pods do not start, cut at 200 bytes. Unset: neither."
     )
@@ -209,6 +221,8 @@ class PreflightStatus(Model):
     )
     attempt: int = Field(default=0, description="Number of the newest attempt; its Job's name depends on it.")
     job_name: str | None = Field(default=None, description="Name of the newest attempt's Job. Unset: none, or deleted.")
+    ran: Literal[True] | None = Field(default=None, description=RAN)
+    form: str | None = Field(default=None, description=FORM)
     leaves: dict[str, Annotated[str, Field(description="Content digest of this input (sha256:HEX).")]] = Field(
         default={},
         description="Digests of the inputs from outside the store: base model, parts of the principle pack, suites, "

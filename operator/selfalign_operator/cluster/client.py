@@ -159,7 +159,7 @@ class Client:
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         return self._request("POST", COLLECTIONS[kind].format(namespace), query=query, body=body)
 
-    def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
+    def delete_job(self, namespace: str, name: str, *, uid: str, resource_version: str | None = None) -> None:
         """Deletes a Job and its pods.
 
         The Job stays with a deletionTimestamp until its pods have ended (foreground deletion), so that a replacement
@@ -169,12 +169,14 @@ class Client:
             namespace: namespace of the Job.
             name: name of the Job.
             uid: precondition: a Job of the same name that was created in the meantime is not deleted.
+            resource_version: precondition: a Job that has changed since it was read is not deleted. None: it may have.
         """
-        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+        body = {"propagationPolicy": "Foreground", "preconditions": preconditions}
         try:
             self._request("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", body=body)
         except ApiError as error:
-            if error.code not in (404, 409):  # 404: already deleted; 409: the name belongs to another uid now
+            if error.code not in (404, 409):  # 404: already deleted; 409: a precondition
                 raise
 
     def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Object:

@@ -36,7 +36,8 @@ async def serve(settings: Settings) -> None:
     async with aiohttp.ClientSession() as http:
         # only the reconciler's writes are fenced: the Lease itself is written by candidates, too
         fenced = client.fenced(lambda: leadership.is_leader)
-        reconciler = Reconciler(client=fenced, images=settings.images, http=http, health=health)
+        lease = f"{settings.namespace}/{settings.name}"
+        reconciler = Reconciler(client=fenced, images=settings.images, http=http, health=health, operator=lease)
         queue = WorkQueue(reconciler.reconcile, health)
         audit = WatchAudit(lambda: client.list_run_versions(settings.namespaces), queue.add, health)
         health_server = await health.serve(settings.health_port)

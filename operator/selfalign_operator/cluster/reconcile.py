@@ -27,11 +27,13 @@ from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.observe import ClusterState
 from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrottle
 from selfalign_operator.jobs import pack_snapshot
+from selfalign_operator.jobs.form import form, with_form
 from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
 from selfalign_operator.planning.conditions import invalid_spec_status
 from selfalign_operator.planning.observation import PREFLIGHT, Observed
-from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartStep, StopAttempt, plan
+from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartPreflight, StartStep, StopAttempt, plan
 from selfalign_operator.planning.run_state import derive
+from selfalign_operator.planning.waiting import Rendering
 from selfalign_stages.contract.task import Failure, Progress
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class Reconciler:
         health: receives the metrics.
         clock: the current time in UTC.
         throttle: limits status writes.
+        operator: NAMESPACE/NAME of the operator's Lease, which its Jobs carry.
     """
 
     client: Client
@@ -65,6 +68,7 @@ class Reconciler:
     health: Health
     clock: Callable[[], datetime] = _now
     throttle: StatusThrottle = field(default_factory=StatusThrottle)
+    operator: str = ""
 
     async def reconcile(self, key: RunKey) -> float | None:
         """Runs one reconcile of a run.
@@ -107,7 +111,7 @@ class Reconciler:
             observed = await asyncio.to_thread(self._admit, run, cluster, observed, now)
 
         # 2. Plan: pure, from manifest, status and observation.
-        planned = plan(run, observed, now)
+        planned = plan(run, observed, now, rendering=self._rendering(run, cluster))
 
         # 3. Act. The status then has to name the new Jobs, so observe and plan once more, without acting on it:
         #    whatever the second plan adds is due in the reconcile that the new Jobs' events trigger.
@@ -117,7 +121,7 @@ class Reconciler:
             reobserved = await asyncio.to_thread(self._explain, cluster, progress, now)
             # problems stay: they follow from the manifest, which the actions have not changed
             observed = replace(reobserved, problems=observed.problems, blocked=blocked)
-            planned = plan(run, observed, now)
+            planned = plan(run, observed, now, rendering=self._rendering(run, cluster))
 
         # 4. Write the status, unless it is unchanged or has to wait for the throttle.
         written = await asyncio.to_thread(self._write_status, run, planned.status, now)
@@ -169,32 +173,47 @@ class Reconciler:
             # deleting a Job sends SIGTERM to its pods, which is all that stopping takes
             self._delete_job(cluster, action)
             return
+        # preflight comes before every step, so the snapshot exists before any pod mounts it
+        if isinstance(action, StartPreflight) and cluster.pack is not None:
+            self._create(run, pack_snapshot.snapshot(run, cluster.pack))
+        job = self._job(run, cluster, action)
+        if self._create(run, with_form(job, operator=self.operator)):
+            step, attempt = step_and_attempt(job)
+            self.health.count_job(step, 1 if action.replacement else attempt)
+
+    def _job(self, run: SelfAlignRun, cluster: ClusterState, action: StartPreflight | StartStep) -> Object:
         pack = pack_snapshot.name(run, pack_snapshot.digest(cluster.pack)) if cluster.pack is not None else None
         if isinstance(action, StartStep):
-            self._create(run, step_job(run, action, images=self.images, pack=pack))
-            return
-        # preflight comes before every step, so the snapshot exists before any pod mounts it
-        if cluster.pack is not None:
-            self._create(run, pack_snapshot.snapshot(run, cluster.pack))
-        self._create(run, preflight_job(run, action, images=self.images, pack=pack))
+            return step_job(run, action, images=self.images, pack=pack)
+        return preflight_job(run, action, images=self.images, pack=pack)
 
-    def _create(self, run: SelfAlignRun, body: Object) -> None:
-        """Creates an object. AlreadyExists is success: the name contains the run's uid and follows from the plan."""
+    def _rendering(self, run: SelfAlignRun, cluster: ClusterState) -> Rendering:
+        return Rendering(form=lambda start: form(self._job(run, cluster, start)), operator=self.operator)
+
+    def _create(self, run: SelfAlignRun, body: Object) -> bool:
+        """Creates an object. AlreadyExists is success: the name contains the run's uid and follows from the plan.
+
+        Returns:
+            False if it existed already.
+        """
         try:
             self.client.create(body)
         except ApiError as error:
             if error.code != 409:
                 raise
             LOG.info("%s/%s: %s %s already exists", *_key(run), body["kind"], body["metadata"]["name"])
-            return
-        if body["kind"] == "Job":
-            self.health.count_job(*step_and_attempt(body))
+            return False
+        return True
 
     def _delete_job(self, cluster: ClusterState, action: StopAttempt | RemoveAttempt) -> None:
         for job in cluster.jobs.values():
             if step_and_attempt(job) == (action.id, action.attempt):
                 metadata = job["metadata"]
-                self.client.delete_job(metadata["namespace"], metadata["name"], uid=metadata["uid"])
+                unchanged = isinstance(action, StopAttempt) and action.if_unchanged
+                version = metadata["resourceVersion"] if unchanged else None
+                self.client.delete_job(
+                    metadata["namespace"], metadata["name"], uid=metadata["uid"], resource_version=version
+                )
 
     def _write_status(self, run: SelfAlignRun, status: RunStatus, now: datetime) -> bool:
         """Creates the Events of a status change, then writes the status.

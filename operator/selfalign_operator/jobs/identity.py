@@ -17,6 +17,10 @@ RUN, RUN_UID, STEP, ATTEMPT = (f"{GROUP}/{name}" for name in ("run", "run-uid", 
 """Label keys."""
 GENERATION = f"{GROUP}/generation"
 """Annotation: the run's metadata.generation when the Job was created."""
+FORM = f"{GROUP}/form"
+"""Annotation: digest of the Job as it was rendered (jobs.form)."""
+OPERATOR = f"{GROUP}/operator"
+"""Annotation: the operator that created the Job, as NAMESPACE/NAME of its Lease."""
 KEY = f"{GROUP}/key"
 """Annotation: the artifact's key. Its 64 characters do not fit a label, whose value may have 63."""
 

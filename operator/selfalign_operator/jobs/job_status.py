@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from selfalign_operator.api.resources import gpus
-from selfalign_operator.jobs.identity import ATTEMPT, GENERATION, KEY, STEP
+from selfalign_operator.jobs.ever_ran import ever_ran
+from selfalign_operator.jobs.identity import ATTEMPT, FORM, GENERATION, KEY, OPERATOR, STEP
 from selfalign_operator.jobs.pending_reason import pending_reason
 from selfalign_operator.jobs.pod import CONTAINER
 from selfalign_operator.jobs.termination import read_failure, read_preflight, read_result
@@ -101,6 +102,9 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         pods=tuple(_pod(pod, job_ends=_ends(status)) for pod in pods),
         exhausted=end is not None and end.get("reason") == FAILED_INDEXES,
         pending=pending_reason(job, pods, now=now) if code is None else None,
+        ran=ever_ran(job, pods),
+        form=annotations.get(FORM),
+        operator=annotations.get(OPERATOR, ""),
     )
 
 

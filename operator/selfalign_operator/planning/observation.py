@@ -61,6 +61,10 @@ class Attempt:
         pods: the Job's pods that still exist. Evicted and deleted pods are missing.
         exhausted: the Job has spent the step's retries itself (backoffLimitPerIndex).
         pending: why a running attempt does not make progress: unschedulable, image pull, quota. None if it does.
+        ran: whether the process has begun, as far as the Job and its pods still show it (waiting.beginning has the
+            rest). False for a local process, which begins at once and is never replaced.
+        form: digest of its Job as it was rendered; None for a local process.
+        operator: the operator that created its Job; empty if the Job does not say.
     """
 
     key: str
@@ -78,6 +82,9 @@ class Attempt:
     pods: tuple[Pod, ...] = ()
     exhausted: bool = False
     pending: Failure | None = None
+    ran: bool = False
+    form: str | None = None
+    operator: str = ""
 
     @property
     def running(self) -> bool:

@@ -5,15 +5,16 @@ next plan contains none of them. A crash between two actions therefore needs no 
 actions has to be stored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.planning import run_phase, status, truncation
+from selfalign_operator.planning import run_phase, status, truncation, waiting
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.run_state import RunState, derive
+from selfalign_operator.planning.waiting import Rendering
 from selfalign_stages.contract.graph import Step
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.task import Problem
@@ -26,10 +27,12 @@ class StartPreflight:
     Attributes:
         key: the preflight key that its result will be valid for.
         attempt: number of the attempt.
+        replacement: whether an attempt of that number never ran and was stopped, so that this is no retry.
     """
 
     key: str
     attempt: int
+    replacement: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class StartStep:
         attempt: number of the attempt.
         inputs: artifacts by input name.
         leaves: digests by leaf name; the process refuses a leaf whose digest differs.
+        replacement: whether an attempt of that number never ran and was stopped, so that this is no retry.
     """
 
     step: Step
@@ -49,14 +53,22 @@ class StartStep:
     attempt: int
     inputs: dict[str, ArtifactRef]
     leaves: dict[str, str]
+    replacement: bool = False
 
 
 @dataclass(frozen=True)
 class StopAttempt:
-    """Stop a running attempt at process `id` with SIGTERM. What it has published stays."""
+    """Stop a running attempt at process `id` with SIGTERM. What it has published stays.
+
+    Attributes:
+        id: the process.
+        attempt: number of the attempt.
+        if_unchanged: stop it only if its Job is still as it was observed: a pod that has started since keeps running.
+    """
 
     id: str
     attempt: int
+    if_unchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,18 +102,19 @@ class Plan:
     finished: bool
 
 
-def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
+def plan(run: SelfAlignRun, observed: Observed, now: datetime, *, rendering: Rendering | None = None) -> Plan:
     """Plans the next actions for a run.
 
     Args:
         run: the manifest with the previous status, which supplies start times and the results of removed Jobs.
         observed: attempts, free slots and problems.
         now: the current time.
+        rendering: how Jobs are rendered now; None where processes are no Jobs.
     """
     state = derive(run, observed, now)
     preflight_due = _preflight_due(run, state)
     if _settled(run, state) and (preflight_due is None or now < preflight_due):
-        return _plan_settled(run, state, observed, now, preflight_due=preflight_due)
+        return _plan_settled(run, state, observed, now, preflight_due=preflight_due, rendering=rendering)
     started = _start_time(run, observed, now)
     phase = run_phase.derive(run, state, started=started, now=now)
     stops = _stops(run, state, observed, halted=phase.halted)
@@ -109,6 +122,9 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
         starts = _starts(run, state, observed)
     else:
         starts = _repeat_preflight(run, state, observed) if preflight_due is not None else ()
+    if rendering is not None:
+        stops += _replacements(run, state, observed, rendering, stopped=stops, halted=phase.halted)
+        starts = tuple(_same_number_if_replaced(start, state, observed, rendering) for start in starts)
     retries_at = [step.verdict.wait_until for step in state.steps.values()]
     requeue_at = _next_moment(now, *retries_at, state.preflight.wait_until, run_phase.deadline(run, started))
     return Plan(
@@ -120,12 +136,20 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime) -> Plan:
 
 
 def _plan_settled(
-    run: SelfAlignRun, state: RunState, observed: Observed, now: datetime, *, preflight_due: datetime | None
+    run: SelfAlignRun,
+    state: RunState,
+    observed: Observed,
+    now: datetime,
+    *,
+    preflight_due: datetime | None,
+    rendering: Rendering | None,
 ) -> Plan:
     """Plans for a generation that has ended: its status no longer changes, its Jobs are removed after the TTL."""
     expiry = _expiry(run)
     removals = _removals(observed) if expiry is not None and now >= expiry else ()
     stops = _stops(run, state, observed, halted=True)
+    if rendering is not None:
+        stops += _replacements(run, state, observed, rendering, stopped=stops, halted=True)
     return Plan(
         actions=(*stops, *removals),
         status=run.status,
@@ -213,19 +237,68 @@ def _removals(observed: Observed) -> tuple[RemoveAttempt, ...]:
 
 def _stops(run: SelfAlignRun, state: RunState, observed: Observed, *, halted: bool) -> tuple[StopAttempt, ...]:
     """Stops what is halted, works for a key that is no longer needed, or is outdated by spec.onSpecChange."""
-    current_keys = {PREFLIGHT: state.preflight_key} | {
-        id_: step.key for id_, step in state.steps.items() if step.needed and step.key is not None
-    }
     return tuple(
         StopAttempt(id_, attempt.number)
         for id_, attempt in observed.running().items()
         if not attempt.stopping
         and (
             (halted and not _is_repeated_preflight(run, id_))
-            or current_keys.get(id_) != attempt.key
+            or not _key_is_needed(state, id_, attempt)
             or _outdated(run, attempt)
         )
     )
+
+
+def _key_is_needed(state: RunState, id_: str, attempt: Attempt) -> bool:
+    if id_ == PREFLIGHT:
+        return attempt.key == state.preflight_key
+    step = state.steps.get(id_)
+    if step is None:
+        return False
+    # While an edit has preflight repeated, keys are unknown: the step may well turn out to be the same.
+    return state.preflight_result is None or (step.needed and step.key == attempt.key)
+
+
+def _replacements(
+    run: SelfAlignRun,
+    state: RunState,
+    observed: Observed,
+    rendering: Rendering,
+    *,
+    stopped: tuple[StopAttempt, ...],
+    halted: bool,
+) -> tuple[StopAttempt, ...]:
+    """Stops the attempts that only wait and whose Jobs would be rendered otherwise now. They start anew once gone."""
+    stopping = {stop.id for stop in stopped}
+    return tuple(
+        StopAttempt(id_, attempt.number, if_unchanged=True)
+        for id_, attempt in observed.running().items()
+        if not attempt.stopping
+        and id_ not in stopping
+        and (not halted or _is_repeated_preflight(run, id_))
+        and waiting.replaceable(run, attempt, state.beginning(id_), rendering)
+        and (start := _start_of(run, state, observed, id_)) is not None
+        and rendering.form(start) != attempt.form
+    )
+
+
+def _start_of(run: SelfAlignRun, state: RunState, observed: Observed, id_: str) -> "StartPreflight | StartStep | None":
+    """The start of a process as it would be planned now; None for a step whose key is unknown."""
+    if id_ == PREFLIGHT:
+        return _start_preflight(run, state, observed)
+    return _start_step(run, state, observed, state.steps[id_].step) if state.steps[id_].key is not None else None
+
+
+def _same_number_if_replaced(action: Action, state: RunState, observed: Observed, rendering: Rendering) -> Action:
+    """Gives the replacement of an attempt that never ran the number of that attempt, which was none."""
+    if not isinstance(action, StartPreflight | StartStep):
+        return action
+    id_ = action.step.id if isinstance(action, StartStep) else PREFLIGHT
+    known = state.beginning(id_)
+    if known.form is None or known.form == rendering.form(action):
+        return action
+    used = max((attempt.number for attempt in observed.attempts_of(id_)), default=0)
+    return replace(action, attempt=max(action.attempt - 1, used + 1), replacement=True)
 
 
 def _is_repeated_preflight(run: SelfAlignRun, id_: str) -> bool:

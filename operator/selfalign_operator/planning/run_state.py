@@ -7,16 +7,17 @@ later step reports that the artifact is lost (`losses`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import Preemptions, StepStatus, Usage
-from selfalign_operator.planning import graph, losses, recorded, usage
+from selfalign_operator.planning import graph, losses, recorded, usage, waiting
 from selfalign_operator.planning.losses import Loss
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.results import Evidence, waits_for
 from selfalign_operator.planning.retries import INPUT_LOST, Verdict, judge
+from selfalign_operator.planning.waiting import Beginning
 from selfalign_stages.contract.graph import GATE_STEP, Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
@@ -65,6 +66,7 @@ class RunState:
         goals: ids of the steps that complete the run.
         usage: device seconds of the run so far.
         blocked: the API server's refusal of a planned Job.
+        beginnings: what is known of the beginning of the newest attempt, by process id.
     """
 
     preflight_key: str
@@ -74,6 +76,11 @@ class RunState:
     goals: tuple[str, ...]
     usage: Usage | None = None
     blocked: Failure | None = None
+    beginnings: Mapping[str, Beginning] = field(default_factory=dict)
+
+    def beginning(self, id_: str) -> Beginning:
+        """Returns what is known of the beginning of the newest attempt at a process."""
+        return self.beginnings.get(id_, Beginning())
 
     @property
     def gate_passed(self) -> bool:
@@ -144,7 +151,15 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         goals=goals,
         usage=total_usage,
         blocked=observed.blocked,
+        beginnings=_beginnings(run, observed),
     )
+
+
+def _beginnings(run: SelfAlignRun, observed: Observed) -> dict[str, Beginning]:
+    processes = {PREFLIGHT: run.status.preflight} | run.status.steps
+    ids = {*processes, *observed.attempts}
+    newest = {id_: next(reversed(observed.attempts_of(id_)), None) for id_ in ids}
+    return {id_: waiting.beginning(newest[id_], processes.get(id_)) for id_ in ids}
 
 
 def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | None = None) -> str:
@@ -197,12 +212,15 @@ def _step_keys(run: SelfAlignRun, steps: Sequence[Step], preflight_result: Prefl
 
 
 def _attempts_for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str | None) -> tuple[Attempt, ...]:
-    """Attempts that count for a key. Those that failed, or refused the run, in an earlier generation do not."""
+    """Attempts that count for a key. Those that failed, or refused the run, in an earlier generation do not.
+
+    While a step's key is unknown, because preflight is repeated, the attempt that runs counts.
+    """
     generation = run.metadata.generation
     return tuple(
         attempt
         for attempt in observed.attempts_of(id_)
-        if attempt.key == key
+        if (attempt.key == key or (key is None and attempt.running))
         and (attempt.running or _outlives_edits(attempt) or attempt.generation in (None, generation))
     )
 

@@ -22,8 +22,10 @@ from selfalign_operator.api.status import (
     StepStatus,
 )
 from selfalign_operator.planning import conditions, truncation
+from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.run_phase import RunPhase
 from selfalign_operator.planning.run_state import RunState, StepState
+from selfalign_operator.planning.waiting import Beginning
 from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.graph import GATE_STEP, Kind, StageName
 
@@ -54,7 +56,7 @@ def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datet
         now: completion time of a run that ends with this status, and transition time of changed conditions.
     """
     previous_steps = run.status.steps
-    steps = [_step(step, previous_steps.get(id_)) for id_, step in state.steps.items()]
+    steps = [_step(step, previous_steps.get(id_), state.beginning(id_)) for id_, step in state.steps.items()]
     stages = _stages(state, steps)
     # A suspended run has not ended: its clock continues, and resuming is no new start.
     ended = phase.state in ("ready", "refused", "failed")
@@ -82,11 +84,14 @@ def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datet
 def _preflight(run: SelfAlignRun, state: RunState) -> PreflightStatus:
     last, previous = state.preflight.last, run.status.preflight
     same_key = previous if previous is not None and previous.key == state.preflight_key else None
+    beginning = state.beginning(PREFLIGHT)
     return PreflightStatus(
         key=state.preflight_key,
         # The number survives a change of the key: the names of earlier Jobs are not used a second time.
         attempt=last.number if last is not None else previous.attempt if previous is not None else 0,
         job_name=last.job if last is not None else same_key.job_name if same_key is not None else None,
+        ran=beginning.ran or None,
+        form=beginning.form,
         leaves=state.preflight_result.leaves if state.preflight_result is not None else {},
     )
 
@@ -133,7 +138,7 @@ def _finished_share(step: StepState) -> float:
     return min(progress.done / progress.total, 1) if progress.total > 0 else 0
 
 
-def _step(step: StepState, previous: StepStatus | None) -> StepStatus:
+def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) -> StepStatus:
     last, result = step.verdict.last, step.result
     # Without a Job nothing new is known of a finished step: its recorded times and counts stay.
     if last is None and result is not None and previous is not None and previous.key == step.key:
@@ -159,6 +164,8 @@ def _step(step: StepState, previous: StepStatus | None) -> StepStatus:
         job_name=last.job if last is not None else None,
         gpu_seconds=step.gpu_seconds or None,
         preempted=_preempted(step),
+        ran=beginning.ran or None,
+        form=beginning.form,
         message=_message(step),
     )
 
