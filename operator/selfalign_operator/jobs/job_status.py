@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from selfalign_operator.api.resources import gpus
 from selfalign_operator.jobs.ever_ran import ever_ran
 from selfalign_operator.jobs.identity import ATTEMPT, FORM, GENERATION, KEY, OPERATOR, STEP
+from selfalign_operator.jobs.out_of_memory import out_of_memory, with_what_was_asked
 from selfalign_operator.jobs.pending_reason import pending_reason
 from selfalign_operator.jobs.pod import CONTAINER
 from selfalign_operator.jobs.termination import read_failure, read_preflight, read_result
@@ -25,8 +26,8 @@ Object = Mapping[str, Any]
 """A Kubernetes object, or a part of one, as the API server returns it in JSON."""
 AnyPod = TypeVar("AnyPod", bound=Object)
 
-OUT_OF_MEMORY = "OOMKilled"
-"""Reason of a container that the kernel killed for exceeding its memory limit."""
+DECIDED = (ExitCode.PUBLISHED, *FINAL_CODES, ExitCode.INTERRUPTED, ExitCode.INPUT_LOST)
+"""Exit codes that stand, whatever happened to another container or worker."""
 FAILED_INDEXES = "FailedIndexes"
 """Reason with which a Job fails whose workers were each retried as often as backoffLimitPerIndex allows."""
 LOG_CHARACTERS = 500
@@ -83,6 +84,13 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
     labels, annotations = metadata["labels"], metadata.get("annotations", {})
     end = _final_condition(status)
     code, failure = (None, None) if end is None else _exit_code_and_failure(end, pods)
+    workers = job["spec"].get("completions") or 1
+    # The kernel's word counts more than a message that the process wrote before, unless that decides about retries. A
+    # Job of one pod is about to end by itself, and its pod is kept; one of several starts the worker again as it was.
+    if code not in DECIDED and (code is not None or workers > 1):
+        failure = out_of_memory(job, pods) or failure
+    elif code == ExitCode.DOES_NOT_FIT and failure is not None and "memory" in failure.message:
+        failure = with_what_was_asked(job, pods, failure)
     pod_names = [pod["metadata"]["name"] for pod in pods]
     return Attempt(
         key=annotations.get(KEY, ""),
@@ -98,7 +106,7 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         job=metadata["name"],
         # A Job without the annotation, which a person may remove, counts for every generation.
         generation=int(annotations[GENERATION]) if GENERATION in annotations else None,
-        workers=job["spec"].get("completions") or 1,
+        workers=workers,
         pods=tuple(_pod(pod, job_ends=_ends(status)) for pod in pods),
         exhausted=end is not None and end.get("reason") == FAILED_INDEXES,
         pending=pending_reason(job, pods, now=now) if code is None else None,
@@ -156,9 +164,6 @@ def _failure(pod: Object, state: Object) -> Failure:
     if (failure := read_failure(message)) is not None:
         return failure
     name, code = pod["metadata"]["name"], state["exitCode"]
-    if state.get("reason") == OUT_OF_MEMORY:
-        text = f"pod {name} was killed for lack of memory: raise resources.limits.memory of its stage"
-        return Failure(reason=OUT_OF_MEMORY, message=text)
     # FallbackToLogsOnError: without a termination message the kubelet puts the end of the log in its place.
     log = message.strip()[-LOG_CHARACTERS:]
     text = f"pod {name} ended with exit code {code}"

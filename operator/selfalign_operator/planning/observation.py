@@ -53,7 +53,7 @@ class Attempt:
         exit_code: the process's exit code (contract.exits), negative for a signal; None while it runs.
         stopping: a stop was requested (SIGTERM, or deletion of the Job) and the end is pending.
         result: what it published; None if it failed, runs, or ended without a readable result.
-        failure: its own explanation of a failure, if it left one.
+        failure: its own explanation of a failure, if it left one. While it runs, the lack of memory of one worker.
         progress: newest progress of a running attempt.
         job: name of its Job; None for a local process.
         generation: the run's metadata.generation at its start; None if unknown, as for local processes.

@@ -13,6 +13,7 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.planning import run_phase, status, truncation, waiting
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
+from selfalign_operator.planning.retries import OUT_OF_MEMORY, is_out_of_memory
 from selfalign_operator.planning.run_state import RunState, derive
 from selfalign_operator.planning.waiting import Rendering
 from selfalign_stages.contract.graph import Step
@@ -192,8 +193,11 @@ def _preflight_due(run: SelfAlignRun, state: RunState) -> datetime | None:
     The missing bucket or Secret may have been created, or the unavailable service may have recovered, without any
     event that the operator watches.
     """
-    ended = run.status.completion_time
-    return ended + PREFLIGHT_RETRY if ended is not None and _refused(run) and _settled(run, state) else None
+    ended, accepted = run.status.completion_time, run.status.condition("Accepted")
+    if ended is None or not _refused(run) or not _settled(run, state):
+        return None
+    # The same preflight lacks the same memory: only an edit helps.
+    return ended + PREFLIGHT_RETRY if accepted is not None and accepted.reason != OUT_OF_MEMORY else None
 
 
 def _refused(run: SelfAlignRun) -> bool:
@@ -307,8 +311,11 @@ def _is_repeated_preflight(run: SelfAlignRun, id_: str) -> bool:
 
 
 def _outdated(run: SelfAlignRun, attempt: Attempt) -> bool:
-    """Whether onSpecChange: Restart stops an attempt of an earlier generation although its key is still needed."""
-    return run.spec.on_spec_change == "Restart" and attempt.generation not in (None, run.metadata.generation)
+    """Whether an edit stops an attempt of an earlier generation although its key is still needed."""
+    if attempt.generation in (None, run.metadata.generation):
+        return False
+    # A worker that lacked memory would be started again as it was: the edit is what its message asks for.
+    return run.spec.on_spec_change == "Restart" or is_out_of_memory(attempt)
 
 
 def _starts(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Action, ...]:

@@ -1,9 +1,9 @@
 """Judges the attempts at one process by their exit codes: done, running, to be retried, or failed for good.
 
-The rules are those of contract.exits: 42 to 44 are final, 75 (SIGTERM) is retried at once and counted against
-spec.retries.preemptions, everything else is a crash, retried with exponential backoff and counted against
-spec.retries.perStage. 77 (a lost input) is a crash whose retry has to wait for another step as well (`losses`). Pure: a
-retry is a moment in the future, so nothing is lost when the operator restarts.
+The rules are those of contract.exits: 42 to 44 are final, and so is lack of memory; 75 (SIGTERM) is retried at once and
+counted against spec.retries.preemptions, everything else is a crash, retried with exponential backoff and counted
+against spec.retries.perStage. 77 (a lost input) is a crash whose retry has to wait for another step as well (`losses`).
+Pure: a retry is a moment in the future, so nothing is lost when the operator restarts.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from selfalign_stages.contract.task import Failure
 
 INPUT_LOST = "InputLost"
 """Condition reason of a step that waits for an input which is made anew."""
+OUT_OF_MEMORY = "OOMKilled"
+"""Reason of a container that the kernel killed for lack of memory, and of the condition: final, as DOES_NOT_FIT is."""
 REASONS: dict[int, str] = {
     ExitCode.BAD_INPUT: "BadInput",
     ExitCode.ACCESS_DENIED: "AccessDenied",
@@ -63,6 +65,9 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops
     if not attempts:
         return Verdict("new")
     last = attempts[-1]
+    # One of several workers may have been killed while the others run, and would be started again as it was.
+    if is_out_of_memory(last):
+        return Verdict("failed", last, failure=last.failure)
     if last.running:
         cause = _retry_cause(attempts[:-1])
         return _too_many_preemptions(stops, last, retries) or Verdict("running", last, retry_cause=cause)
@@ -73,6 +78,11 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops
     if last.exit_code == ExitCode.INTERRUPTED:
         return _too_many_preemptions(stops, last, retries) or Verdict("retry", last)
     return _after_crash(attempts, last, retries, now)
+
+
+def is_out_of_memory(attempt: Attempt) -> bool:
+    """Returns whether an attempt was killed for lack of memory, so that only an edit can help."""
+    return attempt.failure is not None and attempt.failure.reason == OUT_OF_MEMORY
 
 
 def explain(attempt: Attempt) -> Failure:

@@ -7,7 +7,7 @@ later step reports that the artifact is lost (`losses`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from selfalign_operator.api.run import SelfAlignRun
@@ -16,7 +16,7 @@ from selfalign_operator.planning import graph, losses, recorded, usage, waiting
 from selfalign_operator.planning.losses import Loss
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.results import Evidence, waits_for
-from selfalign_operator.planning.retries import INPUT_LOST, Verdict, judge
+from selfalign_operator.planning.retries import INPUT_LOST, Verdict, is_out_of_memory, judge
 from selfalign_operator.planning.waiting import Beginning
 from selfalign_stages.contract.graph import GATE_STEP, Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
@@ -218,11 +218,16 @@ def _attempts_for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str 
     """
     generation = run.metadata.generation
     return tuple(
-        attempt
+        attempt if attempt.generation in (None, generation) else _without_shortage(attempt)
         for attempt in observed.attempts_of(id_)
         if (attempt.key == key or (key is None and attempt.running))
         and (attempt.running or _outlives_edits(attempt) or attempt.generation in (None, generation))
     )
+
+
+def _without_shortage(attempt: Attempt) -> Attempt:
+    """An attempt of an earlier generation without its lack of memory: the edit is to be tried."""
+    return replace(attempt, failure=None) if attempt.running and is_out_of_memory(attempt) else attempt
 
 
 def _outlives_edits(attempt: Attempt) -> bool:
