@@ -37,6 +37,8 @@ class InProcessOperator:
     throttle: StatusThrottle = field(default_factory=StatusThrottle)
     ahead: timedelta = timedelta()
     """How far its clock is ahead of the machine's."""
+    images: StageImages = IMAGES
+    release: str = "system/selfalign"
 
     def reconcile(self, name: str = "trial") -> float | None:
         """One reconcile of a run; seconds until the next."""
@@ -58,7 +60,8 @@ class InProcessOperator:
         async with aiohttp.ClientSession() as http:
             reconciler = Reconciler(
                 client=self.client,
-                images=IMAGES,
+                images=self.images,
+                operator=self.release,
                 http=http,
                 health=self.health,
                 clock=self.now,

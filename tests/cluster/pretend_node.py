@@ -5,7 +5,7 @@ What the stages publish is made up; everything between operator and API server i
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,11 +27,12 @@ Script = Callable[[str, dict[str, Any]], Ending | None]
 
 @dataclass
 class PretendNode:
-    """`script` decides; `ended` are the steps whose pods ended, in order."""
+    """`script` decides; `ended` are the steps whose pods ended, in order; pods of steps outside `only` have no node."""
 
     api: client.CoreV1Api
     script: Script
     ended: list[str] = field(default_factory=list)
+    only: frozenset[str] | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def work(self) -> None:
@@ -58,6 +59,8 @@ class PretendNode:
             self._forget(pod)
             return
         step = metadata["labels"][STEP]
+        if self.only is not None and step not in self.only:
+            return
         ending = self.script(step, pod)
         if ending is not None:
             self._end(pod, ending)
@@ -95,9 +98,10 @@ class PretendNode:
 
 
 @contextmanager
-def pretend_node(cluster: Cluster, script: Script) -> Iterator[PretendNode]:
-    """Runs beside the test."""
-    node = PretendNode(client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig))), script)
+def pretend_node(cluster: Cluster, script: Script, *, only: Collection[str] | None = None) -> Iterator[PretendNode]:
+    """Runs beside the test; with `only`, for pods of these steps alone, as if no node had room for the others."""
+    api = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
+    node = PretendNode(api, script, only=frozenset(only) if only is not None else None)
     thread = threading.Thread(target=node.work, daemon=True)
     thread.start()
     try:

@@ -26,6 +26,7 @@ from selfalign_operator.jobs.pending_reason import (
     QUOTA_PENDING,
     STARTUP_EVENTS,
 )
+from selfalign_operator.jobs.remedies import with_remedy
 from selfalign_operator.planning.observation import Attempt, Observed
 from selfalign_stages.contract.task import Failure, Progress
 
@@ -103,9 +104,9 @@ def _explained(client: Client, cluster: ClusterState, attempt: Attempt) -> Attem
         return replace(attempt, pending=_not_admitted(client, cluster.jobs[attempt.job], attempt.pending))
     if attempt.pending.reason == CONTAINER_CREATING:
         # None without a warning: a large image takes minutes to pull, which is no cause for concern
-        return replace(
-            attempt, pending=_not_started(client, job_status.pods_of(cluster.jobs[attempt.job], cluster.pods))
-        )
+        job = cluster.jobs[attempt.job]
+        not_started = _not_started(client, job_status.pods_of(job, cluster.pods))
+        return replace(attempt, pending=with_remedy(job, not_started) if not_started is not None else None)
     return attempt
 
 
@@ -115,7 +116,9 @@ def _pods_rejected(client: Client, job: Object) -> Failure | None:
     if not warnings:
         return None
     _, message = warnings[-1]
-    return Failure(reason="QuotaExceeded" if OVER_QUOTA in message else "PodsRefused", message=message)
+    return with_remedy(
+        job, Failure(reason="QuotaExceeded" if OVER_QUOTA in message else "PodsRefused", message=message)
+    )
 
 
 def _not_admitted(client: Client, job: Object, pending: Failure) -> Failure:

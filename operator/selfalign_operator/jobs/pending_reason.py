@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from selfalign_operator.jobs.remedies import with_remedy
 from selfalign_stages.contract.task import Failure
 
 Object = Mapping[str, Any]
@@ -35,12 +36,9 @@ OVER_QUOTA = "exceeded quota"
 STARTUP_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
 """Reasons of the Warning Events that the kubelet records when it cannot start a scheduled pod."""
 REMEDIES = {
-    "Unschedulable": "no node fits: check resources, nodeSelector and tolerations of the stage",
-    "ErrImagePull": "the node cannot pull the stage image: check the operator's images and imagePullSecrets",
-    "ImagePullBackOff": "the node cannot pull the stage image: check the operator's images and imagePullSecrets",
     "CreateContainerConfigError": "a Secret or ConfigMap that the pod reads is missing: create it",
 }
-"""What to do, by reason; appended to the message of the scheduler or kubelet."""
+"""What to do, by reason, whatever the run says; remedies by the fields of the run follow (jobs.remedies)."""
 
 
 def pending_reason(job: Object, pods: Sequence[Object], *, now: datetime) -> Failure | None:
@@ -60,11 +58,11 @@ def pending_reason(job: Object, pods: Sequence[Object], *, now: datetime) -> Fai
         queue = job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name")
         if not queue:
             return Failure(reason="JobSuspended", message=f"Job {name} is suspended: set its spec.suspend to false")
-        return Failure(reason=QUOTA_PENDING, message=f"Job {name} waits for quota in queue {queue}")
+        return Failure(reason=QUOTA_PENDING, message=f"Job {name} waits for quota in queue {queue} (spec.queueName)")
     reasons = (_of_pod(pod) for pod in pods if _past_grace_period(pod, now))
     first = next((reason for reason in reasons if reason is not None), None)
     if first is not None:
-        return first
+        return with_remedy(job, first)
     return None if pods else _no_pods(job, now)
 
 

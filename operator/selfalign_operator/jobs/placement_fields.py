@@ -37,6 +37,17 @@ def resource_field(job: Mapping[str, Any], resource: str) -> str:
     return f"{stage}.resources.{resource} (where {stage}.template or {POD_DEFAULTS} sets it, there)"
 
 
+def resource_fields(job: Mapping[str, Any]) -> str:
+    """Returns the path of all quantities of the stage's container, and where else they may be set.
+
+    Args:
+        job: one of the operator's Jobs.
+    """
+    in_template = f"resources of container stage in {POD_DEFAULTS}"
+    stage = _stage_field(job)
+    return f"{stage}.resources (where {stage}.template or {POD_DEFAULTS} sets them, there)" if stage else in_template
+
+
 def _stage_field(job: Mapping[str, Any]) -> str:
     labels = job["metadata"]["labels"]
     stage, step = labels[STAGE], labels[STEP]
