@@ -5,13 +5,13 @@ next plan contains none of them. A crash between two actions therefore needs no 
 actions has to be stored.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.planning import run_phase, status, truncation, waiting
+from selfalign_operator.planning import replacements, run_phase, status, truncation
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.retries import OUT_OF_MEMORY, is_out_of_memory
 from selfalign_operator.planning.run_state import RunState, derive
@@ -124,8 +124,8 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime, *, rendering: Ren
     else:
         starts = _repeat_preflight(run, state, observed) if preflight_due is not None else ()
     if rendering is not None:
-        stops += _replacements(run, state, observed, rendering, stopped=stops, halted=phase.halted)
-        starts = tuple(_same_number_if_replaced(start, state, observed, rendering) for start in starts)
+        stops += _replacements(run, state, observed, rendering, stopped=stops)
+        starts = tuple(_numbered(start, state, observed, rendering) for start in starts)
     retries_at = [step.verdict.wait_until for step in state.steps.values()]
     requeue_at = _next_moment(now, *retries_at, state.preflight.wait_until, run_phase.deadline(run, started))
     return Plan(
@@ -150,7 +150,7 @@ def _plan_settled(
     removals = _removals(observed) if expiry is not None and now >= expiry else ()
     stops = _stops(run, state, observed, halted=True)
     if rendering is not None:
-        stops += _replacements(run, state, observed, rendering, stopped=stops, halted=True)
+        stops += _replacements(run, state, observed, rendering, stopped=stops)
     return Plan(
         actions=(*stops, *removals),
         status=run.status,
@@ -270,39 +270,26 @@ def _replacements(
     rendering: Rendering,
     *,
     stopped: tuple[StopAttempt, ...],
-    halted: bool,
 ) -> tuple[StopAttempt, ...]:
     """Stops the attempts that only wait and whose Jobs would be rendered otherwise now. They start anew once gone."""
-    stopping = {stop.id for stop in stopped}
-    return tuple(
-        StopAttempt(id_, attempt.number, if_unchanged=True)
-        for id_, attempt in observed.running().items()
-        if not attempt.stopping
-        and id_ not in stopping
-        and (not halted or _is_repeated_preflight(run, id_))
-        and waiting.replaceable(run, attempt, state.beginning(id_), rendering)
-        and (start := _start_of(run, state, observed, id_)) is not None
-        and rendering.form(start) != attempt.form
-    )
+
+    def start(id_: str) -> StartPreflight | StartStep | None:
+        if id_ == PREFLIGHT:
+            return _start_preflight(run, state, observed)
+        step = state.steps[id_]
+        return _start_step(run, state, observed, step.step) if step.key is not None else None
+
+    spared = {stop.id for stop in stopped}
+    found = replacements.outdated(run, state, observed, rendering, starts=start, spared=spared)
+    return tuple(StopAttempt(id_, number, if_unchanged=True) for id_, number in found)
 
 
-def _start_of(run: SelfAlignRun, state: RunState, observed: Observed, id_: str) -> "StartPreflight | StartStep | None":
-    """The start of a process as it would be planned now; None for a step whose key is unknown."""
-    if id_ == PREFLIGHT:
-        return _start_preflight(run, state, observed)
-    return _start_step(run, state, observed, state.steps[id_].step) if state.steps[id_].key is not None else None
-
-
-def _same_number_if_replaced(action: Action, state: RunState, observed: Observed, rendering: Rendering) -> Action:
-    """Gives the replacement of an attempt that never ran the number of that attempt, which was none."""
-    if not isinstance(action, StartPreflight | StartStep):
-        return action
-    id_ = action.step.id if isinstance(action, StartStep) else PREFLIGHT
-    known = state.beginning(id_)
-    if known.form is None or known.form == rendering.form(action):
-        return action
-    used = max((attempt.number for attempt in observed.attempts_of(id_)), default=0)
-    return replace(action, attempt=max(action.attempt - 1, used + 1), replacement=True)
+def _numbered(action: Action, state: RunState, observed: Observed, rendering: Rendering) -> Action:
+    if isinstance(action, StartStep):
+        return replacements.numbered(action, action.step.id, state, observed, rendering)
+    if isinstance(action, StartPreflight):
+        return replacements.numbered(action, PREFLIGHT, state, observed, rendering)
+    return action
 
 
 def _is_repeated_preflight(run: SelfAlignRun, id_: str) -> bool:
