@@ -382,7 +382,7 @@ def test_lack_of_memory_is_final_and_the_field_that_the_message_names_moves_the_
     until_waiting(namespace, operator, "redteaming-topics", "import", stages=limited)
     report(namespace, "redteaming-topics", phase="Failed", containerStatuses=stage(killed))
     operator.reconcile_until(lambda: namespace.condition("Stalled").get("reason") == "OOMKilled")
-    field = re.search(r"limit of 64Mi .*: raise (\S+) ", namespace.condition("Stalled")["message"])
+    field = re.search(r"limit was 64Mi .*: raise (\S+) ", namespace.condition("Stalled")["message"])
     assert field is not None
     assert sum(job["metadata"]["labels"][STEP] == "redteaming-topics" for job in namespace.jobs()) == 1
     namespace.apply(**at(field[1], "128Mi"))

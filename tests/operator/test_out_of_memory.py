@@ -41,7 +41,7 @@ def test_the_message_names_container_pod_node_limit_request_and_field() -> None:
     failure = out_of_memory(job_of("selfalign-answers"), [killed_pod()])
     assert failure is not None and failure.reason == OUT_OF_MEMORY
     assert failure.message.startswith("container stage of pod p on node gpu-3 was killed for lack of memory after 60 s")
-    assert "limit of 4Gi (request 2Gi): raise spec.stages.selfAlign.resources.limits.memory" in failure.message
+    assert "limit was 4Gi (request 2Gi): raise spec.stages.selfAlign.resources.limits.memory" in failure.message
 
 
 @pytest.mark.parametrize(

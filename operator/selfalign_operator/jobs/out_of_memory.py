@@ -72,7 +72,7 @@ def _message(job: Object, pod: Object, name: str, ended: Object) -> str:
     text = f"{_where(pod, name)} was killed for lack of memory{_after(ended)}"
     asked = f"request {request}" if request else "no request"
     if limit:
-        return f"{text}. It used all of its limit of {limit} ({asked}): raise {_field(job, name, 'limits.memory')}"
+        return f"{text}. Its limit was {limit} ({asked}): raise {_field(job, name, 'limits.memory')}"
     return (
         f"{text}. It has no limit ({asked}), so that its node ran out of memory: set "
         f"{_field(job, name, 'requests.memory')} to what it needs, for a node that has it, or "
