@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log_lines.configure(level=logging.WARNING)
     for name, value in OPENMP_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    _limit_threads()
     # Not the root logger: clients of hubs and buckets log URLs at INFO, and presigned ones contain credentials.
     LOG.setLevel(logging.INFO)
     result_path = options.result or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)
@@ -78,6 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(error.code)
     _write_message(result_path, outcome)
     return ExitCode.PUBLISHED
+
+
+def _limit_threads() -> None:
+    """Lowers OMP_NUM_THREADS to the CPUs that this process may run on.
+
+    In a pod without a CPU limit the variable is the number of the node's allocatable CPUs, and static CPU management of
+    the kubelet pins the pod to fewer.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal() and int(threads) > (available := len(os.sched_getaffinity(0))):
+        os.environ["OMP_NUM_THREADS"] = str(available)
 
 
 def _preflight(options: argparse.Namespace, stop: Stop) -> Model:

@@ -84,19 +84,41 @@ def test_a_pod_passes_pod_security_restricted() -> None:
 
 
 def test_a_pod_gets_its_whole_task_in_its_environment() -> None:
-    environment = {entry["name"]: entry["value"] for entry in stage_of(job_of("selfalign-answers"))["env"]}
-    task = Task.model_validate_json(environment["SELFALIGN_TASK"])
+    environment = {entry["name"]: entry.get("value") for entry in stage_of(job_of("selfalign-answers"))["env"]}
+    task = Task.model_validate_json(environment["SELFALIGN_TASK"] or "")
     assert task.id == "selfalign-answers" and task.store.uri == "s3://runs/a" and task.key
 
 
-@pytest.mark.parametrize(
-    ("limits", "threads"),
-    [({"cpu": "2500m"}, "3"), ({"cpu": 4}, "4"), ({"memory": "1Gi"}, None), ({"cpu": 8, "nvidia.com/gpu": 1}, None)],
-)
-def test_a_step_on_cpus_has_as_many_threads_as_its_limit_gives(limits: dict[str, Any], threads: str | None) -> None:
-    stage = stage_of(job_of("selfalign-answers", stages={"selfAlign": {"resources": {"limits": limits}}}))
-    environment = {entry["name"]: entry["value"] for entry in stage["env"]}
-    assert environment.get("OMP_NUM_THREADS") == threads
+def threads_of(job: dict[str, Any]) -> dict[str, Any] | None:
+    """The variable OMP_NUM_THREADS; None if it is not set."""
+    return next((entry for entry in stage_of(job)["env"] if entry["name"] == "OMP_NUM_THREADS"), None)
+
+
+def templated(**container: Any) -> dict[str, Any]:
+    """A pod template that adds something to the stage's container."""
+    return {"template": {"spec": {"containers": [{"name": "stage", **container}]}}}
+
+
+GPU = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
+
+
+@pytest.mark.parametrize("stage", [{}, {"resources": {"limits": {"cpu": "2500m"}}}, templated(image="x")])
+def test_a_step_on_cpus_has_as_many_threads_as_its_limit_wherever_that_is_set(stage: dict[str, Any]) -> None:
+    limit = {"containerName": "stage", "resource": "limits.cpu", "divisor": "1"}
+    threads = threads_of(job_of("selfalign-answers", stages={"selfAlign": stage}))
+    assert threads == {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": limit}}
+
+
+@pytest.mark.parametrize("stage", [GPU, templated(**GPU)], ids=["resources", "template"])
+def test_beside_a_gpu_the_engine_chooses_its_threads(stage: dict[str, Any]) -> None:
+    assert threads_of(job_of("selfalign-answers", stages={"selfAlign": stage})) is None
+    assert threads_of(job_of("selfalign-answers", podDefaults=templated(**GPU))) is None
+    assert threads_of(job_of("redteaming-prompts", stages={"redTeaming": stage})), "a step without devices"
+
+
+def test_a_template_may_set_the_threads() -> None:
+    own = {"name": "OMP_NUM_THREADS", "value": "2"}
+    assert threads_of(job_of("selfalign-answers", podDefaults=templated(env=[own]))) == own
 
 
 def test_credentials_are_referenced_and_never_copied() -> None:

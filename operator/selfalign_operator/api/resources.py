@@ -31,7 +31,8 @@ class Resources(Model):
     limits: dict[str, Quantity] = Field(
         default={},
         description="Resources that the container may use at most, by name, such as `nvidia.com/gpu: 1`. All GPUs "
-        "serve one copy of the model. Without a GPU, `cpu` rounded up is the number of threads.",
+        "serve one copy of the model. Without a GPU, `cpu` rounded up is the number of threads. Unset: what a "
+        "LimitRange of the namespace sets, else no limit.",
     )
 
 

@@ -24,6 +24,9 @@ MERGE_KEYS = {
 }
 """Field that identifies an item, by the name of the list. Lists that are not named here, such as tolerations, have no
 merge key in core/v1 and are replaced."""
+REPLACED_ITEMS = {"env"}
+"""Lists whose items are replaced by the patch's item of the same name, not merged with it: an environment variable has
+either `value` or `valueFrom`, and one that has both is rejected."""
 
 
 def overlay(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,16 +47,18 @@ def _merge(name: str, old: Any, new: Any) -> Any:
     # A malformed list replaces the old one: the API server then rejects the Job with the path of the field.
     if key is None or not _items_have(key, old) or not _items_have(key, new):
         return new
-    return _merge_by_key(old, new, key)
+    return _merge_by_key(old, new, key, replace=name in REPLACED_ITEMS)
 
 
 def _items_have(key: str, value: Any) -> bool:
     return isinstance(value, Sequence) and all(isinstance(item, Mapping) and key in item for item in value)
 
 
-def _merge_by_key(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
+def _merge_by_key(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], key: str, *, replace: bool
+) -> list[dict[str, Any]]:
     """Old items in their order, each merged with its new item, then the items that are only in `new`."""
     # Of two new items with one name the last wins, as in a JSON object.
     patches = {item[key]: item for item in new}
-    merged = [overlay(item, patches.pop(item[key], {})) for item in old]
+    merged = [overlay({} if replace and item[key] in patches else item, patches.pop(item[key], {})) for item in old]
     return [*merged, *(dict(item) for item in patches.values())]

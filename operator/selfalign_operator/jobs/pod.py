@@ -5,14 +5,12 @@ namespace that enforces it without any template. The task travels in an environm
 would be a second object to create, own and clean up.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from selfalign_operator.api.quantity import parse_quantity
-from selfalign_operator.api.resources import gpus
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.resolved_placement import ResolvedPlacement
+from selfalign_operator.jobs.threads import threads
 from selfalign_operator.planning import graph
 from selfalign_operator.planning.store_location import BASE_MODEL_FOLDER, base_claim, pack_folder
 from selfalign_stages.contract import credentials
@@ -64,13 +62,13 @@ def pod_spec(
         pull_policy: its imagePullPolicy.
     """
     mounts, volumes = _volumes(run, contents)
-    environment = _environment(contents) | _threads(placement)
+    environment = [{"name": name, "value": value} for name, value in _environment(contents).items()]
     container = {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": [*contents.arguments, "--host", ALL_INTERFACES, "--port", str(PORT), "--scratch", SCRATCH],
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "env": [*environment, *threads(run, placement, container=CONTAINER)],
         "envFrom": _credentials(run, contents),
         "ports": [{"name": "metrics", "containerPort": PORT}],
         "resources": placement.resources,
@@ -104,17 +102,6 @@ def _environment(contents: PodContents) -> dict[str, str]:
     if contents.push:
         values["DOCKER_CONFIG"] = DOCKER_FOLDER
     return values
-
-
-def _threads(placement: ResolvedPlacement) -> dict[str, str]:
-    """As many OpenMP threads as the CPU limit: PyTorch starts one per CPU of the node, which the limit then throttles.
-
-    Beside a GPU the variable stays unset, and vLLM and torchrun choose their own number.
-    """
-    limits = placement.resources.get("limits", {})
-    if "cpu" not in limits or gpus(limits):
-        return {}
-    return {"OMP_NUM_THREADS": str(math.ceil(parse_quantity(limits["cpu"])))}
 
 
 def _store_secrets(run: SelfAlignRun) -> list[str]:
