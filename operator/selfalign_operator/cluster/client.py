@@ -20,6 +20,7 @@ from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 
 from selfalign_operator.api.run import GROUP, VERSION
+from selfalign_operator.cluster import kueue
 from selfalign_operator.schemas.crd import PLURAL
 
 Object = dict[str, Any]
@@ -68,6 +69,9 @@ class Client:
         may_write: evaluated before each write; while it returns False, writes raise `ApiError` with code 0. Leader
             election uses it, so that an operator that lost its Lease stops in the middle of a reconcile.
     """
+
+    _workloads_path: str | None = None
+    """Where Kueue's Workloads are served, once it is known."""
 
     def __init__(self, connection: ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
         self.connection, self._may_write = connection, may_write
@@ -138,8 +142,21 @@ class Client:
         Raises:
             ApiError: with code 404 where Kueue is not installed, 403 where the Role does not allow it.
         """
-        path = f"/apis/kueue.x-k8s.io/v1beta1/namespaces/{namespace}/workloads"
-        return next(iter(self._list(path, labelSelector=f"kueue.x-k8s.io/job-uid={job_uid}")), None)
+        selector = f"kueue.x-k8s.io/job-uid={job_uid}"
+        try:
+            workloads = self._list(self._workloads().format(namespace), labelSelector=selector)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            self._workloads_path = None  # an upgrade of Kueue removed the version, or Kueue is gone
+            workloads = self._list(self._workloads().format(namespace), labelSelector=selector)
+        return next(iter(workloads), None)
+
+    def _workloads(self) -> str:
+        """Returns the path of Workloads in a version that the API server serves, discovered once."""
+        if self._workloads_path is None:
+            self._workloads_path = kueue.workloads_path(self._request("GET", kueue.GROUP_PATH))
+        return self._workloads_path
 
     def create(self, body: Object, *, dry_run: bool = False) -> Object:
         """Creates a Job, ConfigMap or Event.
