@@ -1,6 +1,7 @@
 """The chart: rendered by helm, taken by a real API server, and enough rights for the operator, no more."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ SETTINGS: list[tuple[str, ...]] = [
     (),
     ("--set", "scope=namespaced"),
     ("--set", "scope=namespaced,watchNamespaces={team-a,team-b}"),
-    ("--set", "networkPolicy.enabled=true,userRoles=false,crds.enabled=false"),
+    ("--set", "scope=none"),
+    ("--set", "networkPolicy.enabled=true,userRoles.create=false,crds.enabled=false"),
+    ("--set", "scope=namespaced,kueue.readWorkloads=Always,crds.enabled=false"),
     ("--set", "priorityClassName=high,nodeSelector.pool=a,imagePullSecrets[0].name=pull"),
     ("--set", "replicas=3"),
     ("--set", "scope=namespaced,replicas=2,networkPolicy.enabled=true,serviceMonitor.enabled=true"),
@@ -92,6 +95,43 @@ def test_the_operator_may_read_no_secret_and_run_nothing_in_pods() -> None:
     assert ("pods", "create") not in asked and not {verb for _, verb in asked} & {"*", "escalate", "impersonate"}
 
 
+def test_the_operator_may_write_no_lease_but_its_own_and_create_one_in_its_own_namespace_alone() -> None:
+    for scope in ("cluster", "namespaced"):
+        roles = [one for one in rendered("--set", f"scope={scope},watchNamespaces={{team-a}}") if "Role" in one["kind"]]
+        rules = [(one, rule) for one in roles for rule in one.get("rules", ()) if "leases" in rule["resources"]]
+        writing = [(one, rule) for one, rule in rules if {*rule["verbs"]} - {"list", "watch"}]
+        assert {(one["kind"], one["metadata"]["namespace"]) for one, _ in writing} == {("Role", "default")}
+        unnamed = [rule["verbs"] for _, rule in writing if rule.get("resourceNames") != ["trial"]]
+        assert unnamed == [["create"]]
+
+
+def test_a_namespaced_installation_is_in_its_namespaces_alone(teams: Cluster) -> None:
+    lines = teams.kubectl("api-resources", "--namespaced=true", "--no-headers").splitlines()
+    kinds = {line.split()[-1] for line in lines} | {"ServiceMonitor"}
+    every = (
+        "scope=namespaced,watchNamespaces={team-a},replicas=2,networkPolicy.enabled=true,serviceMonitor.enabled=true"
+    )
+    objects = rendered("--set", every, "--set", "kueue.readWorkloads=Always,crds.enabled=true,userRoles.create=true")
+    assert {one["kind"] for one in objects} <= kinds
+    assert {one["metadata"].get("namespace", "default") for one in objects} == {"default", "team-a"}
+
+
+def test_scope_none_has_what_all_namespaces_share_and_no_operator() -> None:
+    objects = rendered("--set", "scope=none,replicas=2,networkPolicy.enabled=true,serviceMonitor.enabled=true")
+    assert {one["kind"] for one in objects} == {"CustomResourceDefinition", "ClusterRole"}
+
+
+@pytest.mark.parametrize("version", ["0.1.0+3f2a9c0d1e5b", "0.1.0-rc.1+git.3f2a", f"0.1.0+{'a' * 45}-bcdef", "1.0.0"])
+def test_any_chart_version_gives_valid_labels_and_image_tags(version: str, tmp_path: Path, cluster: Cluster) -> None:
+    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
+    description = yaml.safe_load((chart / "Chart.yaml").read_text())
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({**description, "version": version, "appVersion": version}))
+    text = helm("template", "trial", str(chart), "--namespace", "default")
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", text=text)
+    tag = "0.1.0_3f2a9c0d1e5b" if version.endswith("e5b") else version.replace("+", "_")
+    assert f"/stage-cpu:{tag}\n" in text
+
+
 def test_the_operators_pod_passes_pod_security_restricted(namespace: Namespace) -> None:
     namespace.cluster.kubectl("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted")
     namespace.cluster.kubectl("-n", namespace.name, "create", "serviceaccount", "trial")
@@ -104,12 +144,13 @@ def test_the_operators_pod_passes_pod_security_restricted(namespace: Namespace) 
 @pytest.fixture
 def with_the_charts_rights(namespace: Namespace, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator that signs in as the chart's service account, in a namespaced installation."""
-    for document in rendered("--set", "scope=namespaced,crds.enabled=false", namespace=namespace.name):
+    for document in rendered("--set", "scope=namespaced", namespace=namespace.name):
         if document["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
             document["metadata"].setdefault("namespace", namespace.name)
             namespace.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(document))
     process = OperatorProcess(namespace.cluster, namespace.name)
     process.environment["KUBECONFIG"] = str(_kubeconfig(namespace.cluster, namespace.name, tmp_path))
+    process.environment["SELFALIGN_NAME"] = "trial"
     process.start()
     yield process
     process.stop()

@@ -106,6 +106,11 @@ class Client:
         """Returns the pods that match a label selector."""
         return self._list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
 
+    def list_pods_in(self, namespaces: Sequence[str], selector: str) -> list[Object]:
+        """Returns the pods that match a label selector in several namespaces; none named means the whole cluster."""
+        paths = [f"/api/v1/namespaces/{name}/pods" for name in namespaces] or ["/api/v1/pods"]
+        return [pod for path in paths for pod in self._list(path, labelSelector=selector)]
+
     def get_config_map(self, namespace: str, name: str) -> Object | None:
         """Returns a ConfigMap, or None if it does not exist."""
         return self._get_or_none(f"/api/v1/namespaces/{namespace}/configmaps/{name}")

@@ -17,11 +17,12 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
-from selfalign_operator.cluster.client import ApiError, connect
+from selfalign_operator.cluster.client import ApiError, Client, connect
 from selfalign_operator.cluster.handlers import configure, registry
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.leadership import RETRY_PERIOD_SECONDS, Leadership
 from selfalign_operator.cluster.reconcile import Reconciler
+from selfalign_operator.cluster.rivals import SELECTOR, Operator, RivalCheck
 from selfalign_operator.cluster.settings import Settings
 from selfalign_operator.cluster.watch_audit import WatchAudit
 from selfalign_operator.cluster.work_queue import WorkQueue
@@ -46,6 +47,7 @@ async def serve(settings: Settings) -> None:
         background = [
             asyncio.create_task(_elect(leadership, queue, health, stopped)),
             asyncio.create_task(audit.run(stopped)),
+            asyncio.create_task(_rival_check(settings, client).run(stopped)),
         ]
         for task in background:
             task.add_done_callback(lambda _: stopped.set())  # also if it ended with an exception
@@ -56,6 +58,15 @@ async def serve(settings: Settings) -> None:
             stopped.set()
             await asyncio.gather(*background)
             await health_server.cleanup()
+
+
+def _rival_check(settings: Settings, client: Client) -> RivalCheck:
+    own = Operator(
+        release=f"{settings.namespace}/{settings.name}",
+        namespaces=settings.namespaces,
+        images=frozenset(settings.images.names.values()),
+    )
+    return RivalCheck(own, lambda: client.list_pods_in(settings.namespaces, SELECTOR))
 
 
 async def _watch(

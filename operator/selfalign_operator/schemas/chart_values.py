@@ -20,6 +20,21 @@ PullSecret = Annotated[
 ]
 
 
+Digest = Annotated[
+    Literal[""] | Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")],
+    Field(description="Digest that the tag must have, such as sha256:... Empty: whatever the tag names."),
+]
+
+
+class Digests(Model):
+    """Digests that pin the images: each is then REGISTRY/NAME:TAG@DIGEST, and the kubelet ignores the tag."""
+
+    operator: Digest = ""
+    cpu: Digest = ""
+    generate: Digest = ""
+    train: Digest = ""
+
+
 class ImageValues(Model):
     """Container images of the operator and of the stage pods, each REGISTRY/NAME:TAG."""
 
@@ -28,7 +43,10 @@ class ImageValues(Model):
         min_length=1,
         description="Registry and path that hold all images, put before their names. Set it to yours.",
     )
-    tag: str = Field(default="", description="Tag of all images. Empty: the chart's appVersion.")
+    tag: str = Field(
+        default="", description="Tag of all images. Empty: the chart's appVersion, with `_` for `+` as in an OCI tag."
+    )
+    digests: Digests = Field(default=Digests(), description="Digests that pin the images.")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="Pull policy of all containers, those of stage pods included."
     )
@@ -50,7 +68,28 @@ class Definitions(Model):
 
     enabled: bool = Field(
         default=True,
-        description="Whether to install and upgrade the definition. Uninstalling the chart keeps it, and so all runs.",
+        description="Whether to install and upgrade the definition. Uninstalling the chart keeps it, and so all runs. "
+        "Never installed with scope namespaced.",
+    )
+
+
+class UserRoles(Model):
+    """ClusterRoles that let people manage and read runs."""
+
+    create: bool = Field(
+        default=True,
+        description="Whether to create ClusterRoles that let admin and edit manage runs, and view read them, by "
+        "aggregation. They also let admin grant the operator's rights. Never created with scope namespaced.",
+    )
+
+
+class Kueue(Model):
+    """What the operator reads of Kueue, for runs with spec.queueName."""
+
+    read_workloads: Literal["WithClusterScope", "Always", "Never"] = Field(
+        default="WithClusterScope",
+        description="Whether the operator may list Workloads, to report Kueue's message of a run that waits for quota. "
+        "WithClusterScope: with scope cluster only, because an admin of a namespace cannot grant that right.",
     )
 
 
@@ -69,13 +108,41 @@ class ServiceAccount(Model):
     )
 
 
+Port = Annotated[int, Field(ge=1, le=65_535, description="TCP port behind the address translation of Services.")]
+
+
 class NetworkPolicy(Model):
-    """Protection of the operator's pod by a NetworkPolicy."""
+    """NetworkPolicies of the operator's pod and of stage pods, where the network plugin enforces them."""
 
     enabled: bool = Field(
-        default=False,
-        description="Whether to refuse all traffic into the operator's pod except to its port for health and metrics.",
+        default=True,
+        description="Whether to refuse all traffic of the operator's and of stage pods except DNS, the operator's "
+        "requests to API server and stage pods, its port for health and metrics, and what the values here allow.",
     )
+    stage_namespaces: tuple[Annotated[str, Field(description="Name of an existing namespace.")], ...] = Field(
+        default=(),
+        description="Namespaces with a policy for stage pods besides the release's own. Used with scope cluster only; "
+        "with scope namespaced every watched namespace has one.",
+    )
+    api_server_ports: tuple[Port, ...] = Field(
+        default=(443, 6443, 8443, 16443),
+        min_length=1,
+        description="Ports of the API server that the operator may reach, on any address.",
+    )
+    egress_ports: tuple[Port, ...] = Field(
+        default=(443, 5000, 9000),
+        description="Ports that stage pods may reach on any address: those of artifact store, registry and model hub. "
+        "Without 80 they cannot reach the metadata service of a cloud's nodes.",
+    )
+    metrics_from: tuple[
+        Annotated[dict[str, Any], Field(description="One NetworkPolicyPeer, as in a NetworkPolicy.")], ...
+    ] = Field(default=(), description="Peers besides the operator that may read progress and metrics of stage pods.")
+    stage_egress: tuple[
+        Annotated[dict[str, Any], Field(description="One NetworkPolicyEgressRule, as in a NetworkPolicy.")], ...
+    ] = Field(default=(), description="Further egress rules of stage pods, such as a proxy or workload identity.")
+    operator_egress: tuple[
+        Annotated[dict[str, Any], Field(description="One NetworkPolicyEgressRule, as in a NetworkPolicy.")], ...
+    ] = Field(default=(), description="Further egress rules of the operator's pod, such as a proxy to the API server.")
 
 
 class ServiceMonitor(Model):
@@ -103,10 +170,11 @@ class Values(Model):
     crds: Definitions = Field(
         default=Definitions(), description="CustomResourceDefinition of SelfAlignRun, which all namespaces share."
     )
-    scope: Literal["cluster", "namespaced"] = Field(
+    scope: Literal["cluster", "namespaced", "none"] = Field(
         default="cluster",
-        description="Namespaces that the operator watches. cluster: all, by a ClusterRole; namespaced: the release's "
-        "and watchNamespaces, by Roles.",
+        description="Namespaces that the operator watches. cluster: all, by a ClusterRole. namespaced: the release's "
+        "and watchNamespaces, by Roles; no object of the release is outside them, so the definition must exist. none: "
+        "no operator, only the definition and userRoles, for operators with scope namespaced.",
     )
     watch_namespaces: tuple[Annotated[str, Field(description="Name of an existing namespace.")], ...] = Field(
         default=(), description="Namespaces to watch besides the release's own. Used with scope namespaced only."
@@ -134,17 +202,21 @@ class Values(Model):
     tolerations: tuple[Annotated[dict[str, Any], Field(description="One toleration, as in a pod.")], ...] = Field(
         default=(), description="Tolerations of the operator's pod."
     )
+    pod_security_context: dict[str, Any] = Field(
+        default={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        description="Security context of the operator's pod, as in a pod. The user is the image's, because some "
+        "clusters (OpenShift) assign one and refuse any other.",
+    )
     affinity: dict[str, Any] = Field(default={}, description="Affinity of the operator's pod, as in a pod.")
     priority_class_name: str = Field(default="", description="PriorityClass of the operator's pod. Empty: the default.")
     pod_annotations: dict[str, Annotated[str, Field(description="Value of the annotation.")]] = Field(
         default={}, description="Annotations of the operator's pod."
     )
-    user_roles: bool = Field(
-        default=True,
-        description="Whether to create ClusterRoles that let admin and edit manage runs, and view read them, by "
-        "aggregation.",
+    user_roles: UserRoles = Field(default=UserRoles(), description="ClusterRoles that let people use runs.")
+    kueue: Kueue = Field(default=Kueue(), description="What the operator reads of Kueue.")
+    network_policy: NetworkPolicy = Field(
+        default=NetworkPolicy(), description="NetworkPolicies of the operator's pod and of stage pods."
     )
-    network_policy: NetworkPolicy = Field(default=NetworkPolicy(), description="NetworkPolicy of the operator's pod.")
     service_monitor: ServiceMonitor = Field(
         default=ServiceMonitor(), description="Scraping of the operator's metrics by the Prometheus operator."
     )
