@@ -106,7 +106,7 @@ def _schema() -> Schema:
 
 
 def _with_described_defaults(schema: Schema) -> Schema:
-    """Appends each scalar default to its description, since `kubectl explain` prints descriptions but no defaults."""
+    """Appends each default to its field's description, since `kubectl explain` prints descriptions but no defaults."""
     described = dict(schema)
     if "properties" in schema:
         described["properties"] = {
@@ -115,9 +115,16 @@ def _with_described_defaults(schema: Schema) -> Schema:
     for key in ("items", "additionalProperties"):
         if key in schema:
             described[key] = _with_described_defaults(schema[key])
-    if (default := _shown(schema.get("default"))) is not None:
+    default = _of_its_fields(schema) or _shown(schema.get("default"))
+    if default is not None and "Default: " not in schema["description"]:
         described["description"] = f"{schema['description']} Default: {default}."
     return described
+
+
+def _of_its_fields(schema: Schema) -> str | None:
+    """Returns words for an object's default that consists of its fields' own; None for any other default."""
+    fields = {name: inner["default"] for name, inner in schema.get("properties", {}).items() if "default" in inner}
+    return "that of each field" if "properties" in schema and schema.get("default") == fields else None
 
 
 def _shown(default: Any) -> str | None:
