@@ -4,11 +4,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT
+from tests.cluster.chart import CHART, rendered
 from tests.cluster.control_plane import Cluster
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
@@ -19,15 +18,8 @@ from tests.tools import go_tool, run_tool
 
 pytestmark = pytest.mark.slow
 
-CHART = ROOT / "charts" / "selfalign-operator"
 HELM_3 = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
 TEAMS = ("team-a", "team-b")
-
-
-def rendered(*settings: str, namespace: str = "default") -> list[dict[str, Any]]:
-    """The chart's objects."""
-    text = helm("template", "trial", str(CHART), "--namespace", namespace, *settings)
-    return [document for document in yaml.safe_load_all(text) if document]
 
 
 SETTINGS: list[tuple[str, ...]] = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT
+from tests.cluster.chart import CHART
 from tests.cluster.control_plane import Cluster, control_plane, wait_for
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
@@ -17,7 +17,6 @@ from tests.helm import helm
 
 pytestmark = pytest.mark.slow
 
-CHART = ROOT / "charts" / "selfalign-operator"
 DEFINITION = "selfalignruns.selfalign.dev"
 
 
@@ -99,6 +98,20 @@ def test_after_uninstalling_the_chart_can_be_installed_under_another_name(team: 
     of(cluster, "uninstall", "first", *into)
     assert "STATUS: deployed" in of(cluster, "install", "second", str(CHART), *into)
     of(cluster, "uninstall", "second", *into)
+
+
+def test_a_release_that_watches_the_namespaces_of_another_is_named(team: Namespace) -> None:
+    cluster, roles_alone = team.cluster, ("--set", "crds.enabled=false,userRoles.create=false")
+    namespaced, watching = ("--set", "scope=namespaced"), ("--set", f"watchNamespaces={{{team.name}}}")
+    assert "WARNING" not in of(cluster, "install", "ours", str(CHART), "-n", team.name, *namespaced)
+    told = of(cluster, "install", "theirs", str(CHART), "-n", "default", *namespaced, *watching)
+    assert f"the release {team.name}/ours watches {team.name}, too" in told
+    told = of(cluster, "install", "everywhere", str(CHART), "-n", "default", *roles_alone)
+    assert f"the release {team.name}/ours watches" in told and "the release default/theirs watches" in told
+    of(cluster, "uninstall", "theirs", "everywhere", "-n", "default")
+    told = of(cluster, "upgrade", "ours", str(CHART), "-n", team.name, *namespaced)
+    assert "WARNING" not in told, "the remedy has been followed"
+    of(cluster, "uninstall", "ours", "-n", team.name)
 
 
 def test_an_admin_of_a_namespace_installs_an_operator_that_works_there(team: Namespace, tmp_path: Path) -> None:
