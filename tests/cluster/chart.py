@@ -7,6 +7,8 @@ from tests.cluster.conftest import ROOT
 from tests.helm import helm
 
 CHART = ROOT / "charts" / "selfalign-operator"
+HELM_3 = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
+"""Module and version; `tests.helm` has Helm 4."""
 
 
 def rendered(*settings: str, namespace: str = "default", release: str = "trial") -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.chart import CHART, rendered
+from tests.cluster.chart import CHART, HELM_3, rendered
 from tests.cluster.control_plane import Cluster
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
@@ -18,7 +18,6 @@ from tests.tools import go_tool, run_tool
 
 pytestmark = pytest.mark.slow
 
-HELM_3 = ("helm.sh/helm/v3/cmd/helm", "v3.19.2")
 TEAMS = ("team-a", "team-b")
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.chart import CHART
+from tests.cluster.chart import CHART, HELM_3
 from tests.cluster.control_plane import Cluster, control_plane, wait_for
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.pretend_node import pretend_node, publish
 from tests.helm import helm
+from tests.scale import FULL
+from tests.tools import go_tool, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +100,33 @@ def test_after_uninstalling_the_chart_can_be_installed_under_another_name(team: 
     of(cluster, "uninstall", "first", *into)
     assert "STATUS: deployed" in of(cluster, "install", "second", str(CHART), *into)
     of(cluster, "uninstall", "second", *into)
+
+
+if FULL:
+
+    def test_with_helm_3_the_definition_belongs_to_the_release_and_the_documented_commands_move_it_on(
+        team: Namespace, tmp_path: Path
+    ) -> None:
+        def of_3(*arguments: str, check: bool = True) -> str:
+            access = ("--kubeconfig", str(cluster.kubeconfig), "--namespace", team.name)
+            return run_tool(go_tool(*HELM_3), *access, *arguments, check=check)
+
+        cluster, into = team.cluster, ("--namespace", team.name)
+        of_3("install", "first", str(earlier_chart(tmp_path)))
+        of_3("upgrade", "first", str(CHART))
+        assert "suspend" in fields(cluster)
+        of_3("rollback", "first", "1")
+        assert "suspend" not in fields(cluster)
+        of_3("upgrade", "first", str(CHART))
+        assert "suspend" in fields(cluster)
+        of_3("uninstall", "first")
+        for install in (of_3, lambda *arguments, check=True: of(cluster, *arguments, *into, check=check)):
+            refusal = install("install", "second", str(CHART), check=False)
+            assert "invalid ownership metadata" in refusal
+            install("install", "second", str(CHART), "--take-ownership")
+            install("upgrade", "second", str(CHART))
+            of_3("uninstall", "second")
+        assert "suspend" in fields(cluster)
 
 
 def test_a_release_that_watches_the_namespaces_of_another_is_named(team: Namespace) -> None:

@@ -121,6 +121,12 @@ def test_a_template_may_set_the_threads() -> None:
     assert threads_of(job_of("selfalign-answers", podDefaults=templated(env=[own]))) == own
 
 
+def test_a_stopped_pod_has_time_to_publish_and_a_template_may_give_it_another() -> None:
+    shorter = {"template": {"spec": {"terminationGracePeriodSeconds": 10}}}
+    assert pod_of(job_of("selfalign-answers"))["terminationGracePeriodSeconds"] == 120
+    assert pod_of(job_of("selfalign-answers", podDefaults=shorter))["terminationGracePeriodSeconds"] == 10
+
+
 def test_credentials_are_referenced_and_never_copied() -> None:
     sources = stage_of(job_of("import", baseModel={"uri": "s3://m/x", "secretRef": {"name": "models"}}))["envFrom"]
     assert sources == [{"secretRef": {"name": "s3"}}, {"prefix": "BASE_MODEL_", "secretRef": {"name": "models"}}]
