@@ -1,10 +1,6 @@
-"""An operator that finds another one's pod where it watches says so in its log."""
-
-from pathlib import Path
+"""An operator names another release that watches its namespace in its log."""
 
 import pytest
-import yaml
-from tests.cluster.chart import rendered
 from tests.cluster.control_plane import wait_for
 from tests.cluster.namespace import Namespace
 from tests.cluster.operator_process import OperatorProcess
@@ -12,21 +8,20 @@ from tests.cluster.operator_process import OperatorProcess
 pytestmark = pytest.mark.slow
 
 
-def create_operator_pod(namespace: Namespace, release: str) -> None:
-    """The pod of a release that watches this namespace, as its Deployment would create it."""
-    objects = rendered("--set", "scope=namespaced", namespace=namespace.name, release=release)
-    (template,) = (one["spec"]["template"] for one in objects if one["kind"] == "Deployment")
-    template["spec"] |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
-    template["metadata"] |= {"name": f"{release}-0", "namespace": namespace.name}
-    namespace.cluster.kubectl("create", "-f", "-", text=yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", **template}))
+def operator_of(namespace: Namespace, release: str, *, image: str) -> OperatorProcess:
+    """An operator of a release; all write one log."""
+    environment = {"SELFALIGN_NAME": release, "SELFALIGN_IMAGE_CPU": image}
+    return OperatorProcess(namespace.cluster, namespace.name, identity=f"{release}-0", environment=environment)
 
 
 def test_another_release_in_the_namespace_is_named_in_the_log(namespace: Namespace) -> None:
-    create_operator_pod(namespace, "theirs")
-    process = OperatorProcess(namespace.cluster, namespace.name, environment={"SELFALIGN_NAME": "ours"})
-    process.start()
-    log: Path = process.log
-    expected = f"the release {namespace.name}/theirs watches {namespace.name} as well, with other stage images"
-    wait_for("the other release is named", lambda: expected in log.read_text())
-    process.stop()
-    assert f"the release {namespace.name}/ours" not in log.read_text()
+    first, second = (operator_of(namespace, name, image=f"local.test/{name}:1") for name in ("first", "second"))
+    first.start()
+    lease = ("-n", namespace.name, "get", "lease", "first", "-o", "jsonpath={.spec.holderIdentity}")
+    wait_for("the first holds its Lease", lambda: namespace.cluster.kubectl(*lease, check=False) == "first-0")
+    second.start()
+    expected = f"the release {namespace.name}/first watches {namespace.name} as well"
+    wait_for("the second names the first", lambda: expected in second.log.read_text())
+    assert "with other stage images (local.test/first:1)" in second.log.read_text()
+    second.stop()
+    first.stop()

@@ -106,11 +106,6 @@ class Client:
         """Returns the pods that match a label selector."""
         return self._list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
 
-    def list_pods_in(self, namespaces: Sequence[str], selector: str) -> list[Object]:
-        """Returns the pods that match a label selector in several namespaces; none named means the whole cluster."""
-        paths = [f"/api/v1/namespaces/{name}/pods" for name in namespaces] or ["/api/v1/pods"]
-        return [pod for path in paths for pod in self._list(path, labelSelector=selector)]
-
     def get_config_map(self, namespace: str, name: str) -> Object | None:
         """Returns a ConfigMap, or None if it does not exist."""
         return self._get_or_none(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
@@ -118,6 +113,11 @@ class Client:
     def get_lease(self, namespace: str, name: str) -> Object | None:
         """Returns a Lease, or None if it does not exist."""
         return self._get_or_none(f"{_LEASES.format(namespace)}/{name}")
+
+    def list_leases(self, namespaces: Sequence[str], selector: str) -> list[Object]:
+        """Returns the Leases that match a label selector in several namespaces; none named means the whole cluster."""
+        paths = [_LEASES.format(name) for name in namespaces] or ["/apis/coordination.k8s.io/v1/leases"]
+        return [lease for path in paths for lease in self._list(path, labelSelector=selector)]
 
     def create_lease(self, body: Object) -> None:
         """Creates a Lease. Raises `ApiError` with code 409 if another operator created it first."""

@@ -13,7 +13,7 @@ Access to the API server: get, create and update one Lease in the operator's nam
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +39,7 @@ class Leadership:
         identity: this operator, unique among the candidates; the pod's name, so that a container that is restarted in
             its pod keeps the Lease.
         clock: monotonic seconds.
+        lease_metadata: labels and annotations of the Lease.
     """
 
     client: Client
@@ -46,6 +47,7 @@ class Leadership:
     name: str
     identity: str
     clock: Callable[[], float] = time.monotonic
+    lease_metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _renewed: float | None = None
     _observed: tuple[str, float] = field(default=("", 0.0))
     """resourceVersion of the Lease as another operator wrote it, and when this operator first read it."""
@@ -95,7 +97,8 @@ class Leadership:
             "acquireTime": _micro_time(),
             "renewTime": _micro_time(),
         }
-        self.client.create_lease({"metadata": {"name": self.name, "namespace": self.namespace}, "spec": spec})
+        metadata = {"name": self.name, "namespace": self.namespace, **self.lease_metadata}
+        self.client.create_lease({"metadata": metadata, "spec": spec})
         return True
 
     def _update(self, lease: Object) -> bool:
@@ -111,6 +114,8 @@ class Leadership:
             spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + 1
             spec["acquireTime"] = _micro_time()
         spec |= {"holderIdentity": self.identity, "renewTime": _micro_time()}
+        for part, values in self.lease_metadata.items():
+            lease["metadata"][part] = lease["metadata"].get(part, {}) | values
         # carries the resourceVersion that was read: of two candidates that try at once, one gets 409 Conflict
         self.client.replace_lease(lease)
         return True

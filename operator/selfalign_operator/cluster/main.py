@@ -17,7 +17,7 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
-from selfalign_operator.cluster.client import ApiError, Client, connect
+from selfalign_operator.cluster.client import ApiError, connect
 from selfalign_operator.cluster.handlers import configure, registry
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.leadership import RETRY_PERIOD_SECONDS, Leadership
@@ -33,7 +33,11 @@ LOG = logging.getLogger(__name__)
 async def serve(settings: Settings) -> None:
     """Runs the operator until SIGTERM or SIGINT, or until it loses the Lease. Releases the Lease before it returns."""
     client, health, stopped = await asyncio.to_thread(connect), Health(), asyncio.Event()
-    leadership = Leadership(client, settings.namespace, settings.name, settings.identity)
+    own = _described(settings)
+    leadership = Leadership(
+        client, settings.namespace, settings.name, settings.identity, lease_metadata=own.lease_metadata()
+    )
+    rivals = RivalCheck(own, lambda: client.list_leases(settings.namespaces, SELECTOR))
     async with aiohttp.ClientSession() as http:
         # only the reconciler's writes are fenced: the Lease itself is written by candidates, too
         fenced = client.fenced(lambda: leadership.is_leader)
@@ -47,7 +51,7 @@ async def serve(settings: Settings) -> None:
         background = [
             asyncio.create_task(_elect(leadership, queue, health, stopped)),
             asyncio.create_task(audit.run(stopped)),
-            asyncio.create_task(_rival_check(settings, client).run(stopped)),
+            asyncio.create_task(rivals.run(stopped)),
         ]
         for task in background:
             task.add_done_callback(lambda _: stopped.set())  # also if it ended with an exception
@@ -60,13 +64,10 @@ async def serve(settings: Settings) -> None:
             await health_server.cleanup()
 
 
-def _rival_check(settings: Settings, client: Client) -> RivalCheck:
-    own = Operator(
-        release=f"{settings.namespace}/{settings.name}",
-        namespaces=settings.namespaces,
-        images=frozenset(settings.images.names.values()),
-    )
-    return RivalCheck(own, lambda: client.list_pods_in(settings.namespaces, SELECTOR))
+def _described(settings: Settings) -> Operator:
+    """Returns what this operator writes on its Lease."""
+    release, images = f"{settings.namespace}/{settings.name}", sorted({*settings.images.names.values()})
+    return Operator(release=release, namespaces=settings.namespaces, images=tuple(images))
 
 
 async def _watch(

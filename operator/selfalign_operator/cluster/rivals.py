@@ -2,47 +2,61 @@
 
 Each release has a Lease of its own, so two that watch one namespace both act there. Jobs are not doubled, since their
 names follow from the plan, but each is created by whichever operator is first, with that one's stage images, and the
-status is written by both in turn. Helm does not refuse that: the releases have different names. The operator therefore
-lists the pods of operators in the namespaces that it watches, and logs a warning. One that watches single namespaces
-does not see an operator whose pod is elsewhere; the chart's notes name that one during the installation.
+status is written by both in turn. Helm does not refuse that: the releases have different names. An operator therefore
+writes on its Lease what it watches, lists the Leases of operators in the namespaces that it watches, and logs a
+warning. One that watches single namespaces does not see an operator whose Lease is elsewhere; the chart's notes name
+that one during the installation.
 
-Access to the API server: list pods.
+Access to the API server: list Leases.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from selfalign_operator.api.run import GROUP
 from selfalign_operator.cluster.client import ApiError, Object
 
 LOG = logging.getLogger(__name__)
 INTERVAL_SECONDS = 60.0
 """Between two checks. Another release is installed rarely, and the runs work on meanwhile."""
-SELECTOR = "app.kubernetes.io/name=selfalign-operator"
-"""Label of the chart's operator pods."""
+LABELS = {"app.kubernetes.io/name": "selfalign-operator"}
+"""Labels of every operator's Lease."""
+SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
+WATCHES, IMAGES = f"{GROUP}/watches", f"{GROUP}/stage-images"
+"""Annotations of the Lease: the watched namespaces, or `*`; and the images that the operator starts Jobs with."""
+ALL = "*"
+RENEWED_WITHIN = timedelta(minutes=1)
+"""Age of a renewal above which an operator counts as gone. Far longer than the lease duration, because the clocks of
+two nodes are compared."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """What another operator's pod, or this one's settings, say about an operator.
+    """What an operator writes on its Lease.
 
     Attributes:
-        release: namespace and name, such as `selfalign/selfalign`.
+        release: namespace and name of the Lease, such as `selfalign/selfalign`.
         namespaces: the namespaces that it watches; empty means the whole cluster.
         images: references of its stage images.
     """
 
     release: str
     namespaces: tuple[str, ...]
-    images: frozenset[str]
+    images: tuple[str, ...]
+
+    def lease_metadata(self) -> dict[str, dict[str, str]]:
+        """Returns labels and annotations of the Lease."""
+        watches = ",".join(self.namespaces) or ALL
+        return {"labels": LABELS, "annotations": {WATCHES: watches, IMAGES: ",".join(self.images)}}
 
 
-def operators(pods: Iterable[Mapping[str, Any]]) -> list[Operator]:
-    """Returns the operators whose pods are running, or about to; replicas of one release once."""
-    found = [_operator(pod) for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
-    return list(dict.fromkeys(found))
+def operators(leases: Iterable[Mapping[str, Any]], now: datetime) -> list[Operator]:
+    """Returns the operators that hold their Leases, by Leases with `LABELS`."""
+    return [_operator(lease) for lease in leases if _is_held(lease, now)]
 
 
 def warnings_about(own: Operator, others: Iterable[Operator]) -> list[str]:
@@ -55,15 +69,23 @@ def warnings_about(own: Operator, others: Iterable[Operator]) -> list[str]:
     ]
 
 
-def _operator(pod: Mapping[str, Any]) -> Operator:
-    variables = pod["spec"]["containers"][0].get("env", ())
-    values = {variable["name"]: variable.get("value", "") for variable in variables}
-    images = {value for name, value in values.items() if name.startswith("SELFALIGN_IMAGE_") and "/" in value}
+def _operator(lease: Mapping[str, Any]) -> Operator:
+    metadata = lease["metadata"]
+    annotations = metadata.get("annotations", {})
+    watches = annotations.get(WATCHES, metadata["namespace"])
     return Operator(
-        release=f"{pod['metadata']['namespace']}/{values.get('SELFALIGN_NAME', pod['metadata']['name'])}",
-        namespaces=tuple(filter(None, values.get("SELFALIGN_NAMESPACES", "").split(","))),
-        images=frozenset(images),
+        release=f"{metadata['namespace']}/{metadata['name']}",
+        namespaces=() if watches == ALL else tuple(watches.split(",")),
+        images=tuple(filter(None, annotations.get(IMAGES, "").split(","))),
     )
+
+
+def _is_held(lease: Mapping[str, Any], now: datetime) -> bool:
+    spec = lease.get("spec", {})
+    # an empty holder is a Lease that was released
+    if not spec.get("holderIdentity") or not spec.get("renewTime"):
+        return False
+    return abs(now - datetime.fromisoformat(spec["renewTime"])) <= RENEWED_WITHIN
 
 
 def _shared(own: Sequence[str], other: Sequence[str]) -> str:
@@ -74,7 +96,7 @@ def _shared(own: Sequence[str], other: Sequence[str]) -> str:
 
 
 def _of_images(own: Operator, other: Operator) -> str:
-    different = sorted(other.images - own.images)
+    different = sorted({*other.images} - {*own.images})
     return f", with other stage images ({', '.join(different)})" if different else ""
 
 
@@ -84,16 +106,18 @@ class RivalCheck:
 
     Attributes:
         own: this operator.
-        list_pods: lists the pods of operators in the watched namespaces; blocking.
+        list_leases: lists the Leases with `LABELS` in the watched namespaces; blocking.
+        clock: the current time.
     """
 
     own: Operator
-    list_pods: Callable[[], list[Object]]
+    list_leases: Callable[[], list[Object]]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _logged: set[str] = field(default_factory=set)
 
     def check(self) -> None:
-        """Checks once. Raises `ApiError` if the pods cannot be listed."""
-        current = set(warnings_about(self.own, operators(self.list_pods())))
+        """Checks once. Raises `ApiError` if the Leases cannot be listed."""
+        current = set(warnings_about(self.own, operators(self.list_leases(), self.clock())))
         for warning in sorted(current - self._logged):
             LOG.warning("%s", warning)
         self._logged = current
@@ -104,7 +128,7 @@ class RivalCheck:
             try:
                 await asyncio.to_thread(self.check)
             except ApiError as error:
-                LOG.debug("pods of operators cannot be listed: %s", error)
+                LOG.debug("Leases of operators cannot be listed: %s", error)
             try:
                 await asyncio.wait_for(stopped.wait(), INTERVAL_SECONDS)
             except TimeoutError:
