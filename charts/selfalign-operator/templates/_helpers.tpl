@@ -146,7 +146,7 @@ release binds itself; an operator that watches the whole cluster warns of the ot
 {{- $bindings = concat (dig "items" list (lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "")) (dig "items" list (lookup "rbac.authorization.k8s.io/v1" "RoleBinding" "" "")) -}}
 {{- else -}}
 {{- range splitList "," (include "selfalign.namespaces" .) -}}
-{{- $bindings = concat $bindings (dig "items" list (lookup "rbac.authorization.k8s.io/v1" "RoleBinding" "" .)) -}}
+{{- $bindings = concat $bindings (dig "items" list (lookup "rbac.authorization.k8s.io/v1" "RoleBinding" . "")) -}}
 {{- end -}}
 {{- end -}}
 {{- $own := printf "%s/%s" .Release.Namespace .Release.Name -}}
