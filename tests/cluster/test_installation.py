@@ -120,12 +120,13 @@ if FULL:
         of_3("upgrade", "first", str(CHART))
         assert "suspend" in fields(cluster)
         of_3("uninstall", "first")
-        for install in (of_3, lambda *arguments, check=True: of(cluster, *arguments, *into, check=check)):
-            refusal = install("install", "second", str(CHART), check=False)
-            assert "invalid ownership metadata" in refusal
-            install("install", "second", str(CHART), "--take-ownership")
-            install("upgrade", "second", str(CHART))
-            of_3("uninstall", "second")
+        assert "invalid ownership metadata" in of_3("install", "second", str(CHART), check=False)
+        of_3("install", "second", str(CHART), "--take-ownership")
+        of_3("uninstall", "second")
+        assert "invalid ownership metadata" in of(cluster, "install", "third", str(CHART), *into, check=False)
+        of(cluster, "install", "third", str(CHART), *into, "--take-ownership")
+        of(cluster, "upgrade", "third", str(CHART), *into)
+        of(cluster, "uninstall", "third", *into)
         assert "suspend" in fields(cluster)
 
 
