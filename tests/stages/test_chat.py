@@ -26,6 +26,73 @@ def test_the_saved_template_renders_what_training_renders(
     )
 
 
+THOUGHTFUL: Message = {"role": "assistant", "content": "<think>\nIt asks {{ 4 }}.\n</think>\n\nIce </think> it is."}
+UNFINISHED: Message = {"role": "assistant", "content": "<think>\nIt asks"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "open_answer"),
+    product(
+        [
+            *CONVERSATIONS,
+            *([USER, answer, *after] for answer in (THOUGHTFUL, UNFINISHED) for after in ([], [USER], [USER, ANSWER])),
+            [THOUGHTFUL, THOUGHTFUL],
+        ],
+        [True, False],
+    ),
+)
+def test_the_template_of_a_model_with_thoughts_renders_the_same_too(messages: list[Message], open_answer: bool) -> None:
+    served = jinja2.Environment().from_string(chat.template("O'Neil", bos=False, thoughts=True))
+    assert served.render(messages=messages, eos_token="<e>", add_generation_prompt=open_answer) == chat.render(
+        messages, assistant_name="O'Neil", eos_token="<e>", open_answer=open_answer, thoughts=True
+    )
+
+
+def test_thoughts_of_earlier_answers_are_left_out_of_the_history_and_nothing_else() -> None:
+    def shown(messages: list[Message], *, open_answer: bool, thoughts: bool = True) -> str:
+        return chat.render(messages, assistant_name="Ida", eos_token="<e>", open_answer=open_answer, thoughts=thoughts)
+
+    turn = "### User\nWhat is {{ 3 }}?\n\n### Ida\nIce </think> it is.<e>"
+    following = f"{turn}\n\n### User\nWhat is {{{{ 3 }}}}?\n\n### Ida\n"
+    assert shown([USER, THOUGHTFUL, USER], open_answer=True) == following
+    assert shown([USER, THOUGHTFUL], open_answer=True) == f"{turn}\n\n### Ida\n"
+    # The last message is the one to continue, or a row to train on.
+    assert "It asks {{ 4 }}." in shown([USER, THOUGHTFUL], open_answer=False)
+    assert "It asks {{ 4 }}." in shown([USER, THOUGHTFUL, USER], open_answer=True, thoughts=False)
+
+
+def test_a_thought_in_parts_of_text_is_left_out_of_the_history_as_well() -> None:
+    parts = [{"type": "text", "text": "<think>\nIt asks."}, {"type": "text", "text": "\n</think>\n\nIce."}]
+    served = jinja2.Environment().from_string(chat.template("Ida", bos=False, thoughts=True))
+    messages = [USER, {"role": "assistant", "content": parts}, USER]
+    assert "### Ida\nIce.<e>\n" in served.render(messages=messages, eos_token="<e>", add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("<think>\nIt asks.\n</think>\n\nIce.", ("It asks.", "Ice.")),
+        (" <think>\n\n</think>\n\nIce.\n", ("", "Ice.")),
+        ("<think>It asks.</think>Ice.", ("It asks.", "Ice.")),
+        ("It asks.\n</think>\n\nIce.", ("It asks.", "Ice.")),
+        ("Ice.", ("", "Ice.")),
+        ("<think>\nIt asks.\n</think>", ("It asks.", "")),
+        ("<think>\nIt asks.", None),
+        ("<think>", None),
+        ("Ice. <think>\nIt asks.\n</think>\n\nMore ice.", None),
+        ("<think>\nIt asks.\n</think>\n\n<think>\nI should follow rules 1.", None),
+        ("<think>\nIt asks.\n</think>\n\nIce.\n</think>\n\nMore.", None),
+    ],
+)
+def test_a_completion_is_divided_into_thought_and_answer_or_refused(text: str, parts: tuple[str, str] | None) -> None:
+    assert chat.split_thought(text) == parts
+
+
+@pytest.mark.parametrize("thought", ["It asks.\n\nAnd more.", ""])
+def test_what_was_put_together_is_divided_again(thought: str) -> None:
+    assert chat.split_thought(chat.with_thought("Ice.\n\nYes.", thought=thought)) == (thought, "Ice.\n\nYes.")
+
+
 def test_the_newline_after_the_heading_belongs_to_the_prompt() -> None:
     assert chat.question("Q?", assistant_name="Ida") == "### User\nQ?\n\n### Ida\n"
 
