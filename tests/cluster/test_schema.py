@@ -51,6 +51,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ),
     ("spec.stages.engraving", stage("engraving", extraRows=[{"uri": "s3://rows/a.jsonl", "share": 0.5}] * 2)),
     ("spec.stages.engraving.validationShare", stage("engraving", validationShare=0.6)),
+    ("spec.stages", {"stages": {"engraving": {"thoughts": True}, "selfAlign": {"thought": "none"}}}),
+    ("spec.stages.cloning.training", stage("cloning", training={"thoughts": True})),
     ("spec.stages.redTeaming.rounds", stage("redTeaming", rounds=101)),
     ("spec.stages.redTeaming.dedupRougeL", stage("redTeaming", dedupRougeL=1.3)),
     ("spec.stages.redTeaming.topicGuidedShare", stage("redTeaming", topicGuidedShare=1)),

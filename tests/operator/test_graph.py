@@ -110,6 +110,28 @@ def test_validation_is_in_the_keys_of_trainings_that_have_it_alone() -> None:
     assert "cloning-train" in touched and not {"engraving-train", "cloning-answers"} & touched
 
 
+def test_thoughts_are_in_the_keys_of_the_engraved_model_and_of_what_it_writes_alone() -> None:
+    assert changed(stages={"engraving": {"thoughts": False}}) == set()
+    one = run(stages={"engraving": {"thoughts": True}})
+    assert {step.id for step in graph.steps(one) if "thoughts" in step.resolved()} == {
+        "engraving-train",
+        "cloning-answers",
+        "evaluation-score-engraved",
+    }
+    before, after = keys_of(run()), keys_of(one)
+    same = {id_ for id_ in before if before[id_] == after[id_]}
+    assert {"selfalign-answers", "selfalign-check", "evaluation-score-base", "evaluation-score-prompted"} < same
+    # Cloning trains on other answers, without a thought in them.
+    assert {"engraving-train", "engraving-merge", "cloning-answers", "cloning-train"}.isdisjoint(same)
+
+
+@pytest.mark.parametrize(("variant", "says"), [("engraved", True), ("cloned", None)])
+def test_the_card_mentions_thoughts_of_the_engraved_model_alone(variant: str, says: bool | None) -> None:
+    steps = graph.steps(run(stages={"engraving": {"thoughts": True}}, image={"variant": variant}))
+    (image,) = (step.resolved() for step in steps if step.kind == "image")
+    assert image.get("thoughts") is says
+
+
 def test_full_fine_tuning_does_not_take_the_adapters_learning_rate() -> None:
     one = run(stages={"engraving": {"method": "full"}})
     rates = {step.id: step.resolved()["learningRate"] for step in graph.steps(one) if step.kind == "train"}

@@ -48,6 +48,12 @@ SPECS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     rules.ATTEMPTS_OR_SAMPLES: [
         ("spec.stages.selfAlign.attempts", {"stages": {"selfAlign": {"attempts": 3, "samples": 3}}})
     ],
+    rules.THOUGHTS_NEED_THOUGHT: [
+        (
+            "spec.stages.engraving.thoughts",
+            {"stages": {"engraving": {"thoughts": True}, "selfAlign": {"thought": "none"}}},
+        )
+    ],
     rules.EXTRA_SHARES_LEAVE_NOTHING: [
         ("spec.stages.engraving.extraRows", training(extraRows=[{"uri": "s3://rows/a.jsonl", "share": 0.5}] * 2))
     ],
@@ -122,6 +128,13 @@ def test_python_refuses_what_a_cel_rule_is_about_with_the_same_message(
         {"artifacts": {"uri": "s3://bucket/runs", "sse": "aws:kms", "sseKmsKeyId": "key"}},
         training(globalBatchSize=96, microBatchSize=8, nodes=3, gpusPerNode=4),
         training(method="lora", rank=8, alpha=8, dropout=0.1, targets=["q_proj"]),
+        # the two remedies of thoughts without any, and no word about selfAlign at all
+        *(
+            {"stages": {"engraving": {"thoughts": True}, "selfAlign": {"thought": thought}}}
+            for thought in ("free", "constrained")
+        ),
+        {"stages": {"engraving": {"thoughts": False}, "selfAlign": {"thought": "none"}}},
+        training(thoughts=True),
         {"engine": {"quantization": "mxfp8", "dtype": "float16"}},
         {"engine": {"maxSequences": 512, "arguments": {"maxBatchedTokens": 512}}},
         {"image": {"formats": ["server"], "base": "registry.example/server:1", "promoteTo": "stable"}},

@@ -10,7 +10,7 @@ from selfalign_operator.api.evaluation import Evaluation
 from selfalign_operator.api.resources import Placement, ShardedPlacement
 from selfalign_operator.api.sampling import TEMPERATURE, TOP_P, RedTeamingSampling
 from selfalign_operator.api.sources import RowSource
-from selfalign_operator.api.training import Training
+from selfalign_operator.api.training import Engraving, Training
 from selfalign_operator.api.validation import cel
 from selfalign_stages.contract import rules
 from selfalign_stages.contract.model import Model
@@ -281,6 +281,14 @@ class Packaging(Placement):
 class Stages(Model):
     """Settings of the six stages. The import of the base model, which precedes them, has none."""
 
+    model_config = cel(
+        (
+            "!has(self.engraving) || !has(self.engraving.thoughts) || !self.engraving.thoughts || "
+            "!has(self.selfAlign) || !has(self.selfAlign.thought) || self.selfAlign.thought != 'none'",
+            rules.THOUGHTS_NEED_THOUGHT,
+        )
+    )
+
     red_teaming: RedTeaming = Field(
         default=RedTeaming(), description="Stage 1: the base model writes prompts, from seed tasks and by topics."
     )
@@ -289,10 +297,10 @@ class Stages(Model):
         description="Stage 2, principle-driven self-alignment (paper section 3.2): the base model answers every prompt "
         "with the pack's principles and exemplars in context.",
     )
-    engraving: Training = Field(
-        default=Training(),
+    engraving: Engraving = Field(
+        default=Engraving(),
         description="Stage 3, principle engraving (paper section 3.3): the base model is fine-tuned on its own "
-        "answers, without principles, exemplars and thoughts.",
+        "answers, without principles and exemplars, and without thoughts unless `thoughts` is set.",
     )
     cloning: Cloning = Field(
         default=Cloning(),

@@ -190,8 +190,9 @@ class Training(Placement):
     )
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] | None = Field(
         default=None,
-        description="Longest training row in tokens, prompt and answer together. Longer rows are left out and counted "
-        "as too-long." + _unset("max_length", exception=f"; {PAPER_CLONING_MAX_LENGTH} with preset paper in cloning"),
+        description="Longest training row in tokens, prompt and answer together, with the thought where it is trained "
+        "on. Longer rows are left out and counted as too-long."
+        + _unset("max_length", exception=f"; {PAPER_CLONING_MAX_LENGTH} with preset paper in cloning"),
     )
     checkpoint_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
@@ -237,13 +238,28 @@ class Training(Placement):
     )
 
 
-def resolve(training: Training, *, assistant_name: str, cloning: bool) -> TrainParameters:
+class Engraving(Training):
+    """Stage 3, principle engraving (paper section 3.3): the base model is fine-tuned on its own answers."""
+
+    thoughts: bool = Field(
+        default=False,
+        description="Whether the engraved model learns to think as well: each answer is trained on with its thought "
+        "before it, as <think>, thought, </think>, blank line, answer. Rows without a thought, such as identity rows, "
+        "get an empty one; of extraRows, answers that begin with one in this form keep it, and rows with such tags "
+        "elsewhere are left out and counted as think-tag. Needs thoughts in selfAlign. Evaluation and cloning drop the "
+        "thought, which counts towards their maxTokens and the metric tokens; the cloned model has none. false: "
+        "answers alone, as in the paper.",
+    )
+
+
+def resolve(training: Training, *, assistant_name: str, cloning: bool, thoughts: bool = False) -> TrainParameters:
     """Returns the parameters of a training step: the fields that are set, over the values of the preset.
 
     Args:
         training: the stage's settings.
         assistant_name: the name in the training texts' headings; it is a field of the run, not of the stage.
         cloning: whether the step trains the cloned model, which the paper preset gives longer rows.
+        thoughts: whether thoughts are trained on, which is a field of engraving alone.
     """
     values = dict(PRESETS[training.preset])
     if training.preset == "paper" and cloning:
@@ -255,4 +271,4 @@ def resolve(training: Training, *, assistant_name: str, cloning: bool) -> TrainP
     # Left out where it is 0, so that it is in no key: what was trained before this field existed is not trained again.
     resolved["validation_share"] = resolved["validation_share"] or None
     shares = tuple(file.share for file in training.extra_rows) or None
-    return TrainParameters(assistant_name=assistant_name, extra_rows=shares, **resolved)
+    return TrainParameters(assistant_name=assistant_name, extra_rows=shares, thoughts=thoughts, **resolved)

@@ -121,6 +121,9 @@ def _self_align(run: SelfAlignRun) -> Iterator[Conflict]:
         yield _conflict(f"{path}.attempts", settings.attempts, rules.ATTEMPTS_NEED_CHANCE, f"{path}.temperature")
     if settings.attempts > 1 and settings.samples > 1:
         yield _conflict(f"{path}.attempts", settings.attempts, rules.ATTEMPTS_OR_SAMPLES, f"{path}.samples")
+    if settings.thought == "none" and run.spec.stages.engraving.thoughts:
+        field = "spec.stages.engraving.thoughts"
+        yield _conflict(field, True, rules.THOUGHTS_NEED_THOUGHT, f"{path}.thought")
 
 
 def _training(training: Training, path: str, run: SelfAlignRun, *, cloning: bool) -> Iterator[Conflict]:

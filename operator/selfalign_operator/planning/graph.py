@@ -242,7 +242,9 @@ def _tuning(
         id=f"{stage}-train",
         stage=stage,
         kind="train",
-        parameters=resolve(training, assistant_name=name, cloning=stage == "cloning"),
+        parameters=resolve(
+            training, assistant_name=name, cloning=stage == "cloning", thoughts=_has_thoughts(run, stage)
+        ),
         inputs={BASE_MODEL: "import", "answers": answers},
         leaves=leaves,
         after=after,
@@ -259,7 +261,9 @@ def _tuning(
 def _cloning(run: SelfAlignRun) -> Iterator[Step]:
     """Verbose cloning: the engraved model answers at length, the base model is trained on it (paper section 3.4)."""
     cloning = run.spec.stages.cloning
-    settings = step_parameters.generation(cloning.generation, run.spec.assistant_name, run.spec.engine)
+    settings = step_parameters.generation(cloning.generation, run.spec.assistant_name, run.spec.engine) | {
+        "thoughts": _has_thoughts(run, "engraving")
+    }
     yield Step(
         id="cloning-answers",
         stage="cloning",
@@ -294,6 +298,7 @@ def _score(run: SelfAlignRun, variant: Variant, model: str) -> Step:
         suites=tuple(SuiteParameters(name=suite.name, format=suite.format) for suite in suites(run)),
         # The other variants answer without principles and thoughts, so that their keys must not depend on it.
         thought=run.spec.stages.self_align.thought if variant == "prompted" else None,
+        thoughts=_has_thoughts(run, variant),
         sampling=step_parameters.sampling_parameters(settings.sampling),
         engine=step_parameters.engine_parameters(run.spec.engine),
     )
@@ -323,11 +328,17 @@ def _image(run: SelfAlignRun) -> Step:
             model_license=image.license,
             sampling=step_parameters.sampling_parameters(run.spec.stages.evaluation.sampling),
             extra_rows=_extra_share(run, variant),
+            thoughts=_has_thoughts(run, variant),
         ),
         # The model card quotes the evaluation report and the source of the base model.
         inputs={"model": variant_models(run)[variant], "gate": GATE_STEP, BASE_MODEL: "import"},
         leaves=_pack_leaves("image"),
     )
+
+
+def _has_thoughts(run: SelfAlignRun, trained: StageName | Variant) -> bool:
+    """Whether a training, or the variant that it makes, is on thoughts: engraving alone has such a setting."""
+    return trained in ("engraving", "engraved") and run.spec.stages.engraving.thoughts
 
 
 def _extra_share(run: SelfAlignRun, variant: Variant) -> float | None:

@@ -17,6 +17,9 @@ from selfalign_stages.pack.leaks import LeakFilter
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.text.loops import ends_in_loop
 
+MALFORMED_THOUGHT = "malformed-thought"
+"""Reject reason of a completion whose thought does not end, or that has a tag of thoughts in its answer."""
+
 
 def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
     """Answers all prompts of red-teaming with the engraved model; see `conversation.answer_all` for errors.
@@ -36,24 +39,30 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
         settings=settings,
         field="stages.cloning.generation",
         prompt=lambda prompt: chat.question(prompt.text, assistant_name=teacher, system=system),
-        judge=lambda prompt, completion: judge(prompt, completion, leaks=leaks),
+        judge=lambda prompt, completion: judge(prompt, completion, leaks=leaks, thoughts=settings.thoughts),
         metrics=lambda rows: {},
         stop=rendering.stop_strings(),
     )
 
 
-def judge(prompt: Prompt, completion: Completion, *, leaks: LeakFilter) -> Answer:
+def judge(prompt: Prompt, completion: Completion, *, leaks: LeakFilter, thoughts: bool = False) -> Answer:
     """Turns a completion into a row, with the reject reason if any.
 
     Args:
         prompt: the query.
         completion: what the teacher wrote.
         leaks: the pack's leak filter, verbose prompt included.
+        thoughts: whether the teacher writes a thought in tags before its answer. It is kept apart from the answer, so
+            that the cloned model is trained on the answer alone.
     """
-    answer = completion.text.strip()
+    text = completion.text.strip()
+    parts = chat.split_thought(text) if thoughts else ("", text)
+    thought, answer = parts or ("", text)
     reason: str | None
     if completion.finish_reason != "stop":
         reason = conversation.UNFINISHED[completion.finish_reason]
+    elif parts is None:
+        reason = MALFORMED_THOUGHT
     elif not answer:
         reason = "empty"
     else:
@@ -61,6 +70,7 @@ def judge(prompt: Prompt, completion: Completion, *, leaks: LeakFilter) -> Answe
     return Answer(
         id=prompt.id,
         prompt=prompt,
+        thought=thought,
         answer=answer,
         finish_reason=completion.finish_reason,
         tokens=completion.tokens,

@@ -30,8 +30,11 @@ MIN_P = (
 ASSISTANT_NAME = "Name that fills {assistantName} in the pack and heads the assistant's turns."
 
 
+THOUGHTS = "Whether the model was trained to write a thought in <think> tags before every answer."
+
+
 def _is_off(value: float) -> bool:
-    """Leaves a filter that does nothing out of JSON, and so out of the keys of the steps that ran before it existed."""
+    """Leaves a setting that does nothing out of JSON, and so out of the keys of steps that ran before it existed."""
     return value == 0
 
 
@@ -184,6 +187,7 @@ class VerboseAnswersParameters(Model):
     engine: EngineParameters = Field(default=EngineParameters(), description=ENGINE)
     assistant_name: str = Field(description=ASSISTANT_NAME)
     sampling: Sampling = Field(description="Decoding settings of the answers.")
+    thoughts: bool = Field(default=False, exclude_if=_is_off, description=THOUGHTS)
     chunk_size: int = Field(default=256, ge=1, description="Answers per commit to the artifact store.")
     deterministic: bool = Field(default=False, description=DETERMINISTIC)
     max_reject_ratio: float = Field(
@@ -192,7 +196,7 @@ class VerboseAnswersParameters(Model):
 
 
 class TrainParameters(Model):
-    """Fine-tunes the BASE model on answers without principles, exemplars and thoughts (paper section 3.3)."""
+    """Fine-tunes the BASE model on answers without principles and exemplars (paper section 3.3)."""
 
     assistant_name: str = Field(description=ASSISTANT_NAME)
     method: Literal["lora", "full"] = Field(description="Weights that are trained: a low-rank adapter, or all.")
@@ -217,6 +221,12 @@ class TrainParameters(Model):
         default=None,
         description="Largest fraction of the training rows (answers and extra rows) that each file of one's own, the "
         "leaves `extraRows:STAGE:N`, makes up, by its number; none without such files.",
+    )
+    thoughts: bool = Field(
+        default=False,
+        exclude_if=_is_off,
+        description="Whether the thought before each answer is trained on too, in <think> tags; otherwise it is left "
+        "out, as in the paper.",
     )
 
 
@@ -249,6 +259,7 @@ class ScoreParameters(Model):
     thought: Thought | None = Field(
         default=None, description="How the prompted base thinks, as in step answers; None for all other variants."
     )
+    thoughts: bool = Field(default=False, exclude_if=_is_off, description=THOUGHTS)
 
 
 class GateParameters(Model):
@@ -273,6 +284,7 @@ class ImageParameters(Model):
         description="Largest fraction of the rows of a training behind the model that were of the user's own; none "
         "without such rows.",
     )
+    thoughts: bool = Field(default=False, exclude_if=_is_off, description=THOUGHTS)
 
 
 class PushParameters(Model):

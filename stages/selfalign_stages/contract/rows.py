@@ -57,7 +57,7 @@ class Answer(Model):
 
     id: str
     prompt: Prompt
-    thought: str = Field(default="", description="internal thought before the answer (paper section 3.2); not trained")
+    thought: str = Field(default="", description="internal thought before the answer (paper section 3.2)")
     rules: tuple[int, ...] = Field(default=(), description="numbers of the principles that the thought names")
     renumbered: int = Field(
         default=0, ge=0, description="cited principles whose number was wrong, so that the name decided"

@@ -47,6 +47,10 @@ ATTEMPTS_OR_SAMPLES = (
     "attempts and samples exclude each other, because the answers that are generated again would have the majority: "
     "remove one of them"
 )
+THOUGHTS_NEED_THOUGHT = (
+    "engraving.thoughts trains on the thoughts of selfAlign, which selfAlign.thought none leaves out: set thought to "
+    "free or constrained, or thoughts to false"
+)
 QUANTIZATION_NEEDS_16_BITS = "quantization computes in 16 bits: set dtype to bfloat16, float16 or auto, or remove it"
 A_TOKEN_FOR_EACH_SEQUENCE = (
     "arguments.maxBatchedTokens must not be below maxSequences, because each completion needs a token of every step"

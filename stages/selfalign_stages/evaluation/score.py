@@ -34,6 +34,7 @@ def run(context: StepContext, *, load: EngineLoader = open_engine) -> Manifest:
         variant=settings.variant,
         assistant_name=settings.assistant_name,
         thought=thoughts.resolve(pack, settings.thought),
+        trained_thoughts=settings.thoughts,
     )
     context.progress.begin(len(settings.suites), unit="suites")
     scores: list[ItemScore] = []

@@ -23,16 +23,18 @@ class VariantPrompts:
         variant: "base", "prompted", "engraved" or "cloned".
         assistant_name: heading of the assistant's turns.
         thought: how the prompted base thinks, as in self-alignment (`thoughts.resolve`); unused for the others.
+        trained_thoughts: whether this variant was trained to write a thought in tags before every answer.
     """
 
     pack: Pack
     variant: Variant
     assistant_name: str
     thought: Thought = "free"
+    trained_thoughts: bool = False
 
     @property
     def thinks(self) -> bool:
-        """Whether generated text begins with an internal thought."""
+        """Whether generated text begins with an internal thought under a heading, as principles and exemplars ask."""
         return self.variant == "prompted" and self.thought != "none"
 
     @cached_property
@@ -52,24 +54,31 @@ class VariantPrompts:
         """Returns a prompt that ends where the answer begins, for scoring candidate answers.
 
         The prompted base gets no internal thought here: a candidate's probability would depend on a sampled thought.
+        A variant that was trained on thoughts gets an empty one, the form of its training rows without a thought.
         """
         if self.variant == "prompted":
             return rendering.direct_prompt(self.prefix, query, assistant_name=self.assistant_name)
-        return chat.question(query, assistant_name=self.assistant_name)
+        prompt = chat.question(query, assistant_name=self.assistant_name)
+        return prompt + chat.with_thought("", thought="") if self.trained_thoughts else prompt
 
     def generation(self, query: str) -> str:
         """Returns a prompt to generate from; a variant that thinks continues with its internal thought."""
         if self.thinks:
             return rendering.self_align_prompt(self.prefix, query, assistant_name=self.assistant_name)
+        if self.trained_thoughts:
+            return chat.question(query, assistant_name=self.assistant_name)
         return self.open_answer(query)
 
     def answer(self, text: str) -> tuple[str, bool]:
-        """Extracts the answer from a completion.
+        """Extracts the answer from a completion; its thought is neither judged nor counted.
 
         Returns:
             The answer, and whether the completion was well-formed: a variant that thinks may fail to think or to
             answer, in which case the answer is empty.
         """
+        if self.trained_thoughts:
+            _, answer = chat.split_thought(text) or ("", "")
+            return answer, bool(answer)
         if not self.thinks:
             return text.strip(), True
         parsed = thoughts.parse(text, pack=self.pack, assistant_name=self.assistant_name)

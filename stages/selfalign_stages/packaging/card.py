@@ -41,7 +41,13 @@ the one that was evaluated:
 temperature {{ sampling.temperature }}, top-p {{ sampling.top_p }}
 {%- if sampling.top_k %}, top-k {{ sampling.top_k }}{% endif %}
 {%- if sampling.min_p %}, min-p {{ sampling.min_p }}{% endif %}{% endif %}.
-
+{% if thoughts %}
+The model writes a thought before every answer, which may be empty: `<think>`, thought, `</think>`, blank line, answer.
+Clients show what follows the first `</think>`; without one the answer is missing, because the thought did not end. The
+chat template leaves the thoughts of earlier answers out. The tags are plain text, no tokens of their own:
+`vllm serve /models --reasoning-parser qwen3` of vLLM 0.32 returns the thought apart from the answer; parsers that look
+the tags up in the vocabulary, such as `deepseek_r1`, refuse to start unless the base model has them there.
+{% endif %}
 ## Evaluation
 
 {{ report }}
@@ -73,8 +79,9 @@ def render(values: Mapping[str, Any]) -> str:
     Args:
         values: `name`, `variant` and `license` of the model; `pack`, the principle pack; `base`, the base model's
             source.json; `report`, the evaluation report in Markdown; `sampling`, the decoding of the evaluation;
-            `extra_rows`, largest fraction of training rows from other files, or None; `documents`, names of licence
-            files in the model's folder; `model_key`, `gate_key`, `seed` for provenance.
+            `extra_rows`, largest fraction of training rows from other files, or None; `thoughts`, whether the model
+            was trained on thoughts; `documents`, names of licence files in the model's folder; `model_key`,
+            `gate_key`, `seed` for provenance.
 
     Raises:
         jinja2.UndefinedError: a value is missing. An empty field in a published card would go unnoticed.

@@ -123,6 +123,7 @@ def _card(
         "documents": documents,
         "sampling": parameters.sampling,
         "extra_rows": parameters.extra_rows,
+        "thoughts": parameters.thoughts,
     }
     return card.render(values)
 

@@ -25,7 +25,14 @@ from selfalign_stages.contract.task import PreflightResult, PreflightTask, Resul
 from selfalign_stages.contract.termination_message import result_of
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.loading import load
-from selfalign_stages.preflight import extra_rows, machine, pack_and_suites, prompt_sources, registry
+from selfalign_stages.preflight import (
+    extra_rows,
+    machine,
+    pack_and_suites,
+    prompt_sources,
+    registry,
+    trained_thoughts,
+)
 from selfalign_stages.preflight.findings import Findings
 from selfalign_stages.step.store import Store
 
@@ -95,6 +102,7 @@ def resolve_leaves(
     leaves = {BASE_MODEL: base.digest} if base else {}
     if pack:
         pack_and_suites.lint_pack(pack, base, task, findings)
+        trained_thoughts.check(pack, base, task, findings)
         leaves |= parts.digests(pack) | pack_and_suites.suite_digests(task, pack, findings)
     leaves |= prompt_sources.digests(task, findings, scratch=scratch)
     leaves |= extra_rows.digests(task, findings, scratch=scratch)

@@ -1,5 +1,7 @@
 """Training examples: the served text of a conversation, tokenised once, with loss on the answer and its EOS only.
 
+Where thoughts are trained on, they are part of what the model has to write, and in the loss with their tags.
+
 Three rules keep training and serving the same:
 - The text comes from `chat`, which also writes the saved chat template: one blank or newline of difference between
   the trained and the served prompt lowers quality, and no metric names it as the cause.
@@ -10,7 +12,7 @@ Three rules keep training and serving the same:
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from selfalign_stages import chat
@@ -23,11 +25,12 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Pair:
-    """One turn of a user and the answer to learn."""
+    """One turn of a user, and the answer to learn; the thought before it is learned only where a training asks so."""
 
     id: str
     question: str
     answer: str
+    thought: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ Encode = Callable[[str], tuple[list[int], list[tuple[int, int]]]]
 
 
 def answer_pairs(answers: Sequence[Answer]) -> list[Pair]:
-    """Returns prompt and answer of kept rows; principles, exemplars and thoughts are left out here."""
-    return [Pair(row.id, row.prompt.text, row.answer) for row in answers]
+    """Returns prompt, thought and answer of kept rows; principles and exemplars are left out here."""
+    return [Pair(row.id, row.prompt.text, row.answer, row.thought) for row in answers]
 
 
 def identity_pairs(pack: Pack, *, assistant_name: str, repeats: int) -> list[Pair]:
@@ -75,23 +78,47 @@ def identity_pairs(pack: Pack, *, assistant_name: str, repeats: int) -> list[Pai
     return pairs
 
 
-def training_text(pair: Pair, *, assistant_name: str, eos_token: str) -> tuple[str, int]:
+def training_text(pair: Pair, *, assistant_name: str, eos_token: str, thoughts: bool = False) -> tuple[str, int]:
     """Renders a pair as it is served.
 
     Args:
-        pair: question and answer.
+        pair: question, thought and answer.
         assistant_name: heading of the assistant's turn.
         eos_token: the tokenizer's EOS as text.
+        thoughts: whether the model learns to write the thought before the answer. A pair without one then has an empty
+            thought: the model would otherwise learn two forms, and clients could not tell a missing thought from an
+            answer that begins at once.
 
     Returns:
-        The text, and the character offset where the answer begins.
+        The text, and the character offset where that begins which the model has to write.
     """
     prompt = chat.question(pair.question, assistant_name=assistant_name)
-    return prompt + pair.answer.strip() + eos_token, len(prompt)
+    answer = chat.with_thought(pair.answer, thought=pair.thought) if thoughts else pair.answer.strip()
+    return prompt + answer + eos_token, len(prompt)
+
+
+def separated(pair: Pair) -> Pair | None:
+    """Moves a thought that stands in tags within the answer, as in a file of one's own, to its place.
+
+    Returns:
+        The pair, without tags in thought and answer; None if tags stand anywhere else, so that a model which learned
+        the row would write what clients cannot divide.
+    """
+    parts = chat.split_thought(pair.answer)
+    if parts is None or chat.has_tag(pair.thought):
+        return None
+    own, answer = parts
+    return replace(pair, answer=answer, thought=pair.thought or own)
 
 
 def encode(
-    pairs: Sequence[Pair], encode_text: Encode, *, assistant_name: str, eos_token: str, max_length: int
+    pairs: Sequence[Pair],
+    encode_text: Encode,
+    *,
+    assistant_name: str,
+    eos_token: str,
+    max_length: int,
+    thoughts: bool = False,
 ) -> tuple[list[Example], dict[str, int]]:
     """Tokenises pairs.
 
@@ -100,16 +127,21 @@ def encode(
         encode_text: the tokenizer.
         assistant_name: heading of the assistant's turn.
         eos_token: the tokenizer's EOS as text.
-        max_length: most tokens of prompt, answer and EOS together.
+        max_length: most tokens of prompt, thought, answer and EOS together.
+        thoughts: see `training_text`.
 
     Returns:
         The examples in order, and the number of pairs left out by reason: "too-long" (truncating would remove EOS or
-        leave no label, and a row without labels has an undefined mean loss) or "seam" (a token spans the border of
-        prompt and answer, so that no label boundary is right).
+        leave no label, and a row without labels has an undefined mean loss), "seam" (a token spans the border of
+        prompt and answer, so that no label boundary is right) or "think-tag" (see `separated`).
     """
     examples, dropped = [], Counter[str]()
     for pair in pairs:
-        text, start = training_text(pair, assistant_name=assistant_name, eos_token=eos_token)
+        divided = separated(pair) if thoughts else pair
+        if divided is None:
+            dropped["think-tag"] += 1
+            continue
+        text, start = training_text(divided, assistant_name=assistant_name, eos_token=eos_token, thoughts=thoughts)
         ids, offsets = encode_text(text)
         if len(ids) > max_length:
             dropped["too-long"] += 1

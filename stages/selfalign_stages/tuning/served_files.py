@@ -40,7 +40,7 @@ def copy(base: Path, folder: Path) -> None:
         change(tokenizer_config, {"chat_template": None})
 
 
-def write_template(tokenizer: Any, folder: Path, *, assistant_name: str) -> None:
+def write_template(tokenizer: Any, folder: Path, *, assistant_name: str, thoughts: bool = False) -> None:
     """Writes chat template and generation config.
 
     A base tokenizer has no chat template. Without one a server either refuses chat requests or applies a default that
@@ -50,8 +50,9 @@ def write_template(tokenizer: Any, folder: Path, *, assistant_name: str) -> None
         tokenizer: the base model's tokenizer (transformers).
         folder: folder of the tuned model.
         assistant_name: heading of the assistant's turns in the template.
+        thoughts: whether the model was trained on thoughts, which the template leaves out of earlier answers.
     """
-    template = chat.template(assistant_name, bos=adds_bos(tokenizer))
+    template = chat.template(assistant_name, bos=adds_bos(tokenizer), thoughts=thoughts)
     (folder / CHAT_TEMPLATE).write_text(template)
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     _write(folder / GENERATION_CONFIG, {name: number for name, number in ids.items() if number is not None})

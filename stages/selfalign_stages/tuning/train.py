@@ -1,4 +1,6 @@
-"""Step train: fine-tunes the BASE model on answers without principles, exemplars or thoughts (paper section 3.3).
+"""Step train: fine-tunes the BASE model on answers without principles and exemplars (paper section 3.3).
+
+Thoughts are left out as in the paper, unless engraving is to teach them (`stages.engraving.thoughts`).
 
 The same step engraves (stage 3) and clones (stage 4): the student is the base model both times, never the engraved
 one, as in the paper (section 3.4): the engraved model's brevity is what cloning is to replace.
@@ -57,7 +59,7 @@ def run(context: StepContext) -> Manifest:
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     models.normalise_adapter(folder)
     served_files.copy(base, folder)
-    served_files.write_template(tokenizer, folder, assistant_name=settings.assistant_name)
+    served_files.write_template(tokenizer, folder, assistant_name=settings.assistant_name, thoughts=settings.thoughts)
     _save_records(folder, curve, rows.training, settings=settings)
     for path in folder.iterdir():
         path.chmod(0o644)

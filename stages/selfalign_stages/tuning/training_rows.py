@@ -69,6 +69,7 @@ def read(context: StepContext, settings: TrainParameters, tokenizer: Any) -> Tra
             assistant_name=name,
             eos_token=tokenizer.eos_token,
             max_length=settings.max_length,
+            thoughts=settings.thoughts,
         )
         left_out.update(dropped)
         return encoded

@@ -67,3 +67,25 @@ def test_repeated_words_in_a_sound_answer_are_neither_cut_nor_rejected() -> None
 )
 def test_verbose_answers_are_judged_with_a_reason(completion: Completion, reason: str | None) -> None:
     assert verbose.judge(PROMPT, completion, leaks=LeakFilter.of(PACK, assistant_name="Ida")).reject == reason
+
+
+@pytest.mark.parametrize(
+    ("completion", "reason"),
+    [
+        (said("<think>\nI should follow rules 2 (informative).\n</think>\n\nA plum is purple."), None),
+        (said("<think>\n\n</think>\n\nA plum is purple."), None),
+        (said("A plum is purple."), None),
+        (said("<think>\nA plum is purple."), "malformed-thought"),
+        (said("<think>\nOne.\n</think>\n\nA plum. <think>\nTwo.\n</think>\n\nIs purple."), "malformed-thought"),
+        (said("<think>\nA plum is purple.\n</think>"), "empty"),
+        (said("<think>\nA plum is purple", finish="length"), "cut"),
+        (said("<think>\nOne.\n</think>\n\nI should follow rules 2 (informative)."), "leak-marker"),
+        (said("<think>\nOne.\n</think>\n\n" + "purple " * 14), "loop"),
+    ],
+)
+def test_verbose_answers_of_a_teacher_that_thinks_are_judged_without_the_thought(
+    completion: Completion, reason: str | None
+) -> None:
+    row = verbose.judge(PROMPT, completion, leaks=LeakFilter.of(PACK, assistant_name="Ida"), thoughts=True)
+    assert row.reject == reason
+    assert reason is not None or row.answer == "A plum is purple."

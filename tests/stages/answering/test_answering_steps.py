@@ -20,6 +20,7 @@ from selfalign_stages.pack import rendering
 from selfalign_stages.pack.loading import load
 from selfalign_stages.pack.thought_grammar import thought_grammar
 from selfalign_stages.step.context import StepContext
+from selfalign_stages.tuning import examples
 
 PACK, STARTER = load("builtin://hamlet"), load("builtin://starter")
 KEY, SEED, NAME = "0" * 64, 7, "Ida"
@@ -197,6 +198,33 @@ def test_more_rejects_than_allowed_are_a_failure_and_fewer_are_not(tmp_path: Pat
         self_align.run(
             step_context(tmp_path / "refused", "answers", max_reject_ratio=0.66), load=ScriptedEngine(two_of_three).load
         )
+
+
+def test_the_thought_of_the_teacher_is_kept_apart_from_its_answer_and_one_without_an_end_is_rejected(
+    tmp_path: Path,
+) -> None:
+    # The words of a thought are a leak in an answer.
+    thought = "This asks about words. I should follow rules 2 (informative)."
+
+    def thinks(request: Request) -> Completion:
+        if "otter" in request.prompt:
+            return said(f"<think>\n{thought} It lives in rivers.")
+        return said(f"<think>\n{thought}\n</think>\n\nIt is so, at length.")
+
+    step = step_context(tmp_path, "verbose-answers", thoughts=True)
+    engine = ScriptedEngine(thinks)
+    manifest = verbose.run(step, load=engine.load)
+    assert all(prompt.endswith("\n\n### Ida (in depth)\n") for prompt in engine.prompts)
+    kept, other, malformed = rows(step, manifest)
+    assert [(row.thought, row.answer, row.reject) for row in (kept, other)] == [
+        (thought, "It is so, at length.", None)
+    ] * 2
+    assert (malformed.thought, malformed.reject) == ("", "malformed-thought")
+    assert manifest.counts.rejected == {"malformed-thought": 1}
+    # Step train of cloning, which asks for no thoughts, reads the answer alone.
+    pairs = examples.answer_pairs(list(reading.rows(step.store, manifest, Answer)))
+    texts = [examples.training_text(pair, assistant_name=NAME, eos_token="<e>")[0] for pair in pairs]
+    assert all(text.endswith("### Ida\nIt is so, at length.<e>") for text in texts)
 
 
 def test_mean_length_of_kept_answers_is_a_metric(tmp_path: Path) -> None:

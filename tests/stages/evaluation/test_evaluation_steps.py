@@ -55,7 +55,7 @@ def knows_better(prompt: str, continuation: str) -> float:
 
 
 def step_context(
-    folder: Path, variant: Variant, *, names: tuple[str, ...] = tuple(SUITES), **options: Any
+    folder: Path, variant: Variant, *, names: tuple[str, ...] = tuple(SUITES), thoughts: bool = False, **options: Any
 ) -> StepContext:
     folder.mkdir(exist_ok=True)
     for _, name, text in SUITES.values():
@@ -65,6 +65,7 @@ def step_context(
         assistant_name="Ida",
         suites=tuple(SuiteParameters.model_validate({"name": name, "format": SUITES[name][0]}) for name in names),
         sampling=Sampling(temperature=0, top_p=1, max_tokens=30),
+        thoughts=thoughts,
     )
     leaves = {f"suite:{name}": (folder / SUITES[name][1]).as_uri() for name in names}
     return context(

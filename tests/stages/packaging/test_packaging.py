@@ -169,6 +169,7 @@ def card_values(uri: str) -> dict[str, Any]:
         "name": "Ida", "variant": "engraved", "license": "mit", "pack": load("builtin://hamlet"), "report": "",
         "base": {"uri": uri, "revision": None, "digest": "d", "license": None},
         "model_key": "k", "gate_key": "g", "seed": 1, "documents": ["LICENSE"], "sampling": GREEDY, "extra_rows": None,
+        "thoughts": False,
     }  # fmt: skip
 
 
@@ -187,6 +188,14 @@ def test_the_card_says_that_not_all_training_rows_are_the_model_s_own() -> None:
     rendered = card.render(card_values("builtin://hamlet") | {"extra_rows": 0.25})
     assert "This is the engraved model.\n\nNot all training rows are such answers: up to 25 % of those" in rendered
     assert "Not all training rows" not in card.render(card_values("builtin://hamlet"))
+
+
+def test_the_card_of_a_model_with_thoughts_says_how_clients_drop_them_and_others_do_not_mention_them() -> None:
+    plain, thinking = (card.render(card_values("builtin://hamlet") | {"thoughts": on}) for on in (False, True))
+    added = "Clients show what follows the first `</think>`"
+    assert added in thinking and "think>" not in plain
+    before, _, after = thinking.partition("\nThe model writes a thought before every answer")
+    assert plain == before + after.partition("has them there.\n")[2]
 
 
 def test_the_model_card_contains_origin_licences_and_scores(tmp_path: Path) -> None:

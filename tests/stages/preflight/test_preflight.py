@@ -197,6 +197,40 @@ def test_thoughts_that_no_exemplar_shows_are_refused_and_without_them_the_pack_p
     assert asking.messages(check(asked("none")), "spec.stages.selfAlign.thought") == []
 
 
+def test_a_training_on_thoughts_that_the_pack_does_not_have_is_refused_and_both_remedies_help(tmp_path: Path) -> None:
+    field = "spec.stages.engraving.thoughts"
+
+    def asked(pack: str, thoughts: bool) -> PreflightTask:
+        stages: dict[str, Any] = {"engraving": {"thoughts": thoughts}}
+        return asking.task(tmp_path, principles={"builtin": pack}, stages=stages)
+
+    (message,) = asking.messages(check(asked("starter", True)), field)
+    assert "pack starter has no exemplars with thoughts" in message
+    assert "set it to false, or use a pack with thoughts" in message
+    assert asking.messages(check(asked("starter", False)), field) == []
+    assert asking.messages(check(asked("dromedary-16", True)), field) == []
+
+
+def test_a_training_on_thoughts_whose_tags_the_tokenizer_drops_is_refused_and_both_remedies_help(
+    tmp_path: Path,
+) -> None:
+    field, tokenizer = "spec.stages.engraving.thoughts", folders.byte_level()
+
+    def asked(*, thoughts: bool = True) -> list[str]:
+        return asking.messages(check(asking.task(tmp_path, stages={"engraving": {"thoughts": thoughts}})), field)
+
+    assert asked() == []
+    tokenizer.add_special_tokens(["<think>", "</think>"])
+    (tmp_path / "model" / "tokenizer.json").write_text(tokenizer.to_str())
+    (message,) = asked()
+    assert "drops <think> and </think>" in message and "set it to false, or use another base model" in message
+    assert asked(thoughts=False) == []
+    own_tokens = folders.byte_level()
+    own_tokens.add_tokens(["<think>", "</think>"])  # as in Qwen 3: tokens, but no special ones
+    (tmp_path / "model" / "tokenizer.json").write_text(own_tokens.to_str())
+    assert asked() == []
+
+
 def test_a_context_window_beyond_the_model_s_is_refused_with_both_figures_and_the_remedy_works(tmp_path: Path) -> None:
     result = check(asking.task(tmp_path, engine={"contextLength": 65_536}))
     (message,) = asking.messages(result, "spec.engine.contextLength")

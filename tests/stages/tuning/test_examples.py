@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.steps_support import artifact, context
@@ -24,8 +25,8 @@ def encode(text: str) -> tuple[list[int], list[tuple[int, int]]]:
     return encoding["input_ids"], encoding["offset_mapping"]
 
 
-def encoded(pairs: list[Pair], **options: int) -> tuple[list[examples.Example], dict[str, int]]:
-    settings = {"max_length": 200} | options
+def encoded(pairs: list[Pair], **options: Any) -> tuple[list[examples.Example], dict[str, int]]:
+    settings: dict[str, Any] = {"max_length": 200} | options
     return examples.encode(pairs, encode, assistant_name="Ida", eos_token=TOKENIZER.eos_token, **settings)
 
 
