@@ -130,7 +130,8 @@ def _require_kept(counts: Counts, *, step: str, limit: float, field: str) -> Non
         raise BadInput(
             f"{step}: {counts.rows - counts.kept} of {counts.rows} answers were rejected ({reasons}), limit "
             f"{100 * limit:g} % ({field}.maxRejectRatio). The rows are in the store. Usual causes: the model is too "
-            f"small to follow the prompt (no-answer, no-rules), or {field}.maxTokens is too low (cut)",
+            f"small to follow the prompt (no-answer, no-rules, malformed-thought), or {field}.maxTokens is too low "
+            "(cut)",
             reason="YieldTooLow",
             counts=counts,
         )

@@ -44,9 +44,10 @@ temperature {{ sampling.temperature }}, top-p {{ sampling.top_p }}
 {% if thoughts %}
 The model writes a thought before every answer, which may be empty: `<think>`, thought, `</think>`, blank line, answer.
 Clients show what follows the first `</think>`; without one the answer is missing, because the thought did not end. The
-chat template leaves the thoughts of earlier answers out. The tags are plain text, no tokens of their own:
+chat template leaves the thoughts of earlier answers out. The tags are plain text, for which no tokens were added:
 `vllm serve /models --reasoning-parser qwen3` of vLLM 0.32 returns the thought apart from the answer; parsers that look
-the tags up in the vocabulary, such as `deepseek_r1`, refuse to start unless the base model has them there.
+the tags up in the vocabulary, such as `deepseek_r1`, refuse to start unless the base model has them there. With a
+parser, and without such tokens, vLLM does not see where a thought ends, and applies no JSON schema or grammar.
 {% endif %}
 ## Evaluation
 

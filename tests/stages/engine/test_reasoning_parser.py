@@ -49,6 +49,12 @@ def test_a_thought_without_an_end_leaves_no_answer() -> None:
     assert parser("qwen3").extract_reasoning(f"<think>\n{THOUGHT}", request())[1] is None
 
 
+def test_the_parser_does_not_see_the_end_of_a_thought_in_token_ids_as_schemas_would_need() -> None:
+    reading, ids = parser("qwen3"), TOKENIZER(chat.with_thought(ANSWER, thought=THOUGHT))["input_ids"]
+    assert not reading.is_reasoning_end(ids)
+    assert not any(reading.is_reasoning_end_streaming(ids[:n], ids[n - 1 : n]) for n in range(1, len(ids) + 1))
+
+
 def test_a_parser_that_looks_tags_up_in_the_vocabulary_refuses_to_start() -> None:
     with pytest.raises(RuntimeError, match="could not locate think start/end tokens"):
         parser("deepseek_r1")
