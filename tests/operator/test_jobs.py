@@ -218,7 +218,7 @@ def test_the_failure_policy_is_the_exit_code_table() -> None:
     rules = job_of("import")["spec"]["podFailurePolicy"]["rules"]
     assert [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in rules] == [
         ("FailJob", [42, 43, 44, 77]),
-        ("Ignore", [75]),
+        ("Ignore", [75, 130, 143]),
         ("Ignore", None),
     ]
 

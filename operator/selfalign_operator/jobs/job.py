@@ -17,7 +17,7 @@ from selfalign_operator.jobs.resolved_placement import ResolvedPlacement, resolv
 from selfalign_operator.planning import store_location, tasks
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.plan import StartPreflight, StartStep
-from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
+from selfalign_stages.contract.exits import FINAL_CODES, INTERRUPTED_CODES, ExitCode
 from selfalign_stages.contract.graph import KINDS, Kind
 from selfalign_stages.contract.model import Model
 
@@ -167,7 +167,7 @@ def _failure_policy() -> dict[str, Any]:
     return {
         "rules": [
             {"action": "FailJob", "onExitCodes": on_codes(*map(int, FINAL_CODES), ExitCode.INPUT_LOST)},
-            {"action": "Ignore", "onExitCodes": on_codes(ExitCode.INTERRUPTED)},
+            {"action": "Ignore", "onExitCodes": on_codes(*(int(code) for code in INTERRUPTED_CODES if code > 0))},
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]
     }

@@ -19,7 +19,7 @@ from selfalign_operator.jobs.pod import CONTAINER
 from selfalign_operator.jobs.termination import read_failure, read_preflight, read_result
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Pod, PodOutcome
 from selfalign_operator.planning.retries import REASONS
-from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
+from selfalign_stages.contract.exits import FINAL_CODES, INTERRUPTED_CODES, ExitCode
 from selfalign_stages.contract.task import Failure, PreflightResult, Progress, Result
 
 Object = Mapping[str, Any]
@@ -186,7 +186,7 @@ def _preempted(pod: Object) -> bool:
     """
     state = _terminated_state(pod)
     ended = state is not None or pod.get("status", {}).get("phase") == "Failed"
-    return ended and (_disrupted(pod) or (state is not None and state["exitCode"] == ExitCode.INTERRUPTED))
+    return ended and (_disrupted(pod) or (state is not None and state["exitCode"] in INTERRUPTED_CODES))
 
 
 def _disrupted(pod: Object) -> bool:

@@ -1,9 +1,9 @@
 """Judges the attempts at one process by their exit codes: done, running, to be retried, or failed for good.
 
-The rules are those of contract.exits: 42 to 44 are final, and so is lack of memory; 75 (SIGTERM) is retried at once and
-counted against spec.retries.preemptions, everything else is a crash, retried with exponential backoff and counted
-against spec.retries.perStage. 77 (a lost input) is a crash whose retry has to wait for another step as well (`losses`).
-Pure: a retry is a moment in the future, so nothing is lost when the operator restarts.
+The rules are those of contract.exits: 42 to 44 are final, and so is lack of memory; 75 and the codes of a process that
+SIGTERM ended are retried at once and counted against spec.retries.preemptions; everything else is a crash, retried with
+exponential backoff and counted against spec.retries.perStage. 77 (a lost input) is a crash whose retry has to wait for
+another step as well (`losses`). Pure: a retry is a moment in the future, so nothing is lost when the operator restarts.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Literal
 
 from selfalign_operator.api.run import Retries
 from selfalign_operator.planning.observation import Attempt
-from selfalign_stages.contract.exits import FINAL_CODES, ExitCode
+from selfalign_stages.contract.exits import FINAL_CODES, INTERRUPTED_CODES, ExitCode
 from selfalign_stages.contract.task import Failure
 
 INPUT_LOST = "InputLost"
@@ -27,7 +27,7 @@ REASONS: dict[int, str] = {
     ExitCode.INPUT_LOST: INPUT_LOST,
 }
 """Condition reason of an exit code, for a process that left no failure of its own."""
-NOT_CRASHES = (ExitCode.PUBLISHED, ExitCode.INTERRUPTED)
+NOT_CRASHES = (ExitCode.PUBLISHED, *INTERRUPTED_CODES)
 CRASH_DELAY, UNAVAILABLE_DELAY, LONGEST_DELAY = 1.0, 10.0, 300.0
 """Backoff in seconds: before the first retry of a crash, before the first retry of an unavailable service (which needs
 longer to recover than a process to restart), and the upper bound of both. Each further retry doubles the delay."""
@@ -75,7 +75,7 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops
         return Verdict("done", last)
     if last.exit_code in FINAL_CODES:
         return Verdict("failed", last, failure=explain(last))
-    if last.exit_code == ExitCode.INTERRUPTED:
+    if last.exit_code in INTERRUPTED_CODES:
         return _too_many_preemptions(stops, last, retries) or Verdict("retry", last)
     return _after_crash(attempts, last, retries, now)
 

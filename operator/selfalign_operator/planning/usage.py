@@ -10,7 +10,7 @@ from datetime import datetime
 
 from selfalign_operator.api.status import Preemptions, Usage
 from selfalign_operator.planning.observation import Attempt, Observed, Pod
-from selfalign_stages.contract.exits import ExitCode
+from selfalign_stages.contract.exits import INTERRUPTED_CODES
 
 
 def device_seconds(observed: Observed, *, since: datetime | None, until: datetime) -> dict[str, float]:
@@ -84,9 +84,9 @@ def preemptions(recorded: Preemptions | None, attempts: Sequence[Attempt]) -> Pr
 
 
 def _visible_preemptions(attempt: Attempt) -> int:
-    """Preemptions whose pods still exist. A local process has no pods; its exit code 75 counts as one."""
+    """Preemptions whose pods still exist. A local process has none: its exit code tells of one."""
     preempted_pods = sum(pod.outcome == "preempted" for pod in attempt.pods)
-    return max(preempted_pods, int(attempt.exit_code == ExitCode.INTERRUPTED))
+    return max(preempted_pods, int(attempt.exit_code in INTERRUPTED_CODES))
 
 
 def _device_seconds(pod: Pod, *, since: datetime | None, until: datetime) -> float:

@@ -1,10 +1,10 @@
 """Exit codes of stage processes and the errors that carry them.
 
+    Interrupted          75  SIGTERM or SIGINT: resumable, retried without counting as a failure
     StageError
     ├── BadInput      42  configuration or data is wrong: not retried
     ├── AccessDenied  43  a store, hub or registry refuses the credentials: not retried
     ├── DoesNotFit    44  memory, context length or disk is too small: not retried; the message names what would fit
-    ├── Interrupted   75  SIGTERM or SIGINT: resumable, retried without counting as a failure
     ├── Unavailable   76  a store, hub or registry throttles or is down: retried, counted
     └── InputLost     77  an input artifact is missing or damaged: made anew, then retried, counted
 
@@ -43,6 +43,22 @@ FINAL_CODES = (ExitCode.BAD_INPUT, ExitCode.ACCESS_DENIED, ExitCode.DOES_NOT_FIT
 """Codes after which another attempt with nothing changed would fail in the same way."""
 
 
+INTERRUPTED_CODES = (ExitCode.INTERRUPTED, 130, 143, -2, -15)
+"""Codes of an interruption: the process's own, and those of SIGINT and SIGTERM at a moment without a handler, such as
+the start of the interpreter: 128 + signal as container runtimes report it, negative as Python does."""
+
+
+class Interrupted(BaseException):
+    """The process received a request to stop. What it has published stays, and a rerun resumes from there.
+
+    It is raised where the signal arrives, and is no failure of the code that it interrupts. Therefore it is no
+    Exception, as KeyboardInterrupt is none: `except StageError` and `except Exception` let it pass.
+    """
+
+    code = ExitCode.INTERRUPTED
+    reason = "Interrupted"
+
+
 class StageError(Exception):
     """A failure that the operator can classify and a user can act on.
 
@@ -77,12 +93,6 @@ class DoesNotFit(StageError):
     """Memory, context length or disk is too small."""
 
     code = ExitCode.DOES_NOT_FIT
-
-
-class Interrupted(StageError):
-    """The process received a request to stop. What it has published stays, and a rerun resumes from there."""
-
-    code = ExitCode.INTERRUPTED
 
 
 class Unavailable(StageError):

@@ -38,7 +38,13 @@ def open_engine(context: StepContext, *, model: str) -> Engine:
         manifest = reading.require_manifest(context.store, context.task.inputs[model])
         folder = reading.download(context.store, manifest, context.scratch / model)
         settings = EngineParameters.model_validate(context.task.parameters.get("engine") or {})
-        return VllmEngine(folder, seed=context.task.seed, settings=settings, device=context.task.engine)
+        return VllmEngine(
+            folder,
+            seed=context.task.seed,
+            settings=settings,
+            device=context.task.engine,
+            check_stop=context.check_stop,
+        )
 
 
 class LazyEngine:

@@ -8,7 +8,7 @@ keep the batch full. vLLM is imported inside the constructor, because it reads e
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class VllmEngine:
         seed: seed of the engine; requests carry seeds of their own.
         settings: context window and number formats.
         device: what decides about memory and speed alone.
+        check_stop: called between two tokens of a stream, and may raise. On CPU the first completion takes minutes.
 
     Raises:
         BadInput: vLLM does not support the model, its quantisation on this device, or the number of devices.
@@ -62,6 +63,7 @@ class VllmEngine:
         seed: int,
         settings: EngineParameters = vllm_arguments.DEFAULT_SETTINGS,
         device: EngineArguments = vllm_arguments.DEFAULT_DEVICE,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> None:
         cpu = vllm_arguments.is_cpu_build()
         flags = cpu_limits.core_flags() if cpu else None
@@ -74,7 +76,7 @@ class VllmEngine:
 
         for logger in ("vllm", "transformers"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-        self._vllm = vllm
+        self._vllm, self._check_stop = vllm, check_stop
         self._nucleus: Any = None
         if cpu:
             from selfalign_stages.engine import nucleus
@@ -141,6 +143,7 @@ class VllmEngine:
                     engine.add_request(str(self._requests_added), prompt, parameters)
                 if not running:
                     return
+                self._check_stop()
                 for output in engine.step():
                     if output.finished:
                         yield running.pop(output.request_id), _completion(output)

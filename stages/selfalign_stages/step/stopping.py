@@ -6,6 +6,7 @@ pieces. Everything else, such as loading an engine, may take longer than the gra
 the signal handler raises right away.
 """
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from selfalign_stages.contract.exits import Interrupted
 from selfalign_stages.contract.graph import Kind
 
-ALL_OR_NOTHING: frozenset[Kind] = frozenset({"prompts", "merge", "score", "gate", "image"})
+ALL_OR_NOTHING: frozenset[Kind] = frozenset({"prompts", "check", "merge", "score", "gate", "image"})
 """Kinds that publish once, at their end: a stop may interrupt them anywhere."""
 MESSAGE = "stopped on request; a rerun resumes from what is published"
 
@@ -24,6 +25,7 @@ class Stop:
     def __init__(self) -> None:
         # Plain attributes, not an Event: a handler that waits for a lock of the code it interrupts never returns.
         self._requested = self._at_once = False
+        self._pid = os.getpid()
 
     def listen(self) -> None:
         """Handles SIGTERM and SIGINT of this process from now on; main thread only."""
@@ -47,14 +49,27 @@ class Stop:
             if self._requested:
                 raise Interrupted(MESSAGE)
             yield
+            # Python drops exceptions in finalizers and callbacks, and the handler may have raised in one.
+            if self._requested:
+                raise Interrupted(MESSAGE)
         finally:
             self._at_once = before
 
     def _handle(self, number: int, _frame: object) -> None:
-        # A second signal means that its sender will not wait: the default action ends the process.
+        # A forked child inherits the handler, and the code that started it may end it by SIGTERM.
+        if os.getpid() != self._pid:
+            _end_by_default(number)
+        # A second signal means that its sender will not wait.
         if self._requested:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            _end_by_default(number)
         self._requested = True
         if self._at_once:
             raise Interrupted(MESSAGE)
+
+
+def _end_by_default(number: int) -> None:
+    """Ends the process as if it did not handle the signal."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    # The kernel spares process 1 of a container from default actions (pid_namespaces(7)).
+    os._exit(128 + number)
