@@ -207,14 +207,25 @@ def _as_stage_error(raised: Exception, scratch: Path | None) -> StageError:
         return raised
     with suppress(OSError):  # the disk of the log may be full
         log_lines.write_traceback(raised)
-    # torch's OutOfMemoryError is compared by name, so that torch is not imported for an error of another kind.
-    no_memory = isinstance(raised, MemoryError) or getattr(raised, "errno", None) == errno.ENOMEM
-    if no_memory or type(raised).__name__ == "OutOfMemoryError":
+    if _is_out_of_memory(raised):
         return DoesNotFit(f"out of memory: {raised}; use a smaller micro batch, a smaller model or a larger machine")
     if (explained := disk_errors.explain(raised, scratch=scratch, in_pod=TASK_VARIABLE in os.environ)) is not None:
         return explained
     first_line = str(raised).partition("\n")[0]  # the log has the whole message and the traceback
     return StageError(f"{type(raised).__name__}: {first_line}", reason="Crash")
+
+
+def _is_out_of_memory(raised: BaseException) -> bool:
+    """Whether memory of the machine or of a device did not suffice, also where another error was raised from that."""
+    # torch's OutOfMemoryError is compared by name, so that torch is not imported for an error of another kind. A worker
+    # process of the engine passes on the text alone.
+    if isinstance(raised, MemoryError) or type(raised).__name__ == "OutOfMemoryError":
+        return True
+    if getattr(raised, "errno", None) == errno.ENOMEM:
+        return True
+    if isinstance(raised, RuntimeError) and "out of memory" in str(raised):
+        return True
+    return raised.__cause__ is not None and _is_out_of_memory(raised.__cause__)
 
 
 def _parser() -> argparse.ArgumentParser:

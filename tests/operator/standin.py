@@ -3,15 +3,17 @@
     python standin.py SCRIPT KIND --task T --result R --port N --scratch DIR
 
 SCRIPT is a JSON file {step id: behaviour of each attempt}. A behaviour is an exit code, "hang" (serve progress until
-SIGTERM), "ignore-sigterm" (hang, and ignore SIGTERM) or "lost INPUT" (find the artifact of that input name damaged, and
-set it aside); attempts beyond the list succeed. Published artifacts are empty
-files beside SCRIPT, which preflight of a later run reports as cache hits. The file `journal` beside SCRIPT lists starts
-and ends of steps in order.
+SIGTERM), "ignore-sigterm" (hang, and ignore SIGTERM), "family" (the same, with children in groups of their own),
+"unhandled" (hang, and leave SIGTERM to its default), "finish" (hang, and publish after SIGTERM) or "lost INPUT" (find
+the artifact of that input name damaged, and set it aside); attempts beyond the list succeed. Published artifacts are
+empty files beside SCRIPT, which preflight of a later run reports as cache hits, and which are not made again. The file
+`journal` beside SCRIPT lists starts and ends of steps in order.
 """
 
 import argparse
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -27,22 +29,31 @@ def main() -> int:
     task = json.loads(arguments.task.read_bytes())
     if arguments.kind == "preflight":
         return _preflight(arguments, task)
+    published = _published(arguments.script) / f"{task['kind']}-{task['key']}"
+    if published.exists():
+        arguments.result.write_text(json.dumps(_result(task["kind"], task["key"], arguments.script, "Hit")))
+        return PUBLISHED
     behaviour = _behaviour(arguments.script, task["id"])
     # a list and no threading.Event: a handler that interrupts Event.wait would wait for the lock that it holds
     received: list[int] = []
-    ignores_sigterm = behaviour == "ignore-sigterm"
-    signal.signal(signal.SIGTERM, lambda number, frame: None if ignores_sigterm else received.append(number))
+    ignores_sigterm = behaviour in ("ignore-sigterm", "family")
+    if behaviour != "unhandled":
+        signal.signal(signal.SIGTERM, lambda number, frame: None if ignores_sigterm else received.append(number))
+    if behaviour == "family":
+        _start_family(arguments.script)
     _journal(arguments.script, f"start {task['id']}")
-    if behaviour in ("hang", "ignore-sigterm"):
+    if behaviour in ("hang", "ignore-sigterm", "family", "unhandled"):
         return _hang(arguments.port, received)
-    if isinstance(behaviour, str):
+    if behaviour == "finish":
+        _hang(arguments.port, received)
+    elif isinstance(behaviour, str):
         return _input_lost(arguments, task, name=behaviour.removeprefix("lost "))
-    if behaviour:
+    elif behaviour:
         failure = {"reason": "Scripted", "message": f"{task['id']}: the script requests exit code {behaviour}"}
         arguments.result.write_text(json.dumps(failure))
         sys.stderr.write("first line of the log\nlast line of the log\n")
         return int(behaviour)
-    (_published(arguments.script) / f"{task['kind']}-{task['key']}").touch()
+    published.touch()
     arguments.result.write_text(json.dumps(_result(task["kind"], task["key"], arguments.script, "Miss")))
     _journal(arguments.script, f"end {task['id']}")
     return PUBLISHED
@@ -73,6 +84,9 @@ def _preflight(arguments: argparse.Namespace, document: dict[str, Any]) -> int:
 
     task = PreflightTask.model_validate(document)
     overrides = json.loads(arguments.script.read_text()).get("preflight", {})
+    if overrides == "hang":
+        _journal(arguments.script, "start preflight")
+        signal.pause()
     leaves = {name: f"sha256:{name}" for name in task.leaves}
     published = _published(arguments.script)
     kinds = {step.id: step.kind for step in task.steps}
@@ -94,6 +108,16 @@ def _result(kind: str, key: str, script: Path, cache: str) -> dict[str, Any]:
     counts = {"rows": 10, "kept": 7, "rejected": {"too-short": 2, "duplicate": 1}} if kind == "prompts" else {}
     digest = f"sha256:{key}"
     return {"key": key, "cache": cache, "digest": digest, "counts": counts, "metrics": metrics.get(kind, {})}
+
+
+def _start_family(script: Path) -> None:
+    """Starts a child in this group, one in a session of its own, and one of a parent that has ended."""
+    wait = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
+    child = [sys.executable, "-c", wait, str(script)]
+    subprocess.Popen(child)
+    subprocess.Popen(child, start_new_session=True)
+    daemon = f"import subprocess; subprocess.Popen({child!r}, start_new_session=True)"
+    subprocess.run([sys.executable, "-c", daemon], check=True)
 
 
 def _published(script: Path) -> Path:

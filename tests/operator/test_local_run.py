@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,7 +101,7 @@ def test_a_signal_stops_the_steps_and_a_rerun_resumes(sandbox: Sandbox, number: 
     wait_until(lambda: len(sandbox.standins()) == 1)
     process.send_signal(number)
     code, status, err = sandbox.finish(process)
-    assert code == 130 and "run the same command again" in err
+    assert code == 128 + number and "run the same command again" in err
     assert sandbox.standins() == []
     code, status, _ = sandbox.run()
     assert code == 0 and sandbox.journal().count("start redteaming-topics") == 1
@@ -122,9 +123,13 @@ def test_a_second_command_in_a_working_folder_is_refused(sandbox: Sandbox) -> No
     first = sandbox.start()
     wait_until(lambda: "start import" in sandbox.journal())
     code, _, err = sandbox.run()
-    assert code == 1 and f"in use by process {first.pid}" in err and "--workdir" in err
+    assert code == 75
+    begin = f"{sandbox.folder / 'work'} is in use by process {first.pid} on {socket.gethostname()} (run trial since 20"
+    assert err.startswith(begin) and err.endswith("UTC): wait until it ends, or use another --workdir\n")
+    assert sandbox.run(workdir=sandbox.folder / "another")[0] == 0
     first.terminate()
-    assert sandbox.finish(first)[0] == 130
+    assert sandbox.finish(first)[0] == 143
+    assert sandbox.run()[0] == 0
 
 
 def test_at_most_two_steps_run_in_parallel(sandbox: Sandbox) -> None:

@@ -55,7 +55,8 @@ def run(
     printed.
 
     Exit codes: 0 the image is ready, 1 the manifest is invalid or the run
-    failed, 130 the run was interrupted.
+    failed, 75 another process uses the working folder, 130 or 143 the run was
+    interrupted by Ctrl-C or SIGTERM.
     """
     from selfalign_operator.cli import commands
 

@@ -4,6 +4,7 @@ Results go to standard output and everything else to standard error, so that `-o
 Functions return the process's exit code instead of raising SystemExit, which lets tests call them.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,9 +16,12 @@ from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.local import machine
 from selfalign_operator.local import workdir as workdirs
+from selfalign_operator.local.claims import claims_in
+from selfalign_operator.local.interrupts import ending_at_once, interrupts
+from selfalign_operator.local.lock_holder import LockHolder
 from selfalign_operator.local.process_table import PROGRAM, ProcessTable
-from selfalign_operator.local.runner import Runner, interrupts
-from selfalign_operator.local.workdir import Workdir
+from selfalign_operator.local.runner import Runner
+from selfalign_operator.local.workdir import Workdir, WorkdirInUse
 from selfalign_operator.manifest import environments
 from selfalign_operator.manifest.loading import load
 from selfalign_operator.planning import store_location
@@ -34,8 +38,8 @@ from selfalign_stages.contract.task import Problem, StoreLocation
 
 NOT_READY = 1
 """Exit code of a run without an image, and of an invalid manifest."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, as shells report it."""
+IN_USE = os.EX_TEMPFAIL
+"""Exit code if another process uses the working folder: 75, try again later (sysexits.h)."""
 MANIFEST_BYTES = 4 * 2**20
 """Longest manifest that is read; API servers take requests of at most 3 MiB (apiserver, MaxRequestBodyBytes)."""
 EXPLAINED = ("GateFailed", "DeadlineExceeded")
@@ -55,8 +59,14 @@ def run(
         program: command of a stage process; tests pass a stand-in.
 
     Returns:
-        0 if the run is Ready, NOT_READY if the manifest is invalid or the run failed, INTERRUPTED after a signal.
+        0 if the run is Ready, NOT_READY if the manifest is invalid or the run failed, IN_USE if another process uses
+        the working folder, 130 after SIGINT and 143 after SIGTERM.
     """
+    with ending_at_once():
+        return _run(file, workdir=workdir, set_values=set_values, as_json=as_json, program=program)
+
+
+def _run(file: Path, *, workdir: Path, set_values: Sequence[str], as_json: bool, program: Sequence[str]) -> int:
     loaded = read(file, set_values)
     problems = environments.problems_on_one_machine(loaded) if isinstance(loaded, SelfAlignRun) else loaded
     if not isinstance(loaded, SelfAlignRun) or problems:
@@ -70,6 +80,9 @@ def run(
         locations = store_location.on_this_machine(loaded, folder, default_uri=paths.store_uri)
         with workdirs.locked(paths):
             return _carry_out(loaded, paths, locations, program, as_json=as_json)
+    except WorkdirInUse as error:
+        _log(str(error))
+        return IN_USE
     except StageError as error:
         _log(str(error))
         return NOT_READY
@@ -80,7 +93,8 @@ def _carry_out(
 ) -> int:
     for note in environments.ignored_on_one_machine(run):
         _log(f"note: {note}")
-    processes = ProcessTable(paths, machine.detect(), program)
+    claims = claims_in(locations.store, LockHolder.of_this_process(run.metadata.name))
+    processes = ProcessTable(paths, machine.detect(), program, claims)
     with interrupts() as interrupt, _display() as display:
         status = Runner(run, locations, processes, display, interrupt).carry_out()
     if as_json:
@@ -94,7 +108,7 @@ def _carry_out(
     stopped = interrupt.times > 0
     for line in closing.interrupted() if stopped else _failure(status, processes):
         _log(line)
-    return INTERRUPTED if stopped else NOT_READY
+    return interrupt.exit_code if stopped else NOT_READY
 
 
 @contextmanager

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from selfalign_operator.local.claims import MADE_BY_ANOTHER_RUN, Claim, Claims
+from selfalign_operator.local.lock_holder import LockHolder
 from selfalign_operator.local.machine import Machine
 from selfalign_operator.local.process import StageProcess, free_port, start
 from selfalign_operator.local.workdir import REMEDY, Workdir
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
+from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.file_errors import stage_error
 from selfalign_stages.contract.graph import Kind
 from selfalign_stages.contract.model import Model
@@ -30,6 +33,15 @@ PROGRAM = (sys.executable, "-m", "selfalign_stages.main")
 """The stage program, in the interpreter that runs the command: both come from one installation."""
 
 
+class _Work(NamedTuple):
+    """What a process is to do."""
+
+    kind: Kind | None
+    key: str
+    number: int
+    task: Model
+
+
 @dataclass
 class ProcessTable:
     """Attempts by process id, which is "preflight" or a step id.
@@ -38,21 +50,29 @@ class ProcessTable:
         workdir: paths for task files, results, logs and scratch.
         machine: how many processes may run in parallel, and their threads.
         program: command line of the stage program before the kind of the step; tests use another program.
+        claims: what keeps two runs on one store from making an artifact at the same time; None: nothing does.
     """
 
     workdir: Workdir
     machine: Machine
     program: Sequence[str] = PROGRAM
+    claims: Claims | None = None
     _attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     """All attempts, oldest first."""
     _processes: dict[str, StageProcess] = field(default_factory=dict)
     """Running processes; each belongs to the newest attempt of its id."""
     _logs: dict[str, Path] = field(default_factory=dict)
+    _waiting: dict[str, _Work] = field(default_factory=dict)
+    """What is to be started once another run has released its claim; the newest attempt of the id is pending."""
+    _claims: dict[str, Claim] = field(default_factory=dict)
+    """Claims of running processes."""
+    _withdrawing: bool = False
 
     def observed(self) -> Observed:
         """Returns the planner's observation."""
         attempts = {id_: tuple(attempts) for id_, attempts in self._attempts.items()}
-        return Observed(attempts=attempts, slots=self.machine.slots)
+        # a step that waits for another run uses no slot
+        return Observed(attempts=attempts, slots=self.machine.slots + len(self._waiting))
 
     def start(self, id_: str, *, kind: Kind | None, key: str, number: int, task: Model, now: datetime) -> None:
         """Starts an attempt. One that cannot be started, as on a full disk, is recorded as failed.
@@ -65,18 +85,39 @@ class ProcessTable:
             task: content of the task file.
             now: start time.
         """
-        attempt = Attempt(key=key, number=number, started=now)
         self._logs.pop(id_, None)
+        self._attempts.setdefault(id_, []).append(Attempt(key=key, number=number, started=now))
+        self._claim_and_launch(id_, _Work(kind, key, number, task), now)
+
+    def start_waiting(self, now: datetime) -> None:
+        """Starts the attempts for which another run has released its claim meanwhile."""
+        for id_, work in list(self._waiting.items()):
+            self._claim_and_launch(id_, work, now)
+
+    def _claim_and_launch(self, id_: str, work: _Work, now: datetime) -> None:
+        claim = self.claims.take(work.kind, work.key) if self.claims is not None else Claim()
+        if isinstance(claim, LockHolder):
+            self._waiting[id_] = work
+            message = f"waits for run {claim.run} (process {claim.pid} on {claim.host}), which makes the same artifact"
+            self._change(id_, pending=Failure(reason=MADE_BY_ANOTHER_RUN, message=message))
+            return
+        self._waiting.pop(id_, None)
+        self._claims[id_] = claim
+        # the time of waiting is none of the step's
+        self._change(id_, started=now, pending=None)
+        self._launch(id_, work, now)
+
+    def _launch(self, id_: str, work: _Work, now: datetime) -> None:
         try:
-            self._processes[id_] = self._start(id_, kind, number, task)
-            self._logs[id_] = self.workdir.log(id_, number)
+            self._processes[id_] = self._start(id_, work.kind, work.number, work.task)
+            self._logs[id_] = self.workdir.log(id_, work.number)
         except OSError as error:
             failed = stage_error(error, place=Path(error.filename or self.workdir.root), remedy=REMEDY)
             failure = Failure(reason=failed.reason, message=f"cannot be started: {failed}")
-            attempt = replace(attempt, finished=now, exit_code=int(failed.code), failure=failure)
-            for folder in (self.workdir.messages(id_, number), self.workdir.scratch(id_)):
+            self._change(id_, finished=now, exit_code=int(failed.code), failure=failure)
+            for folder in (self.workdir.messages(id_, work.number), self.workdir.scratch(id_)):
                 shutil.rmtree(folder, ignore_errors=True)
-        self._attempts.setdefault(id_, []).append(attempt)
+            self._claims.pop(id_).release()
 
     def _start(self, id_: str, kind: Kind | None, number: int, task: Model) -> StageProcess:
         folder, scratch = self.workdir.messages(id_, number), self.workdir.scratch(id_)
@@ -94,14 +135,35 @@ class ProcessTable:
         return start(arguments, log=self.workdir.log(id_, number), environment=environment, port=port)
 
     def stop(self, id_: str) -> None:
-        """Sends SIGTERM to a running attempt and marks it as stopping. Does nothing if none is running."""
+        """Sends SIGTERM to a running attempt and marks it as stopping. Does nothing if none is running.
+
+        An attempt that waits for another run has done nothing, and is withdrawn.
+        """
+        if id_ in self._waiting:
+            del self._waiting[id_]
+            self._attempts[id_].pop()
         if id_ in self._processes:
             self._processes[id_].stop()
             # the planner must not stop it twice, nor start another attempt before it has ended
             self._change(id_, stopping=True)
 
+    def withdraw_all(self) -> list[str]:
+        """Stops everything for an interruption of the command, and returns the ids of running processes.
+
+        What publishes its artifact nevertheless counts. All other attempts are removed at their end, as if they had
+        never begun, and the next command starts them under the same numbers.
+        """
+        self._withdrawing = True
+        for id_ in [*self._waiting]:
+            self.stop(id_)
+        running = [*self._processes]
+        for id_ in running:
+            if not self._attempts[id_][-1].stopping:
+                self.stop(id_)
+        return running
+
     def kill_all(self) -> None:
-        """Sends SIGKILL to every process. `reap` still has to record their ends."""
+        """Sends SIGKILL to every process and all that it started. `reap` still has to record their ends."""
         for process in self._processes.values():
             process.kill()
 
@@ -143,8 +205,14 @@ class ProcessTable:
         # one file for both outcomes, which differ in their fields
         result = _read(path, result_type)
         failure = _read(path, Failure) if result is None else None
-        self._change(id_, finished=now, exit_code=exit_code, result=result, failure=failure)
+        if self._withdrawing and (exit_code != ExitCode.PUBLISHED or result is None):
+            self._attempts[id_].pop()
+            shutil.rmtree(path.parent, ignore_errors=True)
+        else:
+            self._change(id_, finished=now, exit_code=exit_code, result=result, failure=failure)
         shutil.rmtree(self.workdir.scratch(id_), ignore_errors=True)
+        # last: whoever takes over must not meet a process that still works
+        self._claims.pop(id_).release()
 
     def _change(self, id_: str, **changes: object) -> None:
         """Changes fields of the newest attempt."""

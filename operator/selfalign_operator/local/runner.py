@@ -4,19 +4,16 @@ A polling loop in one thread instead of threads or asyncio: steps take minutes, 
 are handled between ticks, so that no handler runs in the middle of a decision.
 """
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import FrameType
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.status import RunStatus
+from selfalign_operator.api.status import RunStatus, StepStatus
+from selfalign_operator.local.interrupts import Interrupt
 from selfalign_operator.local.process_table import ProcessTable
 from selfalign_operator.planning import tasks
-from selfalign_operator.planning.observation import PREFLIGHT
+from selfalign_operator.planning.observation import PREFLIGHT, Observed
 from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartPreflight, StopAttempt, plan
 from selfalign_operator.planning.store_location import Locations
 from selfalign_operator.terminal.display import Display
@@ -24,34 +21,10 @@ from selfalign_operator.terminal.display import Display
 TICK_SECONDS = 0.05
 """Between two checks for ended processes: how long an ended step delays the next one at most."""
 POLL_SECONDS = 1.0
-"""Between two polls of progress: as often as a person reads it."""
-
-
-@dataclass
-class Interrupt:
-    """Counts requests to stop: the first stops the steps with SIGTERM, the second kills them.
-
-    Attributes:
-        times: signals received so far.
-    """
-
-    times: int = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Counts a signal. Does nothing else: a signal handler may interrupt any line of the program."""
-        self.times += 1
-
-
-@contextmanager
-def interrupts() -> Iterator[Interrupt]:
-    """Counts SIGINT and SIGTERM within the context, and restores the previous handlers afterwards."""
-    interrupt = Interrupt()
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupt
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+"""Between two polls of progress: as often as a person reads it. Claims of other runs are tried as often."""
+GRACE_SECONDS = 3.5
+"""From the first signal to SIGKILL: time to write a checkpoint or a chunk. The command has to end within 5 seconds,
+after which people lose patience and service managers kill."""
 
 
 @dataclass
@@ -71,6 +44,8 @@ class Runner:
     attempts: ProcessTable
     display: Display
     interrupt: Interrupt
+    _kill_at: float | None = None
+    """Monotonic time of SIGKILL, once a signal was received."""
 
     def carry_out(self) -> RunStatus:
         """Runs until the plan is finished or the user has interrupted it, and no process is left.
@@ -93,9 +68,11 @@ class Runner:
             time.sleep(TICK_SECONDS)
             self._handle_interrupt()
             now = datetime.now(UTC)
-            poll_is_due = time.monotonic() - polled >= POLL_SECONDS
+            # a poll waits for processes that are busy, and the grace period does not
+            poll_is_due = not self.interrupt.times and time.monotonic() - polled >= POLL_SECONDS
             if poll_is_due:
                 self.attempts.poll()
+                self.attempts.start_waiting(now)
                 polled = time.monotonic()
             backoff_is_over = current.requeue_at is not None and now >= current.requeue_at
             if self.attempts.reap(now) or poll_is_due or backoff_is_over:
@@ -104,11 +81,15 @@ class Runner:
 
     def _plan(self, now: datetime) -> Plan:
         """Plans, acts, and plans once more if anything was done: the status has to name what was started."""
+        if self.interrupt.times:
+            status = _without_withdrawn(self.run.status, self.attempts.observed())
+            self.run = self.run.model_copy(update={"status": status})
         current = plan(self.run, self.attempts.observed(), now)
         # after an interrupt nothing is started; the status still shows what ends
         if current.actions and not self.interrupt.times:
             for action in current.actions:
-                self._act(action, now)
+                if not self.interrupt.times:
+                    self._act(action, now)
             current = plan(self.run, self.attempts.observed(), now)
         self.run = self.run.model_copy(update={"status": current.status})
         self.display.show(current.status)
@@ -129,14 +110,29 @@ class Runner:
         self.attempts.start(step.id, kind=step.kind, key=key, number=number, task=task, now=now)
 
     def _handle_interrupt(self) -> None:
-        """Stops running steps after the first signal, kills them after the second."""
-        if self.interrupt.times >= 2:
+        """Stops running steps after the first signal; kills them after the second, or the grace period."""
+        if not self.interrupt.times:
+            return
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + GRACE_SECONDS
+            stopped = self.attempts.withdraw_all()
+            if stopped:
+                self.display.print_line(f"stopping {', '.join(stopped)}; press Ctrl-C once more to kill them")
+        if self.interrupt.times >= 2 or time.monotonic() >= self._kill_at:
             # safe at any moment: artifacts are published atomically, so a killed step leaves none behind
             self.attempts.kill_all()
-            return
-        running = self.attempts.observed().running() if self.interrupt.times else {}
-        to_stop = [id_ for id_, attempt in running.items() if not attempt.stopping]
-        for id_ in to_stop:
-            self.attempts.stop(id_)
-        if to_stop:
-            self.display.print_line(f"stopping {', '.join(to_stop)}; press Ctrl-C once more to kill them")
+
+
+def _without_withdrawn(status: RunStatus, observed: Observed) -> RunStatus:
+    """Returns the status without the numbers of attempts that no longer exist, which the next command uses again."""
+
+    def last(step: StepStatus) -> int:
+        return max((attempt.number for attempt in observed.attempts_of(step.name)), default=0)
+
+    stages = (
+        stage.model_copy(
+            update={"steps": tuple(step.model_copy(update={"attempt": last(step)}) for step in stage.steps)}
+        )
+        for stage in status.stages
+    )
+    return status.model_copy(update={"stages": tuple(stages)})

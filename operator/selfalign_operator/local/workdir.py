@@ -6,7 +6,7 @@ Layout below the folder, which is .selfalign by default:
     runs/RUN/STEP-ATTEMPT/     task.json and result.json
     logs/RUN/STEP-ATTEMPT.log  output of the stage process
     scratch/RUN/STEP/          temporary files of a running step
-    lock                       process id of the command that is running
+    lock                       run, process id, host and start of the command that is running
 """
 
 import contextlib
@@ -18,8 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfalign_operator.local.lock_holder import LockHolder
 from selfalign_stages.contract.exits import BadInput
 from selfalign_stages.contract.file_errors import mount_point, stage_error
+
+
+class WorkdirInUse(Exception):
+    """Another process has locked the working folder. The message names it, and what to do."""
+
 
 REMEDY = "free space or permit it there, or use another --workdir"
 
@@ -72,35 +78,34 @@ def locked(workdir: Workdir) -> Iterator[None]:
     """Locks the working folder, and removes what a killed command has left in it.
 
     flock and not a file that exists: the kernel releases the lock when the process ends, however it ends, so there are
-    no stale locks. The process id in the file is for the message only.
+    no stale locks. What is in the file is for the message only.
 
     Raises:
-        BadInput: another process has locked the folder, its file system has no locks, or its path is no folder.
+        WorkdirInUse: another process has locked the folder.
+        BadInput: its file system has no locks, or its path is no folder.
         AccessDenied: the folder cannot be written.
         DoesNotFit: its disk is full.
     """
     try:
         workdir.root.mkdir(parents=True, exist_ok=True)
-        # creates the file and, unlike O_TRUNC, keeps the id of the process that has the lock
+        # creates the file and, unlike O_TRUNC, keeps what the holder of the lock has written
         lock = os.open(workdir.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise stage_error(error, place=Path(error.filename or workdir.root), remedy=REMEDY) from error
     try:
-        _lock(workdir.root, lock)
+        _lock(workdir.root, lock, run=workdir.run)
         _collect(workdir.root)
         yield
     finally:
         os.close(lock)
 
 
-def _lock(root: Path, lock: int) -> None:
+def _lock(root: Path, lock: int, *, run: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(lock, 100).decode(errors="replace").strip() or "unknown"
-        raise BadInput(
-            f"{root} is in use by process {holder}: wait until it ends, or use another --workdir",
-            reason="WorkdirInUse",
+        raise WorkdirInUse(
+            f"{root} is in use by {LockHolder.read(lock)}: wait until it ends, or use another --workdir"
         ) from None
     except OSError as error:
         raise BadInput(
@@ -109,9 +114,8 @@ def _lock(root: Path, lock: int) -> None:
             reason="WorkdirUnusable",
         ) from error
     try:
-        # only now, with the lock: before, the id of the process that has it would be lost
-        os.truncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
+        # only now, with the lock: before, the holder's own entry would be lost
+        LockHolder.of_this_process(run).write(lock)
     except OSError as error:
         raise stage_error(error, place=root, remedy=REMEDY) from error
 

@@ -86,6 +86,8 @@ def _bar(step: StepStatus) -> ProgressBar:
 def _step_text(step: StepStatus) -> str:
     if step.state != "Running":
         return step.state.lower()
+    if step.message:
+        return step.message
     if step.progress is None or step.progress.total <= 0:
         return "starting"
     return numbers.progress(step.progress, step)

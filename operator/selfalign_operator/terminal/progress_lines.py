@@ -28,7 +28,7 @@ class Lines:
     clock: Callable[[], float] = time.monotonic
     _written_once: set[str] = field(default_factory=set)
     _states: dict[str, str] = field(default_factory=dict)
-    """State and attempt of each step in its newest line."""
+    """State, attempt and obstacle of each step in its newest line."""
     _written_at: dict[str, float] = field(default_factory=dict)
     """Clock time of each step's newest line."""
 
@@ -55,7 +55,7 @@ class Lines:
         # nothing has happened to these yet, and every run starts with all of its steps pending
         if step.state in ("Pending", "Skipped"):
             return
-        state = f"{step.state}-{step.attempt}"
+        state = f"{step.state}-{step.attempt}-{step.message if step.state == 'Running' else ''}"
         if self._states.get(step.name) != state or self._progress_is_due(step):
             self._states[step.name] = state
             self._written_at[step.name] = self.clock()
@@ -69,6 +69,8 @@ class Lines:
 def describe(step: StepStatus) -> str:
     """Describes the state of a step in one line, without its name."""
     if step.state == "Running":
+        if step.message:
+            return step.message
         if step.progress is not None:
             return numbers.progress(step.progress, step)
         return f"started (attempt {step.attempt})" if step.attempt > 1 else "started"
