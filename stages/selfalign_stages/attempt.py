@@ -30,7 +30,7 @@ from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Failure, PreflightTask, Task
-from selfalign_stages.step import disk_errors, log_lines
+from selfalign_stages.step import disk_errors, log_lines, stop_deadline
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.progress import ProgressMeter
 from selfalign_stages.step.stopping import ALL_OR_NOTHING, MESSAGE, Stop
@@ -57,6 +57,7 @@ def carry_out(arguments: Sequence[str] | None) -> int:
     stop = Stop()
     stop.listen()
     options = _parser().parse_args(arguments)
+    stop_deadline.watch(stop, piece_seconds=stop_deadline.piece_seconds(options.kind))
     log_lines.configure(level=logging.WARNING)
     # Not the root logger: clients of hubs and buckets log URLs at INFO, and presigned ones contain credentials.
     LOG.setLevel(logging.INFO)

@@ -36,6 +36,11 @@ class Stop:
         """Whether a stop is requested."""
         return self._requested
 
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether the code that runs now has nothing to lose."""
+        return self._at_once
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Marks code that has nothing to lose: within it a signal raises where the code stands. Nests.

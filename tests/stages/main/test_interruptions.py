@@ -8,9 +8,12 @@ from tests.stages.base_model import folders
 from tests.stages.main import processes
 from tests.stages.preflight import asking
 
+from selfalign_operator.jobs.job import DEFAULT_GRACE_SECONDS, GRACE_SECONDS
 from selfalign_stages.contract.exits import INTERRUPTED_CODES, ExitCode
+from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.task import Leaf
+from selfalign_stages.step import stop_deadline
 
 MOMENTS = """
 import itertools, os, signal, sys
@@ -26,7 +29,7 @@ if moment < 0:
 sys.exit(code)
 """
 """A stage program that signals itself at the audit event of a number: an import, an opened file, a connection."""
-SHARES = {"preflight": (0.4, 0.7, 0.95), "import": (0.0, 0.8)}
+SHARES = {"preflight": (0.4, 0.8), "import": (0.0, 0.9)}
 """Moments to try, as shares of all events: imports, checks and reading, and the end."""
 
 
@@ -73,3 +76,23 @@ def test_a_signal_before_anything_is_imported_is_an_interruption(tmp_path: Path)
     process.send_signal(signal.SIGTERM)
     ended = processes.wait(tmp_path, process)
     assert ended.code in INTERRUPTED_CODES and not ended.result
+
+
+@pytest.mark.parametrize("limit", ["AT_ONCE_SECONDS", "PIECE_SECONDS"])
+def test_what_no_signal_can_interrupt_ends_before_the_grace_period(tmp_path: Path, limit: str) -> None:
+    wait = "with ThreadPoolExecutor() as pool: pool.submit(threading.Event().wait); signal.raise_signal(signal.SIGTERM)"
+    inner = f"with context.stop.at_once():\n        {wait}" if limit == "AT_ONCE_SECONDS" else wait
+    imports = "import signal, threading; from concurrent.futures import ThreadPoolExecutor\n    "
+    program, code = processes.failing(imports + inner)
+    shortened = f"from selfalign_stages.step import stop_deadline\nstop_deadline.{limit} = 0\n"
+    process = processes.start(
+        tmp_path, "import", processes.import_task(tmp_path, Leaf(uri="file:///x")), program=(program, shortened + code)
+    )
+    ended = processes.wait(tmp_path, process)
+    assert ended.code == ExitCode.INTERRUPTED and "did not end by itself" in ended.log
+
+
+def test_the_time_to_stop_is_shorter_than_the_grace_period_of_the_pod() -> None:
+    assert stop_deadline.piece_seconds("preflight") < DEFAULT_GRACE_SECONDS
+    for kind in KINDS:
+        assert stop_deadline.piece_seconds(kind) < GRACE_SECONDS.get(kind, DEFAULT_GRACE_SECONDS)
