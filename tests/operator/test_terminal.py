@@ -134,6 +134,14 @@ def test_bars_and_lines_describe_an_outcome_in_the_same_words() -> None:
     assert describe(running) == "3 of 30 optimizer steps, loss 1.25"
 
 
+def test_bars_and_lines_show_what_a_running_step_waits_for() -> None:
+    message = "waits for run other (process 7 on desk), which makes the same artifact"
+    step = StepStatus(name="import", kind="import", state="Running", message=message)
+    stage = StageStatus(name="import", state="Running", steps=(step,))
+    assert describe(step) == message
+    assert message in text(progress_bars.draw(RunStatus(phase="Import", stages=(stage,))))
+
+
 HOSTILE = "a[red]b[/]c\x1b[2J\u202ed\ne"
 SHOWN = r"a[red]b[/]c\x1b[2J\u202ed\ne"
 

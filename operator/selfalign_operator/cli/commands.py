@@ -80,12 +80,9 @@ def _run(file: Path, *, workdir: Path, set_values: Sequence[str], as_json: bool,
         locations = store_location.on_this_machine(loaded, folder, default_uri=paths.store_uri)
         with workdirs.locked(paths):
             return _carry_out(loaded, paths, locations, program, as_json=as_json)
-    except WorkdirInUse as error:
-        _log(str(error))
-        return IN_USE
     except StageError as error:
         _log(str(error))
-        return NOT_READY
+        return IN_USE if isinstance(error, WorkdirInUse) else NOT_READY
 
 
 def _carry_out(

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from selfalign_operator.local.claims import MADE_BY_ANOTHER_RUN, Claim, Claims
+from selfalign_operator.local.claims import WAITING_FOR_RUN, Claim, Claims
 from selfalign_operator.local.lock_holder import LockHolder
 from selfalign_operator.local.machine import Machine
 from selfalign_operator.local.process import StageProcess, free_port, start
@@ -99,7 +99,7 @@ class ProcessTable:
         if isinstance(claim, LockHolder):
             self._waiting[id_] = work
             message = f"waits for run {claim.run} (process {claim.pid} on {claim.host}), which makes the same artifact"
-            self._change(id_, pending=Failure(reason=MADE_BY_ANOTHER_RUN, message=message))
+            self._change(id_, pending=Failure(reason=WAITING_FOR_RUN, message=message))
             return
         self._waiting.pop(id_, None)
         self._claims[id_] = claim

@@ -22,7 +22,7 @@ TICK_SECONDS = 0.05
 """Between two checks for ended processes: how long an ended step delays the next one at most."""
 POLL_SECONDS = 1.0
 """Between two polls of progress: as often as a person reads it. Claims of other runs are tried as often."""
-GRACE_SECONDS = 3.5
+GRACE_SECONDS = 3.0
 """From the first signal to SIGKILL: time to write a checkpoint or a chunk. The command has to end within 5 seconds,
 after which people lose patience and service managers kill."""
 

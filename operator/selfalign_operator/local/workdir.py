@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfalign_operator.local.lock_holder import LockHolder
-from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.exits import BadInput, StageError
 from selfalign_stages.contract.file_errors import mount_point, stage_error
 
 
-class WorkdirInUse(Exception):
+class WorkdirInUse(StageError):
     """Another process has locked the working folder. The message names it, and what to do."""
+
+    code = os.EX_TEMPFAIL
 
 
 REMEDY = "free space or permit it there, or use another --workdir"

@@ -151,6 +151,19 @@ def generate(folder: Path, engine: VllmEngine, *, stop_after: int = 10**9) -> Ma
     return chunks.finish()
 
 
+def test_a_stop_ends_a_stream_before_its_first_completion(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = iter(range(3))
+
+    def check_stop() -> None:
+        if next(tokens) == 2:
+            raise Interrupted("stopped")
+
+    monkeypatch.setattr(engine, "_check_stop", check_stop)
+    decoding = Decoding(temperature=1, top_p=0.98, max_tokens=24, ignore_eos=True)
+    with pytest.raises(Interrupted):
+        next(engine.stream([Request("an owl", seed=1)], decoding))
+
+
 @pytest.mark.parametrize("stop_after", [3, 17, 29])
 def test_deterministic_mode_gives_equal_bytes_after_a_stop_and_a_rerun(
     stop_after: int, engine: VllmEngine, tmp_path: Path
