@@ -5,16 +5,21 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.operator.builders import NOW
 from tests.operator.sandbox import Sandbox, opened, wait_until
 
 from selfalign_operator.local.claims import Claim, Claims, claims_in
 from selfalign_operator.local.lock_holder import LockHolder
-from selfalign_stages.contract.task import StoreLocation
+from selfalign_operator.local.machine import Machine
+from selfalign_operator.local.process_table import ProcessTable
+from selfalign_operator.local.workdir import Workdir
+from selfalign_stages.contract.task import StoreLocation, Task
 
 
 @pytest.fixture
@@ -72,6 +77,31 @@ def test_a_store_that_cannot_be_locked_is_used_without_claims(tmp_path: Path) ->
     (tmp_path / "a store").mkdir()
     (tmp_path / "a store" / "locks").write_text("a file in the way")
     assert claims(tmp_path).take("train", "k") == Claim()
+
+
+def test_a_step_that_takes_over_waits_for_a_free_slot(tmp_path: Path) -> None:
+    """Two models at a time would not fit a GPU."""
+    program = [sys.executable, "-c", "import signal; signal.pause()"]
+    machine = Machine(cores=1, gpus=1)
+    table = ProcessTable(Workdir(tmp_path / "work", "second"), machine, program, claims(tmp_path, "second"))
+    other = claimed(claims(tmp_path).take("score", "k"))
+    task = Task(id="score", kind="score", key="k", seed=1, store=StoreLocation(uri="file:///s"), parameters={})
+    table.start("score", kind="score", key="k", number=1, task=task, now=NOW)
+    table.start("train", kind="train", key="t", number=1, task=task, now=NOW)
+
+    def pending() -> str | None:
+        table.start_waiting(NOW)
+        last = table.last("score")
+        return last.pending.reason if last is not None and last.pending is not None else None
+
+    assert pending() == "WaitingForRun" and table.log("score") is None
+    other.release()
+    assert pending() == "WaitingForSlot" and table.log("score") is None
+    table.stop("train")
+    wait_until(lambda: table.reap(NOW) == ["train"])
+    assert pending() is None and table.log("score") is not None
+    table.kill_all()
+    wait_until(lambda: table.reap(NOW) == ["score"])
 
 
 def starts(sandbox: Sandbox) -> Counter[str]:

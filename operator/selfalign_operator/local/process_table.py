@@ -32,6 +32,9 @@ Message = TypeVar("Message", bound=Model)
 PROGRAM = (sys.executable, "-m", "selfalign_stages.main")
 """The stage program, in the interpreter that runs the command: both come from one installation."""
 
+WAITING_FOR_SLOT, FULL = "WaitingForSlot", "waits until another step of this run has ended"
+"""Reason and message of a step whose artifact no other run makes any more, while as many processes run as may."""
+
 
 class _Work(NamedTuple):
     """What a process is to do."""
@@ -90,16 +93,28 @@ class ProcessTable:
         self._claim_and_launch(id_, _Work(kind, key, number, task), now)
 
     def start_waiting(self, now: datetime) -> None:
-        """Starts the attempts for which another run has released its claim meanwhile."""
+        """Starts the attempts for which another run has released its claim, as far as there are free slots."""
         for id_, work in list(self._waiting.items()):
-            self._claim_and_launch(id_, work, now)
+            if len(self._processes) < self.machine.slots:
+                self._claim_and_launch(id_, work, now)
+            elif isinstance(claim := self._claim(work), LockHolder):
+                self._wait(id_, work, for_=claim)
+            else:
+                claim.release()
+                self._change(id_, pending=Failure(reason=WAITING_FOR_SLOT, message=FULL))
+
+    def _claim(self, work: _Work) -> Claim | LockHolder:
+        return self.claims.take(work.kind, work.key) if self.claims is not None else Claim()
+
+    def _wait(self, id_: str, work: _Work, *, for_: LockHolder) -> None:
+        self._waiting[id_] = work
+        message = f"waits for run {for_.run} (process {for_.pid} on {for_.host}), which makes the same artifact"
+        self._change(id_, pending=Failure(reason=WAITING_FOR_RUN, message=message))
 
     def _claim_and_launch(self, id_: str, work: _Work, now: datetime) -> None:
-        claim = self.claims.take(work.kind, work.key) if self.claims is not None else Claim()
+        claim = self._claim(work)
         if isinstance(claim, LockHolder):
-            self._waiting[id_] = work
-            message = f"waits for run {claim.run} (process {claim.pid} on {claim.host}), which makes the same artifact"
-            self._change(id_, pending=Failure(reason=WAITING_FOR_RUN, message=message))
+            self._wait(id_, work, for_=claim)
             return
         self._waiting.pop(id_, None)
         self._claims[id_] = claim

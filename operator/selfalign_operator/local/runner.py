@@ -72,10 +72,12 @@ class Runner:
             poll_is_due = not self.interrupt.times and time.monotonic() - polled >= POLL_SECONDS
             if poll_is_due:
                 self.attempts.poll()
-                self.attempts.start_waiting(now)
                 polled = time.monotonic()
             backoff_is_over = current.requeue_at is not None and now >= current.requeue_at
-            if self.attempts.reap(now) or poll_is_due or backoff_is_over:
+            ended = self.attempts.reap(now)
+            if (ended or poll_is_due) and not self.interrupt.times:
+                self.attempts.start_waiting(now)  # before the plan, which would give the free slot to another step
+            if ended or poll_is_due or backoff_is_over:
                 current = self._plan(now)
         return current.status
 
