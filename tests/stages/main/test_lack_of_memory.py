@@ -2,8 +2,8 @@
 
 import pytest
 
+from selfalign_stages.attempt import _as_stage_error
 from selfalign_stages.contract.exits import ExitCode
-from selfalign_stages.main import _as_stage_error
 
 
 class OutOfMemoryError(RuntimeError):
