@@ -57,10 +57,14 @@ def carry_out(arguments: Sequence[str] | None) -> int:
     stop = Stop()
     stop.listen()
     options = _parser().parse_args(arguments)
-    stop_deadline.watch(stop, piece_seconds=stop_deadline.piece_seconds(options.kind))
     log_lines.configure(level=logging.WARNING)
     # Not the root logger: clients of hubs and buckets log URLs at INFO, and presigned ones contain credentials.
     LOG.setLevel(logging.INFO)
+    with stop_deadline.watched(stop, piece_seconds=stop_deadline.piece_seconds(options.kind)):
+        return _attempt(options, stop)
+
+
+def _attempt(options: argparse.Namespace, stop: Stop) -> int:
     result_path = options.result or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)
     try:
         outcome = _preflight(options, stop) if options.kind == "preflight" else _step(options, stop)

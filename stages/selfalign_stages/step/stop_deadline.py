@@ -12,6 +12,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.graph import Kind
@@ -28,8 +30,9 @@ CHECK_SECONDS = 0.5
 """Between two checks whether the time is over."""
 
 
-def watch(stop: Stop, *, piece_seconds: float) -> None:
-    """Starts the thread. It waits without using time until a signal arrives; main thread only.
+@contextmanager
+def watched(stop: Stop, *, piece_seconds: float) -> Iterator[None]:
+    """Runs the thread within the context, and after it if a signal has arrived; main thread only.
 
     Args:
         stop: handles the signals of this process.
@@ -38,10 +41,15 @@ def watch(stop: Stop, *, piece_seconds: float) -> None:
     """
     receiver, sender = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(receiver, True)
-    signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
     # A forked child has the descriptor and no thread: its signals would end this process.
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
     threading.Thread(target=_end_late, args=(stop, receiver, piece_seconds), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(sender)
 
 
 def piece_seconds(kind: str) -> float:
@@ -50,8 +58,12 @@ def piece_seconds(kind: str) -> float:
 
 
 def _end_late(stop: Stop, receiver: int, piece_seconds: float) -> None:
-    while os.read(receiver, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
-        pass
+    while number := os.read(receiver, 1):
+        if number[0] in (signal.SIGTERM, signal.SIGINT):
+            break
+    os.close(receiver)
+    if not number:
+        return
     received = time.monotonic()
     while time.monotonic() - received < (AT_ONCE_SECONDS if stop.ends_at_once else piece_seconds):
         time.sleep(CHECK_SECONDS)

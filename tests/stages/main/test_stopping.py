@@ -77,10 +77,16 @@ def test_no_handler_of_errors_takes_an_interruption_for_one(stop: Stop) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it has threads, since Python 3.12
 def test_a_forked_child_that_is_terminated_ends(stop: Stop) -> None:
+    receiver, sender = os.pipe()
     child = os.fork()
-    while child == 0:
-        os.getppid()  # Not a call that blocks: it could begin between the signal and its handler.
+    if child == 0:
+        os.write(sender, b".")
+        while True:
+            os.getppid()  # Not a call that blocks: it could begin between the signal and its handler.
+    os.read(receiver, 1)  # Before, Python drops the signals of a forked child.
     os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
+    os.close(receiver)
+    os.close(sender)
     assert os.waitstatus_to_exitcode(status) in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert not stop.requested()
