@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from selfalign_stages import steps
+from selfalign_stages import attempt_log, steps
 from selfalign_stages.artifacts import hits
 from selfalign_stages.artifacts.open_store import open_store
 from selfalign_stages.contract import rules, termination_message
@@ -29,7 +29,7 @@ from selfalign_stages.contract.exits import BadInput, DoesNotFit, ExitCode, Inpu
 from selfalign_stages.contract.graph import KINDS
 from selfalign_stages.contract.manifest import ArtifactRef
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.task import Failure, PreflightTask, Task
+from selfalign_stages.contract.task import TASK_VARIABLE, Failure, PreflightTask, Task
 from selfalign_stages.step import disk_errors, log_lines, stop_deadline
 from selfalign_stages.step.context import StepContext
 from selfalign_stages.step.progress import ProgressMeter
@@ -37,13 +37,12 @@ from selfalign_stages.step.stopping import ALL_OR_NOTHING, MESSAGE, Stop
 
 LOG = logging.getLogger("selfalign")
 
-TASK_VARIABLE = "SELFALIGN_TASK"
-"""Environment variable with the task, for processes without --task."""
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where the kubelet collects a container's last message (core/v1, default terminationMessagePath)."""
 AnyTask = TypeVar("AnyTask", bound=Model)
 
 
+@attempt_log.kept
 def carry_out(arguments: Sequence[str] | None) -> int:
     """Runs one step and writes its result message.
 

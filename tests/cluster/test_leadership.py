@@ -1,5 +1,6 @@
 """Leader election on a real Lease, with the clocks of both operators in the test's hand."""
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -124,10 +125,35 @@ def test_of_two_that_read_the_same_free_lease_one_gets_it(namespace: Namespace, 
     class Slow(Client):
         """Lets another candidate be faster between its read and its write."""
 
-        def replace_lease(self, body: dict[str, object]) -> None:
+        def replace_lease(self, body: dict[str, object]) -> dict[str, object]:
             assert candidate(namespace, "faster").after(0)
-            super().replace_lease(body)
+            return super().replace_lease(body)
 
     slow = candidate(namespace, "slow", client=Slow(client_of(namespace).connection))
     assert not slow.after(0) and not slow.leadership.is_leader
     assert holder(namespace) == "faster"
+
+
+def test_a_stand_by_tries_again_at_the_moment_the_lease_expires(first: Candidate, second: Candidate) -> None:
+    seconds = 0.0
+    while not second.leadership.is_leader:
+        pause = second.leadership.seconds_until_next_attempt()
+        seconds += pause
+        second.after(pause)
+    assert LEASE_DURATION_SECONDS < seconds < LEASE_DURATION_SECONDS + 0.1
+
+
+def test_a_lease_that_was_deleted_or_made_by_hand_is_acquired(namespace: Namespace, first: Candidate) -> None:
+    namespace.cluster.kubectl("-n", namespace.name, "delete", "lease", "selfalign-operator")
+    assert first.after(RETRY_PERIOD_SECONDS) and holder(namespace) == "first"
+    namespace.cluster.kubectl("-n", namespace.name, "delete", "lease", "selfalign-operator")
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "selfalign-operator"}}
+    namespace.cluster.kubectl("-n", namespace.name, "create", "-f", "-", text=json.dumps(lease))
+    assert first.after(RETRY_PERIOD_SECONDS) and holder(namespace) == "first"
+
+
+def test_a_leader_whose_lease_another_one_took_knows_it_at_its_next_renewal(
+    namespace: Namespace, first: Candidate, second: Candidate
+) -> None:
+    assert second.after(LEASE_DURATION_SECONDS + 1)
+    assert not first.after(RETRY_PERIOD_SECONDS) and first.leadership.superseded and not first.leadership.is_leader

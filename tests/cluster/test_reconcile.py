@@ -84,7 +84,13 @@ def test_reconciles_alone_bring_a_run_to_ready(namespace: Namespace, operator: I
     with pretend_node(namespace.cluster, publish):
         namespace.apply()
         operator.reconcile_until(lambda: namespace.condition("Ready").get("status") == "True")
+    requeue_after = operator.reconcile()
+    assert requeue_after is not None and 86000 < requeue_after <= 86400, "its Jobs expire after a day"
+    operator.ahead = timedelta(days=1, seconds=1)
+    operator.reconcile()
+    wait_for("its Jobs are gone", lambda: not namespace.jobs())
     assert operator.reconcile() is None, "a run that has ended waits for an edit alone"
+    assert not namespace.jobs() and namespace.condition("Ready")["status"] == "True"
     reasons = {event["reason"] for event in namespace.get("events")["items"]}
     assert {"StepStarted", "StepSucceeded", "Ready"} <= reasons
     assert "selfalign_jobs_created_total" in _metrics(operator)
@@ -278,3 +284,28 @@ def test_without_the_lease_nothing_is_written(namespace: Namespace) -> None:
         operator.reconcile()
     assert raised.value.code == 0
     assert namespace.jobs() == [] and namespace.status() == {"observedGeneration": -1}
+
+
+def test_templates_are_checked_even_if_preflight_ends_within_the_reconcile_that_started_it(
+    namespace: Namespace, operator: InProcessOperator
+) -> None:
+    """The API server would refuse the Job of a late step; a run that is accepted before that is known fails late."""
+
+    class Slow(Client):
+        """Returns from the creation of preflight's Job once that has ended."""
+
+        def create(self, body: Object, *, dry_run: bool = False) -> Object:
+            created = super().create(body, dry_run=dry_run)
+            if body["kind"] == "Job" and not dry_run:
+                name = created["metadata"]["name"]
+                wait_for("it has ended", lambda: bool(namespace.get("job", name)["status"].get("succeeded")))
+            return created
+
+    operator.client = Slow(operator.client.connection)
+    bad = {"spec": {"containers": [{"name": "stage", "env": [{"name": "no=name", "value": "x"}]}]}}
+    with pretend_node(namespace.cluster, publish):
+        namespace.apply(stages={"packaging": {"template": bad}})
+        operator.reconcile()
+    assert namespace.condition("Accepted")["status"] == "False"
+    assert {problem["field"] for problem in namespace.status()["problems"]} == {"spec.stages.packaging"}
+    assert steps(namespace) == ["preflight"]

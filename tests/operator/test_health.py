@@ -62,6 +62,16 @@ def test_liveness_fails_once_the_watches_have_been_silent_for_too_long() -> None
     assert get(health, "/healthz")[0] == 200
 
 
+def test_silence_of_the_watches_in_an_outage_of_the_api_server_is_no_reason_for_a_restart() -> None:
+    clock, outages = Clock(), [0.0]
+    health = Health(clock, last_outage=lambda: outages[-1])
+    clock.now = 10 * STALE_SECONDS
+    outages.append(clock.now - 1)
+    assert health.alive
+    clock.now += STALE_SECONDS  # the outage is over, and the watches have not come back
+    assert not health.alive
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_probes_are_answered_over_either_address_family(host: str) -> None:
     assert get(Health(), "/healthz", host=host)[0] == 200

@@ -1,8 +1,10 @@
 """What a status records: finished steps survive their Jobs, failures are forgiven by an edit, budgets add up."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from tests.operator.builders import SimulatedRun, run, simulated_after
 
 from selfalign_operator.api.run import SelfAlignRun
@@ -162,7 +164,7 @@ def test_preflight_of_a_refused_run_that_is_suspended_is_not_repeated() -> None:
     simulated.run = simulated.run.model_copy(update={"spec": suspended})
     simulated.advance(2 * PREFLIGHT_RETRY.total_seconds())
     planned = simulated.plan()
-    assert planned.actions == () and planned.requeue_at is None
+    assert planned.actions == () and planned.requeue_at == _jobs_expire(simulated)
 
 
 def test_problems_that_the_operator_detects_are_checked_at_the_same_interval() -> None:
@@ -225,8 +227,15 @@ def test_problems_that_the_operator_detects_refuse_the_run_at_once() -> None:
     assert accepted is not None and accepted.status == "False"
 
 
-def test_jobs_of_a_finished_run_are_removed_after_the_ttl() -> None:
-    simulated = SimulatedRun(run(ttlSecondsAfterFinished=600))
+def _jobs_expire(simulated: SimulatedRun) -> datetime:
+    ended = simulated.run.status.completion_time
+    assert ended is not None
+    return ended + timedelta(seconds=simulated.run.spec.ttl_seconds_after_finished)
+
+
+@pytest.mark.parametrize("spec", [{"ttlSecondsAfterFinished": 600}, {}], ids=["given", "the default of a day"])
+def test_jobs_of_a_finished_run_are_removed_after_the_ttl(spec: dict[str, int]) -> None:
+    simulated = SimulatedRun(run(**spec))
     simulated.to_the_end()
     for id_ in simulated.attempts:
         simulated.change(id_, job=f"job-{id_}")

@@ -1,12 +1,16 @@
 """WorkQueue: one reconcile per run at a time, one more for events in the meantime, backoff after a failure."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
+import pytest
+
 from selfalign_operator.cluster.client import ApiError, RunKey
+from selfalign_operator.cluster.failure_log import FailureLog
 from selfalign_operator.cluster.health import Health
-from selfalign_operator.cluster.work_queue import LONGEST_RETRY_SECONDS, WorkQueue, backoff_seconds
+from selfalign_operator.cluster.work_queue import LONGEST_RETRY_SECONDS, MAX_PARALLEL, WorkQueue, backoff_seconds
 
 ONE, OTHER = ("team", "one"), ("team", "other")
 
@@ -154,3 +158,81 @@ def test_the_backoff_doubles_and_is_no_shorter_than_retry_after() -> None:
     assert [backoff_seconds(busy, failures) for failures in (1, 4, 6)] == [17, 17, 32]
     assert [backoff_seconds(RuntimeError(), failures) for failures in (1, 2, 3)] == [1, 2, 4]
     assert backoff_seconds(busy, 100) == LONGEST_RETRY_SECONDS
+
+
+def test_after_a_pause_every_run_with_a_requeue_or_retry_is_reconciled_again() -> None:
+    async def run() -> None:
+        reconciler = FakeReconciler(failures=1, requeue_after=3600)
+        reconciler.may_end.set()
+        queue = WorkQueue(reconciler, Health())
+        queue.start()
+        queue.add(ONE)
+        await settle()
+        queue.pause()
+        queue.add(OTHER)
+        await settle()
+        assert reconciler.started == {ONE: 1}
+        queue.start()
+        await settle()
+        assert reconciler.started == {ONE: 2, OTHER: 1}
+        queue.pause()
+        queue.start()
+        await settle()
+        assert reconciler.started[ONE] == 3  # its requeue was an hour ahead
+        await queue.shut_down()
+
+    asyncio.run(run())
+
+
+def test_a_run_that_waits_for_its_turn_is_not_reconciled_in_a_pause() -> None:
+    async def run() -> None:
+        reconciler = FakeReconciler()
+        queue = WorkQueue(reconciler, Health())
+        queue.start()
+        runs = [("team", str(number)) for number in range(MAX_PARALLEL + 5)]
+        for key in runs:
+            queue.add(key)
+        await settle()
+        assert len(reconciler.started) == MAX_PARALLEL
+        queue.pause()
+        reconciler.may_end.set()
+        await settle()
+        assert len(reconciler.started) == MAX_PARALLEL
+        queue.start()
+        await settle()
+        assert len(reconciler.started) == len(runs)
+        await queue.shut_down()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("code", [0, 429, 500, 503])
+def test_an_outage_is_left_to_the_client_to_report(code: int, caplog: pytest.LogCaptureFixture) -> None:
+    assert failing_a_hundred_times(ApiError(code, "unavailable"), caplog) == []
+
+
+def test_a_refusal_is_one_line_and_a_bug_one_traceback_for_all_runs(caplog: pytest.LogCaptureFixture) -> None:
+    (refusal,) = failing_a_hundred_times(ApiError(403, "jobs is forbidden"), caplog)
+    assert refusal.exc_info is None and "team/0: jobs is forbidden" in refusal.getMessage()
+    caplog.clear()
+    (bug,) = failing_a_hundred_times(KeyError("spec"), caplog)
+    assert bug.exc_info is not None and "team/0: 'spec'" in bug.getMessage()
+
+
+def failing_a_hundred_times(error: Exception, caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """The lines about a hundred runs whose reconcile fails."""
+
+    async def fail(_: RunKey) -> float | None:
+        raise error
+
+    async def run() -> None:
+        queue = WorkQueue(fail, Health(), FailureLog(logging.getLogger("test"), clock=lambda: 0.0))
+        queue.start()
+        for number in range(100):
+            queue.add(("team", str(number)))
+        for _ in range(10):
+            await settle()
+        await queue.shut_down()
+
+    asyncio.run(run())
+    return list(caplog.records)

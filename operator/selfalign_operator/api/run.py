@@ -214,10 +214,13 @@ class Spec(Model):
         description="Effect of an edit on running steps. Reconcile stops only those whose key changed; Restart stops "
         f"all and starts those still needed again; Reject makes the API server refuse edits of {DETERMINING}.",
     )
-    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="Seconds after status.completionTime until the operator deletes the run's finished Jobs; results "
-        "stay in the status. Unset: Jobs stay as long as the run.",
+    ttl_seconds_after_finished: int = Field(
+        default=86400,
+        ge=0,
+        le=315360000,
+        description="Seconds after status.completionTime until the operator deletes the run's finished Jobs and their "
+        "pods. Results stay in the status, artifacts and the logs of all attempts in the store, and no step runs again "
+        "for it. Unset: one day. To keep the Jobs as long as the run, set ten years, 315360000, the highest value.",
     )
 
 

@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import urllib3
-from kubernetes.client import ApiClient, ApiException
+from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 
 from selfalign_operator.api.run import GROUP, VERSION
 from selfalign_operator.cluster import kueue
+from selfalign_operator.cluster.availability import Availability, is_outage
 from selfalign_operator.schemas.crd import PLURAL
 
 Object = dict[str, Any]
@@ -68,22 +69,34 @@ class Client:
         connection: the authenticated connection of the `kubernetes` package.
         may_write: evaluated before each write; while it returns False, writes raise `ApiError` with code 0. Leader
             election uses it, so that an operator that lost its Lease stops in the middle of a reconcile.
+        availability: is told whether the API server answers; None to tell nobody.
+        timeout_seconds: limit on one request.
     """
 
     _workloads_path: str | None = None
     """Where Kueue's Workloads are served, once it is known."""
 
-    def __init__(self, connection: ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        connection: ApiClient,
+        may_write: Callable[[], bool] = lambda: True,
+        *,
+        availability: Availability | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         self.connection, self._may_write = connection, may_write
+        self._availability, self._timeout_seconds = availability, timeout_seconds
 
     def fenced(self, may_write: Callable[[], bool]) -> "Client":
         """Returns a client on the same connection that checks `may_write` before each write."""
         # the same connection pool: fencing is a property of the caller, not of the connection
-        return Client(self.connection, may_write)
+        return Client(
+            self.connection, may_write, availability=self._availability, timeout_seconds=self._timeout_seconds
+        )
 
     def get_run(self, namespace: str, name: str) -> Object:
         """Returns a SelfAlignRun, unvalidated: its spec may be of another version of the schema."""
-        return self._request("GET", _run_path(namespace, name))
+        return _without_managers(self._request("GET", _run_path(namespace, name)))
 
     def list_run_versions(self, namespaces: Sequence[str]) -> dict[RunKey, str]:
         """Returns the resourceVersion of every run.
@@ -119,19 +132,19 @@ class Client:
         paths = [_LEASES.format(name) for name in namespaces] or ["/apis/coordination.k8s.io/v1/leases"]
         return [lease for path in paths for lease in self._list(path, labelSelector=selector)]
 
-    def create_lease(self, body: Object) -> None:
+    def create_lease(self, body: Object) -> Object:
         """Creates a Lease. Raises `ApiError` with code 409 if another operator created it first."""
-        self._request("POST", _LEASES.format(body["metadata"]["namespace"]), body=body)
+        return self._request("POST", _LEASES.format(body["metadata"]["namespace"]), body=body)
 
-    def replace_lease(self, body: Object) -> None:
-        """Replaces a Lease that was read before.
+    def replace_lease(self, body: Object) -> Object:
+        """Replaces a Lease that was read before, and returns it as stored.
 
         Raises:
             ApiError: with code 409 if somebody else has written it since: the body carries the resourceVersion that
                 was read, and the API server compares it (optimistic concurrency).
         """
         metadata = body["metadata"]
-        self._request("PUT", f"{_LEASES.format(metadata['namespace'])}/{metadata['name']}", body=body)
+        return self._request("PUT", f"{_LEASES.format(metadata['namespace'])}/{metadata['name']}", body=body)
 
     def list_warning_events(self, namespace: str, uid: str) -> list[tuple[str, str]]:
         """Returns reasons and messages of the warning Events about the object with this uid, oldest first."""
@@ -221,8 +234,7 @@ class Client:
         return self._request("PATCH", f"{_run_path(namespace, name)}/status", query=query, body=body, content=APPLY)
 
     def _list(self, path: str, **query: str) -> list[Object]:
-        items: list[Object] = self._request("GET", path, query=query)["items"]
-        return items
+        return [_without_managers(item) for item in self._request("GET", path, query=query)["items"]]
 
     def _get_or_none(self, path: str) -> Object | None:
         try:
@@ -258,25 +270,65 @@ class Client:
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _return_http_data_only=True,
-                _request_timeout=TIMEOUT_SECONDS,
+                _request_timeout=self._timeout_seconds,
             )
+            data = response.data  # read here: a connection may break in the middle of a response
         except ApiException as error:
-            raise ApiError(error.status or 0, _message(error), retry_after=_retry_after(error)) from error
+            failure = ApiError(error.status or 0, _message(error), retry_after=_retry_after(error))
+            self._record(f"{method} {path}", failure)
+            raise failure from error
         # a lost response leaves open whether a write took effect; the next reconcile reads what happened
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: no response from the API server: {error}") from error
-        decoded: Object = json.loads(response.data)
+            failure = ApiError(0, f"{method} {path}: no response from the API server: {reason_of(error)}")
+            self._record(f"{method} {path}", failure)
+            raise failure from error
+        self._record(f"{method} {path}", None)
+        decoded: Object = json.loads(data)
         return decoded
 
+    def _record(self, request: str, failure: ApiError | None) -> None:
+        if self._availability is None:
+            return
+        if failure is None or not is_outage(failure.code):
+            self._availability.responded()
+        else:
+            self._availability.failed(failure.code, f"{request}: {failure}" if failure.code else str(failure))
 
-def connect() -> Client:
-    """Connects with the pod's service account, or with the current kubeconfig context outside a cluster."""
+
+def connect(availability: Availability | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
+    """Connects with the pod's service account, or with the current kubeconfig context outside a cluster.
+
+    Every call makes a connection pool of its own.
+
+    Args:
+        availability: is told whether the API server answers.
+        timeout_seconds: limit on one request.
+    """
     # in this order: a pod may have a kubeconfig mounted for other purposes
     try:
         load_incluster_config()
     except ConfigException:
         load_kube_config()
-    return Client(ApiClient())
+    configuration = Configuration.get_default_copy()
+    # Only for a connection that the server has closed while it was idle. Whoever sent a request repeats it later; three
+    # attempts at once, urllib3's default, triple the load on a server in trouble, with a log line for each.
+    configuration.retries = urllib3.Retry(total=1, connect=0, read=1, redirect=0, status=0, other=0)
+    return Client(ApiClient(configuration), availability=availability, timeout_seconds=timeout_seconds)
+
+
+def _without_managers(body: Object) -> Object:
+    """Drops metadata.managedFields: nobody reads it, and it is a third of an object."""
+    body["metadata"].pop("managedFields", None)
+    return body
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why a request has no response: urllib3 wraps it in a message about its retries, of which there are none.
+
+    Args:
+        error: what urllib3 raised.
+    """
+    return str(getattr(error, "reason", None) or error)
 
 
 def _run_path(namespace: str, name: str) -> str:

@@ -36,10 +36,15 @@ class Health:
 
     Args:
         clock: monotonic seconds.
+        last_outage: when the API server last did not answer, by the same clock; None if that never happened.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        last_outage: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self.registry, self._last_outage = CollectorRegistry(), last_outage
         self._clock, self._last_event, self.ready = clock, clock(), False
         self.missed_runs: tuple[RunKey, ...] = ()
         self._phases: dict[RunKey, str] = {}
@@ -118,8 +123,14 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        """Whether the watches deliver events in time, and the events of every run."""
-        return self.watch_age() < STALE_SECONDS and not self.missed_runs
+        """Whether the watches deliver events in time, and the events of every run.
+
+        In an outage of the API server no watch can deliver anything. Its silence then proves nothing, and a restart
+        would help nobody: it would only delay the operator's return by the kubelet's back-off.
+        """
+        outage = self._last_outage()
+        excused = outage is not None and self._clock() - outage < STALE_SECONDS
+        return (self.watch_age() < STALE_SECONDS or excused) and not self.missed_runs
 
     async def serve(self, port: int) -> web.AppRunner:
         """Serves the endpoints on all interfaces, over IPv4 and IPv6; returns once the port listens.

@@ -1,8 +1,9 @@
 """Entry point of the operator: `python -m selfalign_operator.cluster.main`, configured by environment variables.
 
-Four tasks share one event loop: kopf's watches, leader election, the watch audit and the health server. Blocking
-requests to the API server run in threads, so that a slow response never delays a renewal of the Lease. If one of the
-tasks ends, the process ends: the kubelet restarts it from a known state, while half an operator would stay unnoticed.
+Three tasks share one event loop: kopf's watches, the watch audit and the health server. Blocking requests to the API
+server run in threads; leader election and the watches of Jobs and pods have threads of their own. If one of the tasks
+or the election ends, the process ends: the kubelet restarts it from a known state, while half an operator would stay
+unnoticed.
 
 Access to the API server: none of its own; it wires up the modules that have it.
 """
@@ -12,18 +13,23 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Callable
 from typing import Any, cast
 
 import aiohttp
 import kopf
 
-from selfalign_operator.cluster.client import ApiError, connect
-from selfalign_operator.cluster.handlers import configure, registry
+from selfalign_operator.cluster.availability import Availability, reported_failures
+from selfalign_operator.cluster.client import ApiError, Client, connect
+from selfalign_operator.cluster.election import Election, LoopProbe
+from selfalign_operator.cluster.failure_log import FailureLog
+from selfalign_operator.cluster.handlers import child_watches, configure, registry
 from selfalign_operator.cluster.health import Health
-from selfalign_operator.cluster.leadership import RETRY_PERIOD_SECONDS, Leadership
+from selfalign_operator.cluster.leadership import REQUEST_SECONDS, Leadership
 from selfalign_operator.cluster.reconcile import Reconciler
 from selfalign_operator.cluster.rivals import SELECTOR, Operator, RivalCheck
 from selfalign_operator.cluster.settings import Settings
+from selfalign_operator.cluster.term import Term
 from selfalign_operator.cluster.watch_audit import WatchAudit
 from selfalign_operator.cluster.work_queue import WorkQueue
 
@@ -31,37 +37,86 @@ LOG = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings) -> None:
-    """Runs the operator until SIGTERM or SIGINT, or until it loses the Lease. Releases the Lease before it returns."""
-    client, health, stopped = await asyncio.to_thread(connect), Health(), asyncio.Event()
-    own = _described(settings)
-    leadership = Leadership(
-        client, settings.namespace, settings.name, settings.identity, lease_metadata=own.lease_metadata()
+    """Runs the operator until SIGTERM or SIGINT, or until another one holds its Lease. Releases the Lease then."""
+    failures = FailureLog(LOG)
+    availability = Availability(failures)
+    with reported_failures(availability):
+        client = await asyncio.to_thread(connect, availability)
+        lease_client = await asyncio.to_thread(connect, availability, timeout_seconds=REQUEST_SECONDS)
+        own = _described(settings)
+        leadership = Leadership(
+            lease_client, settings.namespace, settings.name, settings.identity, lease_metadata=own.lease_metadata()
+        )
+        rivals = RivalCheck(own, lambda: client.list_leases(settings.namespaces, SELECTOR))
+        async with aiohttp.ClientSession() as http:
+            await _serve(settings, client, leadership, rivals, availability, http)
+
+
+async def _serve(
+    settings: Settings,
+    client: Client,
+    leadership: Leadership,
+    rivals: RivalCheck,
+    availability: Availability,
+    http: aiohttp.ClientSession,
+) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    health = Health(last_outage=lambda: availability.last_failure)
+    # only the reconciler's writes are fenced: the Lease itself is written by candidates, too
+    fenced = client.fenced(lambda: leadership.is_leader)
+    reconciler = Reconciler(
+        client=fenced,
+        images=settings.images,
+        http=http,
+        health=health,
+        operator=f"{settings.namespace}/{settings.name}",
     )
-    rivals = RivalCheck(own, lambda: client.list_leases(settings.namespaces, SELECTOR))
-    async with aiohttp.ClientSession() as http:
-        # only the reconciler's writes are fenced: the Lease itself is written by candidates, too
-        fenced = client.fenced(lambda: leadership.is_leader)
-        lease = f"{settings.namespace}/{settings.name}"
-        reconciler = Reconciler(client=fenced, images=settings.images, http=http, health=health, operator=lease)
-        queue = WorkQueue(reconciler.reconcile, health)
-        audit = WatchAudit(lambda: client.list_run_versions(settings.namespaces), queue.add, health)
-        health_server = await health.serve(settings.health_port)
-        options = kopf.OperatorSettings()
-        configure(options, lease=settings.name)
-        background = [
-            asyncio.create_task(_elect(leadership, queue, health, stopped)),
-            asyncio.create_task(audit.run(stopped)),
-            asyncio.create_task(rivals.run(stopped)),
-        ]
-        for task in background:
-            task.add_done_callback(lambda _: stopped.set())  # also if it ended with an exception
-        try:
-            await _watch(registry(queue, health, audit), options, settings, stopped)
-        finally:
-            # the health server goes last: probes must not fail while the last reconciles end
-            stopped.set()
-            await asyncio.gather(*background)
-            await health_server.cleanup()
+    queue = WorkQueue(reconciler.reconcile, health, availability.failures)
+    audit = WatchAudit(lambda: client.list_run_versions(settings.namespaces), queue.add, health)
+    term = Term(leadership, queue, health, audit, stopped)
+    watches = child_watches(
+        lambda: connect(availability),
+        settings.namespaces,
+        enqueue=lambda key: _post(loop, queue.add, key),
+        synced=lambda: _post(loop, term.synced),
+        availability=availability,
+    )
+    term.unsynced = len(watches)
+    election = Election(
+        leadership,
+        LoopProbe(loop),
+        changed=lambda leads: _post(loop, term.set_leader, leads),
+        ended=lambda _: _post(loop, stopped.set),
+        failures=availability.failures,
+    )
+    options = kopf.OperatorSettings()
+    configure(options, lease=settings.name)
+    health_server = await health.serve(settings.health_port)
+    background = [asyncio.create_task(audit.run(stopped)), asyncio.create_task(rivals.run(stopped))]
+    for task in background:
+        task.add_done_callback(lambda _: stopped.set())  # also if it ended with an exception
+    election.start()
+    for watch in watches:
+        watch.start()
+    try:
+        await _watch(registry(queue, health, audit), options, settings, stopped)
+    finally:
+        # the health server goes last: probes must not fail while the last reconciles end
+        stopped.set()
+        for watch in watches:
+            watch.stop()
+        await queue.shut_down()
+        await asyncio.to_thread(election.stop)
+        with contextlib.suppress(ApiError):  # the Lease expires by itself
+            await asyncio.to_thread(leadership.release)  # only now, after the last reconcile has written
+        await asyncio.gather(*background)
+        await health_server.cleanup()
+
+
+def _post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: object) -> None:
+    """Calls a function of the event loop from another thread; a loop that is closed needs no calls any more."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *arguments)
 
 
 def _described(settings: Settings) -> Operator:
@@ -89,30 +144,6 @@ async def _watch(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await kopf.run_tasks(tasks, ignored=background)
-
-
-async def _elect(leadership: Leadership, queue: WorkQueue, health: Health, stopped: asyncio.Event) -> None:
-    """Acquires and renews the Lease, starts the queue once it has it, and stops the operator if it loses it.
-
-    An operator that lost the Lease ends instead of waiting for it: the new process has no state of the old leader.
-    """
-    was_leader = False
-    while not stopped.is_set():
-        is_leader = await asyncio.to_thread(leadership.acquire_or_renew)
-        if is_leader and not was_leader:
-            LOG.info("%s is the leader", leadership.identity)
-            queue.start()
-        if was_leader and not is_leader:
-            LOG.error("%s lost the Lease and stops", leadership.identity)
-            stopped.set()
-        was_leader = is_leader
-        health.leads.set(is_leader)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), RETRY_PERIOD_SECONDS)
-    await queue.shut_down()
-    if was_leader:  # released only now, after the last reconcile has written
-        with contextlib.suppress(ApiError):  # the Lease expires by itself
-            await asyncio.to_thread(leadership.release)
 
 
 def main() -> None:

@@ -119,7 +119,10 @@ class Reconciler:
             blocked = await asyncio.to_thread(self._act, run, cluster, planned.actions)
             cluster = await asyncio.to_thread(observe.observe, self.client, run)
             reobserved = await asyncio.to_thread(self._explain, cluster, progress, now)
-            # problems stay: they follow from the manifest, which the actions have not changed
+            # Problems follow from the manifest, which the actions have not changed. But preflight may have ended in the
+            # meantime: before, its own Job alone was checked, and accepting the run now would skip all others.
+            if not _is_accepted(run) and _answered(run, reobserved, now) and not _answered(run, observed, now):
+                observed = await asyncio.to_thread(self._admit, run, cluster, reobserved, now)
             observed = replace(reobserved, problems=observed.problems, blocked=blocked)
             planned = plan(run, observed, now, rendering=self._rendering(run, cluster))
 
@@ -147,7 +150,7 @@ class Reconciler:
             run,
             images=self.images,
             pack_exists=cluster.pack is not None,
-            preflight_answered=derive(run, observed, now).preflight_result is not None,
+            preflight_answered=_answered(run, observed, now),
         )
         return replace(observed, problems=tuple(problems))
 
@@ -264,6 +267,11 @@ def _requeue_after(run: SelfAlignRun, planned: Plan, observed: Observed, now: da
     if observed.blocked is not None:
         delays.append(BLOCKED_SECONDS)
     return min(delays, default=None)
+
+
+def _answered(run: SelfAlignRun, observed: Observed, now: datetime) -> bool:
+    """Whether preflight has a result for this spec."""
+    return derive(run, observed, now).preflight_result is not None
 
 
 def _is_accepted(run: SelfAlignRun) -> bool:

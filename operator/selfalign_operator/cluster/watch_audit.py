@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from selfalign_operator.cluster.availability import is_outage
 from selfalign_operator.cluster.client import ApiError, RunKey
 from selfalign_operator.cluster.health import Health
 
@@ -44,6 +45,15 @@ class WatchAudit:
         """Records the resourceVersion of a run that the watch delivered."""
         self._received[key] = version
 
+    def forget(self, key: RunKey) -> None:
+        """Drops a run whose deletion the watch delivered."""
+        self._received.pop(key, None)
+
+    def enqueue_all(self) -> None:
+        """Enqueues every run, after a gap in the watch of something that all of them depend on."""
+        for key in tuple(self._received):
+            self.enqueue(key)
+
     def compare(self, listed: Mapping[RunKey, str]) -> None:
         """Compares a new list with the events so far, enqueues every difference and updates `health.missed_runs`.
 
@@ -69,13 +79,20 @@ class WatchAudit:
         self._missed = missed
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Audits every INTERVAL_SECONDS until `stopped` is set. A list that fails is logged and skipped."""
+        """Audits every INTERVAL_SECONDS until `stopped` is set. A list that is refused is logged and skipped.
+
+        The first audit is an interval after the start: before the watch has delivered its own list, every run would
+        count as missed, and be reconciled twice.
+        """
         while not stopped.is_set():
-            try:
-                self.compare(await asyncio.to_thread(self.list_versions))
-            except ApiError as error:
-                LOG.warning("watch audit skipped, runs cannot be listed: %s", error)
             try:
                 await asyncio.wait_for(stopped.wait(), INTERVAL_SECONDS)
             except TimeoutError:
-                continue
+                await self._audit()
+
+    async def _audit(self) -> None:
+        try:
+            self.compare(await asyncio.to_thread(self.list_versions))
+        except ApiError as error:
+            if not is_outage(error.code):  # an outage is reported by the client, once for all requests
+                LOG.warning("watch audit skipped, runs cannot be listed: %s", error)

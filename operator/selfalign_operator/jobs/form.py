@@ -8,6 +8,7 @@ from typing import Any
 
 from selfalign_operator.jobs.identity import ATTEMPT, FORM, OPERATOR
 from selfalign_stages.contract.model import canonical_json, sha256_hex
+from selfalign_stages.contract.task import LOG_VARIABLE
 
 LENGTH = 16
 """Hexadecimal characters (64 bits): two renderings of one attempt must not share a form."""
@@ -29,7 +30,7 @@ def form(job: dict[str, Any]) -> str:
     spec = job["spec"]
     template = spec["template"]
     pod_metadata = template["metadata"] | {"labels": _compared(template["metadata"]["labels"])}
-    compared = spec | {"template": template | {"metadata": pod_metadata}}
+    compared = spec | {"template": {"metadata": pod_metadata, "spec": _without_log(template["spec"])}}
     return sha256_hex(canonical_json([_compared(job["metadata"]["labels"]), compared]))[:LENGTH]
 
 
@@ -43,6 +44,15 @@ def with_form(job: dict[str, Any], *, operator: str) -> dict[str, Any]:
     metadata = job["metadata"]
     annotations = metadata["annotations"] | {FORM: form(job), OPERATOR: operator}
     return job | {"metadata": metadata | {"annotations": annotations}}
+
+
+def _without_log(pod: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out the name of the log, which contains the number of the attempt."""
+    containers = [
+        container | {"env": [variable for variable in container.get("env", []) if variable["name"] != LOG_VARIABLE]}
+        for container in pod["containers"]
+    ]
+    return pod | {"containers": containers}
 
 
 def _compared(labels: dict[str, str]) -> dict[str, str]:

@@ -69,6 +69,7 @@ def preflight_job(
         pack=pack,
         push=True,
         grace_seconds=DEFAULT_GRACE_SECONDS,
+        log=_log(run, PREFLIGHT, action.attempt),
     )
     placement = ResolvedPlacement(image="cpu", resources=PREFLIGHT_RESOURCES, template={}, devices=False)
     return _job(run, AttemptId(PREFLIGHT, action.key, action.attempt), PREFLIGHT, placement, contents, images)
@@ -95,6 +96,7 @@ def step_job(run: SelfAlignRun, action: StartStep, *, images: StageImages, pack:
         leaves=step.leaves,
         push=step.kind == "push",
         grace_seconds=GRACE_SECONDS.get(step.kind, DEFAULT_GRACE_SECONDS),
+        log=_log(run, step.id, action.attempt),
     )
     return _job(run, AttemptId(step.id, action.key, action.attempt), step.stage, placement, contents, images)
 
@@ -132,6 +134,12 @@ def _job(
         },
         "spec": suspended | _completion(run, placement) | {"podFailurePolicy": _failure_policy(), "template": template},
     }
+
+
+def _log(run: SelfAlignRun, id_: str, attempt: int) -> str:
+    """Name of an attempt's log in the store, without suffix. By uid: a run that is created anew has logs of its own."""
+    metadata = run.metadata
+    return f"runs/{metadata.namespace}/{metadata.name}/{metadata.uid}/logs/{id_}-{attempt}"
 
 
 def _completion(run: SelfAlignRun, placement: ResolvedPlacement) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from selfalign_operator.planning import graph
 from selfalign_operator.planning.store_location import BASE_MODEL_FOLDER, base_claim, pack_folder
 from selfalign_stages.contract import credentials
 from selfalign_stages.contract.graph import BASE_MODEL
+from selfalign_stages.contract.task import LOG_VARIABLE, TASK_VARIABLE
 
 CONTAINER = "stage"
 """Name of the container; templates and podFailurePolicy refer to it."""
@@ -36,6 +37,7 @@ class PodContents:
         arguments: of the stage program; its subcommand.
         task: the task as JSON.
         grace_seconds: terminationGracePeriodSeconds.
+        log: name of its log in the artifact store, without suffix.
         leaves: names of the leaves that it reads; it gets the Secrets that belong to them.
         pack: name of the ConfigMap to mount as the principle pack; None mounts none.
         push: whether to mount the registry's credentials.
@@ -44,6 +46,7 @@ class PodContents:
     arguments: tuple[str, ...]
     task: str
     grace_seconds: int
+    log: str
     leaves: tuple[str, ...] = ()
     pack: str | None = None
     push: bool = False
@@ -98,7 +101,8 @@ def pod_spec(
 def _environment(contents: PodContents) -> dict[str, str]:
     # The pod may run under any uid: libraries that resolve home directory or user name would fail without an entry in
     # /etc/passwd, and write nothing but to HOME and TMPDIR.
-    values = {"SELFALIGN_TASK": contents.task, "HOME": TEMPORARY, "USER": "selfalign", "TMPDIR": TEMPORARY}
+    values = {TASK_VARIABLE: contents.task, "HOME": TEMPORARY, "USER": "selfalign", "TMPDIR": TEMPORARY}
+    values[LOG_VARIABLE] = contents.log
     if contents.push:
         values["DOCKER_CONFIG"] = DOCKER_FOLDER
     return values

@@ -16,6 +16,10 @@ from selfalign_stages.contract.model import Model
 from selfalign_stages.contract.parameters import EngineArguments, EngineParameters
 from selfalign_stages.contract.printable import Message, printable
 
+TASK_VARIABLE = "SELFALIGN_TASK"
+"""Environment variable of a pod with its task."""
+LOG_VARIABLE = "SELFALIGN_LOG"
+"""Environment variable of a pod with the name of its log in the store, without suffix (attempt_log)."""
 LONGEST_VALUE = 200
 """Most characters of a field's value in a message, so that a pasted text does not displace the message itself."""
 
