@@ -81,7 +81,7 @@ class SimulatedRun:
                 self.attempts[action.id] = kept
                 continue
             id_ = PREFLIGHT if isinstance(action, StartPreflight) else action.step.id
-            attempt = Attempt(key=action.key, number=action.attempt, started=self.now)
+            attempt = Attempt(key=action.key, number=action.attempt, started=self.now, retry=action.retry)
             self.attempts.setdefault(id_, []).append(attempt)
             self.started.append(id_)
             if isinstance(action, StartStep):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from tests.operator.builders import NOW, SimulatedRun, run
 
+from selfalign_operator.api.status import RetryStatus
 from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrottle
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_stages.contract.task import PreflightResult, Problem, Progress
@@ -46,6 +47,15 @@ def test_a_refusal_whose_message_differs_each_time_waits_for_the_interval() -> N
     status = simulated.plan().status
     assert status.problems != simulated.run.status.problems
     assert not throttle.reserve(simulated.run, status, SOON) and throttle.reserve(simulated.run, status, AFTER_INTERVAL)
+
+
+def test_a_refused_retry_of_a_run_that_has_ended_is_reported_at_once() -> None:
+    simulated = SimulatedRun(run())
+    simulated.to_the_end()
+    throttle, ready = StatusThrottle(), simulated.run.status
+    assert throttle.reserve(simulated.run, ready, NOW)
+    refused = ready.model_copy(update={"retry": RetryStatus(observed="x@1", refused="no step x")})
+    assert throttle.reserve(simulated.run, refused, SOON)
 
 
 def test_runs_are_throttled_independently_and_a_forgotten_run_is_not_throttled() -> None:

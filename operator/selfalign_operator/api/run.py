@@ -45,6 +45,7 @@ class Metadata(Model):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     uid: str | None = None
+    creation_timestamp: str | None = None
     generation: int = 1
 
 
@@ -105,7 +106,7 @@ class Image(Model):
 
 
 class Retries(Model):
-    """Limits on further attempts at a failed step. An edit of the spec resets the counts.
+    """Limits on further attempts at a failed step. An edit of the spec, or `selfalign retry`, resets the counts.
 
     Crashes are mostly the step's own fault and soon hopeless; preemptions are not, and a step on spot nodes has many.
     """

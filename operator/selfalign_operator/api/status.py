@@ -107,8 +107,9 @@ class StepStatus(Model):
     )
     state: State = Field(
         default="Pending",
-        description="Pending: not started. Waiting: a failed attempt is followed by another after a delay. Skipped: "
-        "nothing needs the artifact, because those made from it exist. Other states are Running, Succeeded and Failed.",
+        description="Pending: not started. Waiting: a failed attempt is followed by another after a delay, or another "
+        "run makes the artifact. Skipped: nothing needs the artifact, because those made from it exist. Other states "
+        "are Running, Succeeded and Failed.",
     )
     cache: Literal["Hit", "Miss"] | None = Field(
         default=None,
@@ -148,10 +149,16 @@ class StepStatus(Model):
     preempted: Preemptions | None = Field(
         default=None, description="Stops by the environment so far. Unset: no pods yet, or it succeeded without a stop."
     )
+    waits_for_run: str | None = Field(
+        default=None,
+        description="Another run, NAMESPACE/NAME, that makes the same artifact; this run takes it over, or makes it "
+        "if the other does not. Unset: none.",
+    )
     ran: Literal[True] | None = Field(default=None, description=RAN)
     form: str | None = Field(default=None, description=FORM)
     message: str | None = Field(
-        default=None, description="Why the step failed or its pods do not start, cut at 200 bytes. Unset: neither."
+        default=None,
+        description="Why the step failed or waits, or its pods do not start, cut at 200 bytes. Unset: neither.",
     )
 
 
@@ -239,6 +246,25 @@ class PastGeneration(Model):
     completion_time: Time = Field(description="When that generation became Ready.")
 
 
+class RetryStatus(Model):
+    """What was observed of the annotation selfalign.dev/retry, which repeats failed steps or finished ones."""
+
+    observed: str = Field(
+        default="",
+        description="Value of the annotation that the status describes, or its digest if it is too long. Empty: the "
+        "run has none.",
+    )
+    nonces: dict[str, Annotated[str, Field(description="Nonce of this step, part of its key and its seed.")]] = Field(
+        default={},
+        description="Nonces of all steps that were made again so far, by step. They stay in the keys when the "
+        "annotation gets another value.",
+    )
+    refused: str | None = Field(
+        default=None,
+        description="Why an entry of the annotation is not followed, and what to write instead. Unset: all are.",
+    )
+
+
 class RunStatus(Model):
     """Observed state of the run, written by the operator. It keeps the results of steps whose Jobs are deleted."""
 
@@ -295,6 +321,9 @@ class RunStatus(Model):
     )
     usage: Usage | None = Field(
         default=None, description="Running total behind gpuHours, which survives the deletion of pods. Unset: no GPU."
+    )
+    retry: RetryStatus | None = Field(
+        default=None, description="The retries that the annotation requested. Unset: none so far."
     )
     history: tuple[PastGeneration, ...] = Field(
         default=(), description="The last five generations that became Ready before this one, newest first."

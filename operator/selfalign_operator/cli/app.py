@@ -118,6 +118,45 @@ def verify(
 
 
 @app.command()
+def retry(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Manifest of a run on this machine, or with --namespace the name of a run on a cluster.",
+        ),
+    ],
+    step: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STEP", help="Step that is made again, with all that are made from it."),
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Namespace of a run on a cluster, which kubectl reaches.")
+    ] = None,
+    workdir: Annotated[Path, typer.Option(help="Working folder of a run on this machine.")] = Path(".selfalign"),
+    set_values: SetValues = None,
+) -> None:
+    """Try failed steps again, or repeat one.
+
+    Without --from, steps that failed for good get all their attempts again,
+    and nothing else is touched. With --from, a step is made again although
+    its artifact exists, with another seed, and so is all that is made from it:
+    after a bad sample, or a changed Secret.
+
+    On a cluster this sets the annotation selfalign.dev/retry of the run. On
+    this machine `selfalign run` tries failed steps again by itself, and --from
+    is recorded in the working folder for it.
+
+    Exit codes: 0 the retry is recorded, 1 it is refused.
+    """
+    from selfalign_operator.cli import retrying
+
+    if namespace is not None:
+        sys.exit(retrying.retry_on_cluster(target, namespace=namespace, step=step))
+    sys.exit(retrying.retry_on_this_machine(Path(target), workdir=workdir, set_values=set_values or (), step=step))
+
+
+@app.command()
 def crd() -> None:
     """Print the CustomResourceDefinition.
 

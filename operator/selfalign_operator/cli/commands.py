@@ -20,6 +20,7 @@ from selfalign_operator.local.claims import claims_in
 from selfalign_operator.local.interrupts import ending_at_once, interrupts
 from selfalign_operator.local.lock_holder import LockHolder
 from selfalign_operator.local.process_table import PROGRAM, ProcessTable
+from selfalign_operator.local.retry_file import with_nonces
 from selfalign_operator.local.runner import Runner
 from selfalign_operator.local.workdir import Workdir, WorkdirInUse
 from selfalign_operator.manifest import environments
@@ -79,9 +80,9 @@ def _run(file: Path, *, workdir: Path, set_values: Sequence[str], as_json: bool,
         folder = Path.cwd() if str(file) == "-" else file.resolve().parent
         locations = store_location.on_this_machine(loaded, folder, default_uri=paths.store_uri)
         with workdirs.locked(paths):
-            return _carry_out(loaded, paths, locations, program, as_json=as_json)
+            return _carry_out(with_nonces(loaded, paths), paths, locations, program, as_json=as_json)
     except StageError as error:
-        _log(str(error))
+        log(str(error))
         return IN_USE if isinstance(error, WorkdirInUse) else NOT_READY
 
 
@@ -89,7 +90,7 @@ def _carry_out(
     run: SelfAlignRun, paths: Workdir, locations: Locations, program: Sequence[str], *, as_json: bool
 ) -> int:
     for note in environments.ignored_on_one_machine(run):
-        _log(f"note: {note}")
+        log(f"note: {note}")
     claims = claims_in(locations.store, LockHolder.of_this_process(run.metadata.name))
     processes = ProcessTable(paths, machine.detect(), program, claims)
     with interrupts() as interrupt, _display() as display:
@@ -100,11 +101,11 @@ def _carry_out(
         report.write(sys.stdout, status)
     if status.ready:
         if not as_json:
-            _print_lines(_success(status, locations.store))
+            print_lines(_success(status, locations.store))
         return 0
     stopped = interrupt.times > 0
     for line in closing.interrupted() if stopped else _failure(status, processes):
-        _log(line)
+        log(line)
     return interrupt.exit_code if stopped else NOT_READY
 
 
@@ -112,7 +113,7 @@ def _carry_out(
 def _display() -> Iterator[Display]:
     """Opens progress bars on a terminal; a file or a pipe gets lines, where cursor movements would be noise."""
     if not sys.stderr.isatty():
-        yield Lines(_log)
+        yield Lines(log)
         return
     with Bars(Console(stderr=True)) as bars:
         yield bars
@@ -155,7 +156,7 @@ def validate(file: Path, *, set_values: Sequence[str], as_json: bool) -> int:
     elif problems:
         print_problems(file, problems)
     else:
-        _print_lines([f"{file} is valid"])
+        print_lines([f"{file} is valid"])
     return NOT_READY if problems else 0
 
 
@@ -186,20 +187,22 @@ def _read_bytes(file: Path) -> bytes:
 
 def print_problems(file: Path, problems: Sequence[Problem]) -> None:
     """Prints the problems of a manifest on standard error, one line each."""
-    _log(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
+    log(f"{file}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     for problem in problems:
-        _log(f"  {problem.line}")
+        log(f"  {problem.line}")
 
 
 def _print_json(value: object) -> None:
     sys.stdout.write(f"{printable_json(value)}\n")
 
 
-def _print_lines(lines: Sequence[str]) -> None:
+def print_lines(lines: Sequence[str]) -> None:
+    """Prints lines on standard output."""
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
-def _log(line: str) -> None:
+def log(line: str) -> None:
+    """Prints a line on standard error."""
     # Lines quote manifests, logs and answers of servers, so none reaches the terminal as it is.
     sys.stderr.write(f"{printable(line)}\n")
     sys.stderr.flush()

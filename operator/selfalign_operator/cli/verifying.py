@@ -9,6 +9,7 @@ from pathlib import Path
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cli.commands import NOT_READY, print_problems, read
 from selfalign_operator.local import workdir as workdirs
+from selfalign_operator.local.retry_file import with_nonces
 from selfalign_operator.manifest import environments
 from selfalign_operator.planning import store_location, tasks
 
@@ -37,7 +38,8 @@ def verify(target: str, *, workdir: Path, set_values: Sequence[str], options: Se
         print_problems(file, problems)
         return NOT_READY
     folder = Path.cwd() if target == "-" else file.resolve().parent
-    default = workdirs.at(workdir, loaded.metadata.name).store_uri
+    paths = workdirs.at(workdir, loaded.metadata.name)
+    loaded, default = with_nonces(loaded, paths), paths.store_uri
     task = tasks.preflight(loaded, store_location.on_this_machine(loaded, folder, default_uri=default))
     with tempfile.NamedTemporaryFile("w", suffix=".json") as written:
         written.write(task.model_dump_json(by_alias=True, exclude_none=True))

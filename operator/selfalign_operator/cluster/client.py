@@ -115,6 +115,18 @@ class Client:
         """Returns the Jobs that match a label selector."""
         return self._list(f"/apis/batch/v1/namespaces/{namespace}/jobs", labelSelector=selector)
 
+    def list_unfinished_jobs(self, namespaces: Sequence[str], selector: str) -> list[Object]:
+        """Returns the metadata of Jobs that match a label selector and have not succeeded.
+
+        Args:
+            namespaces: the namespaces to list; empty means the whole cluster.
+            selector: the label selector.
+        """
+        paths = [f"/apis/batch/v1/namespaces/{name}/jobs" for name in namespaces] or ["/apis/batch/v1/jobs"]
+        query = {"labelSelector": selector, "fieldSelector": "status.successful=0"}
+        lists = [self._request("GET", path, query=query, accept=METADATA_ONLY)["items"] or () for path in paths]
+        return [item for items in lists for item in items]
+
     def list_pods(self, namespace: str, selector: str) -> list[Object]:
         """Returns the pods that match a label selector."""
         return self._list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)

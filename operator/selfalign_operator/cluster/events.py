@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from selfalign_operator.api.run import GROUP, KIND, VERSION, SelfAlignRun
 from selfalign_operator.api.status import Condition, ConditionType, RunStatus, StepStatus
+from selfalign_operator.planning.run_phase import WAITING_FOR_RUN
 from selfalign_stages.contract.graph import StageName
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 
@@ -63,14 +64,16 @@ def _of_step(name: str, old: StepStatus | None, new: StepStatus) -> Iterator[Tra
     elif new.state == "Succeeded":
         rows = f", {new.kept} of {new.rows} rows kept" if new.rows is not None else ""
         yield Transition("Normal", "StepSucceeded", f"{name}: published {new.digest}{rows}", identity)
-    elif new.state == "Waiting":
+    elif new.state == "Waiting" and new.waits_for_run is None:
         yield Transition("Warning", "StepRetrying", f"{name}: attempt {new.attempt} failed, retrying", identity)
     elif new.state == "Failed":
         yield Transition("Warning", "StepFailed", f"{name}: {new.message}", identity)
 
 
 def _of_conditions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
-    generation = f"{after.observed_generation}"
+    # a retry is a new start within a generation, whose conditions may become true a second time
+    retried = f" {after.retry.observed}" if after.retry is not None else ""
+    generation = f"{after.observed_generation}{retried}"
 
     def changed_to(status: str, type_: ConditionType) -> Condition | None:
         """The condition, if it has this status now and had another status or reason before."""
@@ -83,13 +86,17 @@ def _of_conditions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
             return None
         return new
 
+    refused = after.retry.refused if after.retry is not None else None
+    if refused and refused != (before.retry.refused if before.retry is not None else None):
+        yield Transition("Warning", "RetryRefused", refused, generation)
     if accepted := changed_to("True", "Accepted"):
         yield Transition("Normal", accepted.reason, "preflight passed", generation)
     if stalled := changed_to("True", "Stalled"):
         yield Transition("Warning", stalled.reason, stalled.message, f"Stalled {generation}")
-    # Retrying has the step's own Event; every other reason is something that keeps the run from proceeding
+    # Retrying has the step's own Event, and waiting for another run is no fault; every other reason is something that
+    # keeps the run from proceeding
     waiting = changed_to("True", "Reconciling")
-    if waiting and waiting.reason not in (*WORKING_REASONS, RETRYING):
+    if waiting and waiting.reason not in (*WORKING_REASONS, RETRYING, WAITING_FOR_RUN):
         yield Transition("Warning", waiting.reason, waiting.message, f"{waiting.message} {generation}")
     ready = changed_to("False", "Ready")
     if ready and ready.reason == SUSPENDED:

@@ -13,15 +13,16 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import aiohttp
 import kopf
 
 from selfalign_operator.cluster.availability import Availability, reported_failures
-from selfalign_operator.cluster.client import ApiError, Client, connect
+from selfalign_operator.cluster.client import ApiError, Client, RunKey, connect
 from selfalign_operator.cluster.election import Election, LoopProbe
+from selfalign_operator.cluster.equal_keys import EqualKeys
 from selfalign_operator.cluster.failure_log import FailureLog
 from selfalign_operator.cluster.handlers import child_watches, configure, registry
 from selfalign_operator.cluster.health import Health
@@ -32,6 +33,7 @@ from selfalign_operator.cluster.settings import Settings
 from selfalign_operator.cluster.term import Term
 from selfalign_operator.cluster.watch_audit import WatchAudit
 from selfalign_operator.cluster.work_queue import WorkQueue
+from selfalign_operator.jobs.identity import SELECTOR as JOBS
 
 LOG = logging.getLogger(__name__)
 
@@ -64,14 +66,20 @@ async def _serve(
     health = Health(last_outage=lambda: availability.last_failure)
     # only the reconciler's writes are fenced: the Lease itself is written by candidates, too
     fenced = client.fenced(lambda: leadership.is_leader)
+    equal_keys = EqualKeys(wake=lambda key: queue.add(key))
     reconciler = Reconciler(
         client=fenced,
         images=settings.images,
         http=http,
         health=health,
         operator=f"{settings.namespace}/{settings.name}",
+        equal_keys=equal_keys,
     )
-    queue = WorkQueue(reconciler.reconcile, health, availability.failures)
+    queue = WorkQueue(
+        _after(lambda: _restore(client, settings, equal_keys, queue), reconciler.reconcile),
+        health,
+        availability.failures,
+    )
     audit = WatchAudit(lambda: client.list_run_versions(settings.namespaces), queue.add, health)
     term = Term(leadership, queue, health, audit, stopped)
     watches = child_watches(
@@ -144,6 +152,30 @@ async def _watch(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await kopf.run_tasks(tasks, ignored=background)
+
+
+async def _restore(client: Client, settings: Settings, equal_keys: EqualKeys, queue: WorkQueue) -> None:
+    """Records which steps are being made, before the first plan could start one of them for another run."""
+    jobs = await asyncio.to_thread(client.list_unfinished_jobs, settings.namespaces, JOBS)
+    for key in equal_keys.restore(jobs):
+        queue.add(key)
+
+
+def _after(
+    first: Callable[[], Coroutine[Any, Any, None]], reconcile: Callable[[RunKey], Coroutine[Any, Any, float | None]]
+) -> Callable[[RunKey], Coroutine[Any, Any, float | None]]:
+    """Returns a reconcile that waits until something was done once; if that fails, so does the reconcile."""
+    lock, done = asyncio.Lock(), False
+
+    async def reconcile_after(key: RunKey) -> float | None:
+        nonlocal done
+        async with lock:
+            if not done:
+                await first()
+                done = True
+        return await reconcile(key)
+
+    return reconcile_after
 
 
 def main() -> None:

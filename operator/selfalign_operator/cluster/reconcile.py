@@ -23,6 +23,7 @@ from selfalign_operator.api.status import RunStatus
 from selfalign_operator.cluster import admission, events, observe, polling
 from selfalign_operator.cluster.client import ApiError, Client, Object, RunKey
 from selfalign_operator.cluster.decode import decode_run, decode_status, spec_problems, step_and_attempt
+from selfalign_operator.cluster.equal_keys import EqualKeys
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.observe import ClusterState
 from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrottle
@@ -59,6 +60,7 @@ class Reconciler:
         health: receives the metrics.
         clock: the current time in UTC.
         throttle: limits status writes.
+        equal_keys: the work of all runs.
         operator: NAMESPACE/NAME of the operator's Lease, which its Jobs carry.
     """
 
@@ -68,6 +70,7 @@ class Reconciler:
     health: Health
     clock: Callable[[], datetime] = _now
     throttle: StatusThrottle = field(default_factory=StatusThrottle)
+    equal_keys: EqualKeys = field(default_factory=EqualKeys)
     operator: str = ""
 
     async def reconcile(self, key: RunKey) -> float | None:
@@ -91,12 +94,15 @@ class Reconciler:
                 raise
             # deleted: whatever is remembered about it must not apply to a new run of the same name
             self.throttle.forget(key)
+            self.equal_keys.forget(key)
             self.health.set_phase(key, None)
             return None
         if body["metadata"].get("deletionTimestamp"):
+            self.equal_keys.forget(key)
             return None  # garbage collection deletes the Jobs through their owner references
         run = decode_run(body)
         if isinstance(run, ValidationError):
+            self.equal_keys.forget(key)
             await self._reject_spec(key, body, run)
             return None  # only an edit, which is an event, or another version of the operator changes anything
         return await self._reconcile(run)
@@ -110,8 +116,11 @@ class Reconciler:
         if not _is_accepted(run):
             observed = await asyncio.to_thread(self._admit, run, cluster, observed, now)
 
-        # 2. Plan: pure, from manifest, status and observation.
+        # 2. Plan: pure, from manifest, status and observation. No other run plans before the result is recorded.
+        maker_of = self.equal_keys.maker_of(run)
+        observed = replace(observed, maker_of=maker_of)
         planned = plan(run, observed, now, rendering=self._rendering(run, cluster))
+        self.equal_keys.record(run, planned.work)
 
         # 3. Act. The status then has to name the new Jobs, so observe and plan once more, without acting on it:
         #    whatever the second plan adds is due in the reconcile that the new Jobs' events trigger.
@@ -123,8 +132,9 @@ class Reconciler:
             # meantime: before, its own Job alone was checked, and accepting the run now would skip all others.
             if not _is_accepted(run) and _answered(run, reobserved, now) and not _answered(run, observed, now):
                 observed = await asyncio.to_thread(self._admit, run, cluster, reobserved, now)
-            observed = replace(reobserved, problems=observed.problems, blocked=blocked)
+            observed = replace(reobserved, problems=observed.problems, blocked=blocked, maker_of=maker_of)
             planned = plan(run, observed, now, rendering=self._rendering(run, cluster))
+            self.equal_keys.record(run, planned.work)
 
         # 4. Write the status, unless it is unchanged or has to wait for the throttle.
         written = await asyncio.to_thread(self._write_status, run, planned.status, now)

@@ -52,7 +52,8 @@ class StatusThrottle:
 def _may_wait(before: RunStatus, after: RunStatus) -> bool:
     # A rejected run is checked anew, and messages of other systems may hold a request id: never equal, never news.
     ended = before.completion_time is not None and after.completion_time is not None
-    return _stable(before) == _stable(after) or (ended and before.observed_generation == after.observed_generation)
+    judged_anew = ended and before.observed_generation == after.observed_generation and before.retry == after.retry
+    return _stable(before) == _stable(after) or judged_anew
 
 
 def _stable(status: RunStatus) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from selfalign_operator import __version__
 from selfalign_operator.api.run import GROUP, KIND, VERSION, SelfAlignRun
+from selfalign_operator.planning import equal_keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 
 MANAGED_BY = "selfalign-operator"
@@ -22,7 +23,11 @@ FORM = f"{GROUP}/form"
 OPERATOR = f"{GROUP}/operator"
 """Annotation: the operator that created the Job, as NAMESPACE/NAME of its Lease."""
 KEY = f"{GROUP}/key"
-"""Annotation: the artifact's key. Its 64 characters do not fit a label, whose value may have 63."""
+"""Annotation: the artifact's key. Label of the same name: its beginning, since a label's value has at most 63
+characters."""
+LABEL_LENGTH = 63
+STORE = f"{GROUP}/store"
+"""Label: digest of the artifact store's address. Jobs of several runs with equal keys and stores make one artifact."""
 
 RUN_LENGTH, STEP_LENGTH, HASH_LENGTH = 21, 25, 8
 """Most characters of a Job name's three parts, 56 with their hyphens. A pod's host name may have 63 (RFC 1123), and an
@@ -73,6 +78,8 @@ def labels(run: SelfAlignRun, attempt_id: AttemptId, *, stage: str) -> dict[str,
         RUN_UID: run.metadata.uid or "",
         STEP: attempt_id.id,
         ATTEMPT: str(attempt_id.attempt),
+        KEY: attempt_id.key[:LABEL_LENGTH],
+        STORE: equal_keys.store_digest(run),
     }
 
 

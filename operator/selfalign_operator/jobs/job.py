@@ -17,6 +17,7 @@ from selfalign_operator.jobs.resolved_placement import ResolvedPlacement, resolv
 from selfalign_operator.planning import store_location, tasks
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.plan import StartPreflight, StartStep
+from selfalign_operator.planning.retry import RETRY
 from selfalign_stages.contract.exits import FINAL_CODES, INTERRUPTED_CODES, ExitCode
 from selfalign_stages.contract.graph import KINDS, Kind
 from selfalign_stages.contract.model import Model
@@ -72,7 +73,8 @@ def preflight_job(
         log=_log(run, PREFLIGHT, action.attempt),
     )
     placement = ResolvedPlacement(image="cpu", resources=PREFLIGHT_RESOURCES, template={}, devices=False)
-    return _job(run, AttemptId(PREFLIGHT, action.key, action.attempt), PREFLIGHT, placement, contents, images)
+    attempt_id = AttemptId(PREFLIGHT, action.key, action.attempt)
+    return _job(run, attempt_id, PREFLIGHT, placement, contents, images, retry=action.retry)
 
 
 def step_job(run: SelfAlignRun, action: StartStep, *, images: StageImages, pack: str | None) -> dict[str, Any]:
@@ -98,7 +100,8 @@ def step_job(run: SelfAlignRun, action: StartStep, *, images: StageImages, pack:
         grace_seconds=GRACE_SECONDS.get(step.kind, DEFAULT_GRACE_SECONDS),
         log=_log(run, step.id, action.attempt),
     )
-    return _job(run, AttemptId(step.id, action.key, action.attempt), step.stage, placement, contents, images)
+    attempt_id = AttemptId(step.id, action.key, action.attempt)
+    return _job(run, attempt_id, step.stage, placement, contents, images, retry=action.retry)
 
 
 def _job(
@@ -108,6 +111,8 @@ def _job(
     placement: ResolvedPlacement,
     contents: PodContents,
     images: StageImages,
+    *,
+    retry: str,
 ) -> dict[str, Any]:
     own_labels = labels(run, attempt_id, stage=stage)
     image = images.names[placement.image]
@@ -129,7 +134,8 @@ def _job(
             "name": job_name(run, attempt_id),
             "namespace": run.metadata.namespace,
             "labels": own_labels | queue,
-            "annotations": {KEY: attempt_id.key, GENERATION: str(run.metadata.generation)},
+            "annotations": {KEY: attempt_id.key, GENERATION: str(run.metadata.generation)}
+            | ({RETRY: retry} if retry else {}),
             "ownerReferences": [owner(run)],
         },
         "spec": suspended | _completion(run, placement) | {"podFailurePolicy": _failure_policy(), "template": template},

@@ -19,6 +19,7 @@ from selfalign_operator.jobs.pod import CONTAINER
 from selfalign_operator.jobs.termination import read_failure, read_preflight, read_result
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Pod, PodOutcome
 from selfalign_operator.planning.retries import REASONS
+from selfalign_operator.planning.retry import RETRY
 from selfalign_stages.contract.exits import FINAL_CODES, INTERRUPTED_CODES, ExitCode
 from selfalign_stages.contract.task import Failure, PreflightResult, Progress, Result
 
@@ -106,6 +107,7 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         job=metadata["name"],
         # A Job without the annotation, which a person may remove, counts for every generation.
         generation=int(annotations[GENERATION]) if GENERATION in annotations else None,
+        retry=annotations.get(RETRY, ""),
         workers=workers,
         pods=tuple(_pod(pod, job_ends=_ends(status)) for pod in pods),
         exhausted=end is not None and end.get("reason") == FAILED_INDEXES,

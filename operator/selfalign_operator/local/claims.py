@@ -22,8 +22,6 @@ from selfalign_stages.contract.task import StoreLocation
 OWN_KINDS: tuple[Kind, ...] = ("gate", "push")
 """Kinds that every run carries out itself: the judgement of its own gates, and a push, which changes a registry with
 the run's own credentials."""
-WAITING_FOR_RUN = "WaitingForRun"
-"""Reason of a step that waits for another run's claim."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from selfalign_operator.local.claims import WAITING_FOR_RUN, Claim, Claims
+from selfalign_operator.local.claims import Claim, Claims
 from selfalign_operator.local.lock_holder import LockHolder
 from selfalign_operator.local.machine import Machine
 from selfalign_operator.local.process import StageProcess, free_port, start
 from selfalign_operator.local.workdir import REMEDY, Workdir
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
+from selfalign_operator.planning.run_phase import WAITING_FOR_RUN
 from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.file_errors import stage_error
 from selfalign_stages.contract.graph import Kind

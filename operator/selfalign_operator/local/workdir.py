@@ -4,6 +4,7 @@ Layout below the folder, which is .selfalign by default:
 
     store/                     artifacts, shared by all runs, unless the manifest names a store
     runs/RUN/STEP-ATTEMPT/     task.json and result.json
+    runs/RUN/retry             steps that are made anew, if there are any
     logs/RUN/STEP-ATTEMPT.log  output of the stage process
     scratch/RUN/STEP/          temporary files of a running step
     lock                       run, process id, host and start of the command that is running
@@ -56,6 +57,11 @@ class Workdir:
     def messages(self, id_: str, attempt: int) -> Path:
         """Returns the folder for an attempt's task.json and result.json."""
         return self.root / "runs" / self.run / f"{id_}-{attempt}"
+
+    @property
+    def retry(self) -> Path:
+        """The file with the steps that are made anew (`retry_file`)."""
+        return self.root / "runs" / self.run / "retry"
 
     def scratch(self, id_: str) -> Path:
         """Returns the folder for a step's temporary files; removed when the attempt ends."""

@@ -12,7 +12,7 @@ from selfalign_operator.api.evaluation import BUILTIN_SUITES, Suite
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.stages import PromptSource
 from selfalign_operator.api.training import ExtraRows, Training, resolve
-from selfalign_operator.planning import step_parameters
+from selfalign_operator.planning import retry, step_parameters
 from selfalign_stages.contract.graph import (
     BASE_MODEL,
     CHECK_STEP,
@@ -50,7 +50,11 @@ PACK_LEAVES = tuple(dict.fromkeys(info.pack for info in KINDS.values() if info.p
 
 
 def steps(run: SelfAlignRun) -> tuple[Step, ...]:
-    """Returns all steps of a run in topological order."""
+    """Returns all steps of a run in topological order, those that are made anew with their nonce."""
+    return retry.with_nonces(_steps(run), retry.nonces(run))
+
+
+def _steps(run: SelfAlignRun) -> tuple[Step, ...]:
     return (
         Step(id="import", stage="import", kind="import", parameters=ImportParameters(), leaves=(BASE_MODEL,)),
         # The bare and the prompted base need the import alone. First in the order, because a machine with one slot

@@ -9,7 +9,7 @@ it refuted may count again; the step that reads the artifact then reports the lo
 of a report is not lost with it: a result counts only if no later attempt was started for its key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,13 +61,13 @@ def unrefuted(attempts: Sequence[Attempt], loss: Loss | None) -> tuple[Attempt, 
     return tuple(attempts[stale[-1] + 1 :]) if stale else tuple(attempts)
 
 
-def times_lost(attempts: Sequence[Attempt], loss: Loss | None, *, generation: int) -> int:
-    """Returns how many successes of a step a loss has refuted, without those of earlier generations.
+def times_lost(attempts: Sequence[Attempt], loss: Loss | None, *, is_current: Callable[[Attempt], bool]) -> int:
+    """Returns how many successes of a step a loss has refuted, without those of earlier generations and retries.
 
-    An edit resets this count as it does those of spec.retries.
+    An edit or a retry resets this count as it does those of spec.retries.
     """
     refuted = (attempts[position] for position in _refuted(attempts, loss))
-    return sum(attempt.generation in (None, generation) for attempt in refuted)
+    return sum(map(is_current, refuted))
 
 
 def hit_counts(preflight: Attempt | None, *, newest: Attempt | None, loss: Loss | None) -> bool:

@@ -5,11 +5,12 @@ nothing else, which is why this module imports neither a Kubernetes client nor `
 preflight or a step, identified by PREFLIGHT or by the step's id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from selfalign_operator.planning.equal_keys import Maker, nobody
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Progress, Result
 
 PREFLIGHT = "preflight"
@@ -57,6 +58,7 @@ class Attempt:
         progress: newest progress of a running attempt.
         job: name of its Job; None for a local process.
         generation: the run's metadata.generation at its start; None if unknown, as for local processes.
+        retry: value of the run's annotation selfalign.dev/retry at its start; None if unknown, as for local processes.
         workers: pods that its Job runs in parallel.
         pods: the Job's pods that still exist. Evicted and deleted pods are missing.
         exhausted: the Job has spent the step's retries itself (backoffLimitPerIndex).
@@ -78,6 +80,7 @@ class Attempt:
     progress: Progress | None = None
     job: str | None = None
     generation: int | None = None
+    retry: str | None = None
     workers: int = 1
     pods: tuple[Pod, ...] = ()
     exhausted: bool = False
@@ -103,6 +106,8 @@ class Observed:
             change under the same name. None for packs that only preflight reads.
         problems: problems that the operator detects without a process, such as a missing ConfigMap.
         blocked: the API server's refusal of a planned Job, if it refused one.
+        maker_of: returns who else makes, or has made, the artifact with a key, given when the store was searched for it
+            (equal_keys.choose).
     """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
@@ -110,6 +115,7 @@ class Observed:
     pack: str | None = None
     problems: tuple[Problem, ...] = ()
     blocked: Failure | None = None
+    maker_of: Callable[[str, datetime | None], Maker | None] = nobody
 
     def attempts_of(self, id_: str) -> tuple[Attempt, ...]:
         """Returns the attempts at one process, oldest first."""

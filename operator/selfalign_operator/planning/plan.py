@@ -11,7 +11,8 @@ from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.planning import replacements, run_phase, status, truncation
+from selfalign_operator.planning import own_work, replacements, retry, run_phase, status, truncation
+from selfalign_operator.planning.equal_keys import Work
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.retries import OUT_OF_MEMORY, is_out_of_memory
 from selfalign_operator.planning.run_state import RunState, derive
@@ -28,11 +29,13 @@ class StartPreflight:
     Attributes:
         key: the preflight key that its result will be valid for.
         attempt: number of the attempt.
+        retry: the retry that it belongs to (retry.Request.value).
         replacement: whether an attempt of that number never ran and was stopped, so that this is no retry.
     """
 
     key: str
     attempt: int
+    retry: str = ""
     replacement: bool = False
 
 
@@ -46,6 +49,7 @@ class StartStep:
         attempt: number of the attempt.
         inputs: artifacts by input name.
         leaves: digests by leaf name; the process refuses a leaf whose digest differs.
+        retry: the retry that it belongs to (retry.Request.value).
         replacement: whether an attempt of that number never ran and was stopped, so that this is no retry.
     """
 
@@ -54,6 +58,7 @@ class StartStep:
     attempt: int
     inputs: dict[str, ArtifactRef]
     leaves: dict[str, str]
+    retry: str = ""
     replacement: bool = False
 
 
@@ -95,12 +100,14 @@ class Plan:
         status: the status to write; it describes the observation, not the actions.
         requeue_at: when to plan again even if nothing changes until then; None if no moment is known.
         finished: nothing more will be started until the run is edited or preflight is repeated at `requeue_at`.
+        work: what the run makes once the actions are carried out, for other runs with equal keys.
     """
 
     actions: tuple[Action, ...]
     status: RunStatus
     requeue_at: datetime | None
     finished: bool
+    work: Work = Work()
 
 
 def plan(run: SelfAlignRun, observed: Observed, now: datetime, *, rendering: Rendering | None = None) -> Plan:
@@ -133,6 +140,7 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime, *, rendering: Ren
         status=status.build(run, state, phase, started=started, now=now),
         requeue_at=None if phase.halted else requeue_at,
         finished=phase.halted,
+        work=own_work.work(run, state, starting=_step_ids(starts), halted=phase.halted),
     )
 
 
@@ -153,9 +161,11 @@ def _plan_settled(
         stops += _replacements(run, state, observed, rendering, stopped=stops)
     return Plan(
         actions=(*stops, *removals),
-        status=run.status,
+        # A refused retry is reported although the run has ended, and starts nothing.
+        status=run.status.model_copy(update={"retry": retry.status(run, state.retry, [*state.steps])}),
         requeue_at=_next_moment(now, expiry, preflight_due),
         finished=True,
+        work=own_work.work(run, state, starting=(), halted=True),
     )
 
 
@@ -164,11 +174,11 @@ def _next_moment(now: datetime, *moments: datetime | None) -> datetime | None:
 
 
 def _settled(run: SelfAlignRun, state: RunState) -> bool:
-    """Whether this generation has ended, so that only an edit or a different preflight result restarts the run."""
+    """Whether this generation has ended: only an edit, a retry or a different preflight result restarts the run."""
     recorded = run.status
     preflight_current = recorded.preflight is not None and recorded.preflight.key == state.preflight_key
     ended = recorded.completion_time is not None and recorded.observed_generation == run.metadata.generation
-    return ended and preflight_current and not _preflight_result_changed(recorded, state)
+    return ended and preflight_current and not state.retry.is_new and not _preflight_result_changed(recorded, state)
 
 
 def _preflight_result_changed(recorded: RunStatus, state: RunState) -> bool:
@@ -317,10 +327,14 @@ def _starts(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Act
     return tuple(_start_step(run, state, observed, step.step) for step in ready[:free_slots])
 
 
+def _step_ids(starts: tuple[Action, ...]) -> set[str]:
+    return {action.step.id for action in starts if isinstance(action, StartStep)}
+
+
 def _start_preflight(run: SelfAlignRun, state: RunState, observed: Observed) -> StartPreflight:
     recorded = run.status.preflight
     number = _next_attempt(observed, PREFLIGHT, recorded.attempt if recorded else 0)
-    return StartPreflight(state.preflight_key, number)
+    return StartPreflight(state.preflight_key, number, state.retry.value)
 
 
 def _start_step(run: SelfAlignRun, state: RunState, observed: Observed, step: Step) -> StartStep:
@@ -333,6 +347,7 @@ def _start_step(run: SelfAlignRun, state: RunState, observed: Observed, step: St
         attempt=_next_attempt(observed, step.id, recorded.attempt if recorded else 0),
         inputs={name: ArtifactRef(kind=source.step.kind, key=source.key or "") for name, source in sources.items()},
         leaves={name: state.preflight_result.leaves[name] for name in step.leaves},
+        retry=state.retry.value,
     )
 
 

@@ -11,12 +11,13 @@ from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.task import PreflightResult, Result
 
 
-def preflight_result(run: SelfAlignRun, key: str) -> PreflightResult | None:
+def preflight_result(run: SelfAlignRun, key: str, *, retried: bool) -> PreflightResult | None:
     """Returns the preflight result that the status records for a preflight key.
 
     Args:
         run: the run, with its status.
         key: the current preflight key (run_state.preflight_key).
+        retried: whether a retry was asked for since the status was written, which voids a refusal as an edit does.
 
     Returns:
         Leaf digests with warnings, or problems. None if the status records another key, or a refusal of an earlier
@@ -26,7 +27,7 @@ def preflight_result(run: SelfAlignRun, key: str) -> PreflightResult | None:
     if preflight is None or preflight.key != key:
         return None
     if status.problems:
-        same_generation = status.observed_generation == run.metadata.generation
+        same_generation = status.observed_generation == run.metadata.generation and not retried
         return PreflightResult(leaves=preflight.leaves, problems=status.problems) if same_generation else None
     return PreflightResult(leaves=preflight.leaves, warnings=status.warnings) if preflight.leaves else None
 

@@ -16,6 +16,8 @@ from selfalign_operator.planning.retries import INPUT_LOST, Verdict
 from selfalign_operator.planning.run_state import RunState
 from selfalign_stages.contract.graph import GATE_STEP, PUSH_STEP
 
+WAITING_FOR_RUN = "WaitingForRun"
+"""Condition reason of a run whose steps wait for another run that makes the same artifacts."""
 ConditionStatus = Literal["True", "False", "Unknown"]
 """Values of a condition's `status` field (meta/v1 ConditionStatus)."""
 
@@ -55,13 +57,14 @@ def derive(run: SelfAlignRun, state: RunState, *, started: datetime, now: dateti
     # Most final first: a complete run stays ready even if it is suspended or its deadline passes afterwards.
     phase = (
         _ready(state)
-        or _refused(state)
-        or _step_failed(state)
+        or _refused(run, state)
+        or _step_failed(run, state)
         or _gate_failed(state)
         or _suspended(run)
         or _deadline_exceeded(run, started, now)
         or _gpu_budget_exceeded(run, state)
         or _pending(state)
+        or _waiting_for_run(state)
         or _retrying(state)
         or _in_progress(state)
     )
@@ -89,21 +92,30 @@ def _ready(state: RunState) -> RunPhase | None:
     return RunPhase("ready", "ImagePacked", "all gates passed, the image is packed in the artifact store")
 
 
-def _refused(state: RunState) -> RunPhase | None:
+def _refused(run: SelfAlignRun, state: RunState) -> RunPhase | None:
     if state.preflight.failure is not None:
         failure = state.preflight.failure
-        return RunPhase("failed", failure.reason, f"preflight: {failure.message}")
+        text = f"preflight: {failure.message}{_remedy(run, state.preflight)}"
+        return RunPhase("failed", failure.reason, text)
     if state.preflight_result is None or not state.preflight_result.problems:
         return None
     lines = (problem.line for problem in state.preflight_result.problems)
     return RunPhase("refused", "PreflightFailed", "\n".join(lines))
 
 
-def _step_failed(state: RunState) -> RunPhase | None:
+def _step_failed(run: SelfAlignRun, state: RunState) -> RunPhase | None:
     for id_, step in state.steps.items():
         if step.needed and step.verdict.failure is not None:
-            return RunPhase("failed", step.verdict.failure.reason, f"{id_}: {step.verdict.failure.message}")
+            text = f"{id_}: {step.verdict.failure.message}{_remedy(run, step.verdict)}"
+            return RunPhase("failed", step.verdict.failure.reason, text)
     return None
+
+
+def _remedy(run: SelfAlignRun, verdict: Verdict) -> str:
+    """How a failed run goes on without an edit. Empty on one machine, where running it again is enough."""
+    if verdict.last is None or verdict.last.job is None:
+        return ""
+    return f". Once the cause is gone: selfalign retry {run.metadata.name} --namespace {run.metadata.namespace}"
 
 
 def _gate_failed(state: RunState) -> RunPhase | None:
@@ -147,6 +159,16 @@ def _pending(state: RunState) -> RunPhase | None:
         last = verdict.last
         if last is not None and last.running and last.pending is not None:
             return RunPhase(_in_progress(state).state, last.pending.reason, f"{id_}: {last.pending.message}")
+    return None
+
+
+def _waiting_for_run(state: RunState) -> RunPhase | None:
+    """Which other run makes an artifact of this one, while it has nothing to run itself."""
+    if any(step.verdict.state == "running" for step in state.steps.values() if step.needed):
+        return None
+    for id_, step in state.steps.items():
+        if step.waits_for_run is not None:
+            return RunPhase("working", WAITING_FOR_RUN, f"{id_}: {step.waits_for_run.message}")
     return None
 
 

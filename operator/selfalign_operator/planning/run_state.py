@@ -6,17 +6,20 @@ done, in this order: an observed attempt, preflight's search of the store, and t
 later step reports that the artifact is lost (`losses`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import Preemptions, StepStatus, Usage
-from selfalign_operator.planning import graph, losses, recorded, usage, waiting
+from selfalign_operator.planning import graph, losses, recorded, retry, usage, waiting
+from selfalign_operator.planning.equal_keys import OWN_KINDS, Maker
 from selfalign_operator.planning.losses import Loss
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.results import Evidence, waits_for
 from selfalign_operator.planning.retries import INPUT_LOST, Verdict, is_out_of_memory, judge
+from selfalign_operator.planning.retry import Request
 from selfalign_operator.planning.waiting import Beginning
 from selfalign_stages.contract.graph import GATE_STEP, Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
@@ -36,6 +39,7 @@ class StepState:
         gpu_seconds: device seconds of all its pods so far, over all attempts and keys.
         preempted: its preemptions for this key and generation, None if there were none.
         waits_for: id of the step that makes a lost input of this one anew; None if none does.
+        waits_for_run: another run that makes the same artifact, if this step would otherwise be started.
     """
 
     step: Step
@@ -46,6 +50,7 @@ class StepState:
     gpu_seconds: float = 0
     preempted: Preemptions | None = None
     waits_for: str | None = None
+    waits_for_run: Maker | None = None
 
     @property
     def done(self) -> bool:
@@ -66,6 +71,7 @@ class RunState:
         goals: ids of the steps that complete the run.
         usage: device seconds of the run so far.
         blocked: the API server's refusal of a planned Job.
+        retry: what the run's annotation selfalign.dev/retry asks for.
         beginnings: what is known of the beginning of the newest attempt, by process id.
     """
 
@@ -76,6 +82,7 @@ class RunState:
     goals: tuple[str, ...]
     usage: Usage | None = None
     blocked: Failure | None = None
+    retry: Request = Request("", "")
     beginnings: Mapping[str, Beginning] = field(default_factory=dict)
 
     def beginning(self, id_: str) -> Beginning:
@@ -94,8 +101,12 @@ class RunState:
         return self.gate_passed and all(self.steps[goal].done for goal in self.goals)
 
     def startable(self, step: StepState) -> bool:
-        """Returns whether a step is needed, has all its inputs, and is new or due for a retry."""
-        if not step.needed or step.verdict.state not in ("new", "retry"):
+        """Returns whether a step is ready, new or due for a retry, and made by no other run."""
+        return step.verdict.state in ("new", "retry") and step.waits_for_run is None and self.ready(step)
+
+    def ready(self, step: StepState) -> bool:
+        """Returns whether a step is needed and has all its inputs."""
+        if not step.needed:
             return False
         # The image step reads the gate's artifact, which exists for failed gates too: the report is published anyway.
         if step.step.kind in ("image", "push") and not self.gate_passed:
@@ -112,22 +123,30 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         now: the current time; decides whether a backoff is over, and until when usage is counted.
     """
     steps = graph.steps(run)
+    request = retry.read(run, [step.id for step in steps])
+    is_current = partial(_is_current, run, request)
     key = preflight_key(run, steps, pack=observed.pack)
-    preflight = judge(_attempts_for_key(run, observed, PREFLIGHT, key), retries=run.spec.retries, now=now)
-    preflight_result = _preflight_result(run, key, preflight, observed.problems)
+    preflight = judge(_attempts_for_key(run, observed, PREFLIGHT, key, is_current), retries=run.spec.retries, now=now)
+    preflight_result = _preflight_result(run, key, preflight, observed.problems, retried=request.is_new)
     step_keys = _step_keys(run, steps, preflight_result)
-    attempts = {step.id: _attempts_for_key(run, observed, step.id, step_keys.get(step.id)) for step in steps}
+    attempts = {
+        step.id: _attempts_for_key(run, observed, step.id, step_keys.get(step.id), is_current) for step in steps
+    }
     preempted = {
-        id_: usage.preemptions(_recorded_preemptions(run, id_, step_keys.get(id_)), tried)
+        id_: usage.preemptions(_recorded_preemptions(run, request, id_, step_keys.get(id_)), tried)
         for id_, tried in attempts.items()
     }
     reported = losses.reported(observed)
     lost = {id_: reported[key] for id_, key in step_keys.items() if key in reported}
-    verdicts = _verdicts(run, attempts, lost, preempted, now)
+    verdicts = _verdicts(run, attempts, lost, preempted, now, is_current)
     newest = {id_: tried[-1] for id_, tried in attempts.items() if tried}
     evidence = Evidence(run.status, preflight, preflight_result, newest, lost)
     results = {id_: evidence.result(id_, step_keys.get(id_), verdict) for id_, verdict in verdicts.items()}
-    goals = graph.goals(run)
+    makers = _makers(
+        run, observed, preflight, {step.id: step for step in steps if results[step.id] is None}, step_keys, lost
+    )
+    results |= {id_: maker.hit for id_, maker in makers.items()}
+    goals = tuple(dict.fromkeys((*retry.goals(steps), *graph.goals(run))))
     needed = _needed_steps(steps, results, goals) if _accepted(preflight_result) else set()
     device_seconds, total_usage = _usage(run, observed, now)
     step_states = {
@@ -143,7 +162,7 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         )
         for step in steps
     }
-    return RunState(
+    state = RunState(
         preflight_key=key,
         preflight=preflight,
         preflight_result=preflight_result,
@@ -151,8 +170,34 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         goals=goals,
         usage=total_usage,
         blocked=observed.blocked,
+        retry=request,
         beginnings=_beginnings(run, observed),
     )
+    return replace(state, steps={id_: _waiting(state, step, makers.get(id_)) for id_, step in step_states.items()})
+
+
+def _makers(
+    run: SelfAlignRun,
+    observed: Observed,
+    preflight: Verdict,
+    unfinished: Mapping[str, Step],
+    step_keys: Mapping[str, str],
+    lost: Mapping[str, Loss],
+) -> dict[str, Maker]:
+    """Other runs that make, or have made, the artifacts of unfinished steps. What was lost is made by this run."""
+    searched = preflight.last.started if preflight.last is not None else run.status.start_time
+    found = {
+        id_: observed.maker_of(step_keys[id_], searched)
+        for id_, step in unfinished.items()
+        if id_ in step_keys and id_ not in lost and step.kind not in OWN_KINDS
+    }
+    return {id_: maker for id_, maker in found.items() if maker is not None}
+
+
+def _waiting(state: RunState, step: StepState, maker: Maker | None) -> StepState:
+    """The step, waiting for another run if it would be started otherwise, now or after its backoff."""
+    waits = maker is not None and state.ready(step) and step.verdict.state in ("new", "waiting", "retry")
+    return replace(step, waits_for_run=maker) if waits else step
 
 
 def _beginnings(run: SelfAlignRun, observed: Observed) -> dict[str, Beginning]:
@@ -187,11 +232,13 @@ def preflight_key(run: SelfAlignRun, steps: tuple[Step, ...], *, pack: str | Non
 
 
 def _preflight_result(
-    run: SelfAlignRun, key: str, preflight: Verdict, operator_problems: tuple[Problem, ...]
+    run: SelfAlignRun, key: str, preflight: Verdict, operator_problems: tuple[Problem, ...], *, retried: bool
 ) -> PreflightResult | None:
     """Prefers the observed result to the recorded one, and puts the operator's own problems before preflight's."""
     published = preflight.last.result if preflight.state == "done" and preflight.last is not None else None
-    result = published if isinstance(published, PreflightResult) else recorded.preflight_result(run, key)
+    result = (
+        published if isinstance(published, PreflightResult) else recorded.preflight_result(run, key, retried=retried)
+    )
     if not operator_problems:
         return result
     leaves, problems = (result.leaves, result.problems) if result is not None else ({}, ())
@@ -211,8 +258,10 @@ def _step_keys(run: SelfAlignRun, steps: Sequence[Step], preflight_result: Prefl
     return keys(steps, leaves=preflight_result.leaves, seed=run.spec.seed)
 
 
-def _attempts_for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str | None) -> tuple[Attempt, ...]:
-    """Attempts that count for a key. Those that failed, or refused the run, in an earlier generation do not.
+def _attempts_for_key(
+    run: SelfAlignRun, observed: Observed, id_: str, key: str | None, is_current: Callable[[Attempt], bool]
+) -> tuple[Attempt, ...]:
+    """Attempts that count for a key. Those that failed, or refused the run, before an edit or a retry do not.
 
     While a step's key is unknown, because preflight is repeated, the attempt that runs counts.
     """
@@ -221,8 +270,13 @@ def _attempts_for_key(run: SelfAlignRun, observed: Observed, id_: str, key: str 
         attempt if attempt.generation in (None, generation) else _without_shortage(attempt)
         for attempt in observed.attempts_of(id_)
         if (attempt.key == key or (key is None and attempt.running))
-        and (attempt.running or _outlives_edits(attempt) or attempt.generation in (None, generation))
+        and (attempt.running or _outlives_edits(attempt) or is_current(attempt))
     )
+
+
+def _is_current(run: SelfAlignRun, request: Request, attempt: Attempt) -> bool:
+    """Whether an attempt was started for the present generation and retry."""
+    return attempt.generation in (None, run.metadata.generation) and retry.counts(request, attempt)
 
 
 def _without_shortage(attempt: Attempt) -> Attempt:
@@ -236,10 +290,12 @@ def _outlives_edits(attempt: Attempt) -> bool:
     return result is not None and not (isinstance(result, PreflightResult) and result.problems)
 
 
-def _recorded_preemptions(run: SelfAlignRun, id_: str, key: str | None) -> Preemptions | None:
-    """Preemptions counted so far. An edit resets them, as it forgives every failure."""
+def _recorded_preemptions(run: SelfAlignRun, request: Request, id_: str, key: str | None) -> Preemptions | None:
+    """Preemptions counted so far. An edit or a retry resets them, as it forgives every failure."""
     step = run.status.steps.get(id_)
     if step is None or step.key != key or run.status.observed_generation != run.metadata.generation:
+        return None
+    if request.is_new:
         return None
     return step.preempted
 
@@ -250,23 +306,26 @@ def _verdicts(
     lost: Mapping[str, Loss],
     preempted: Mapping[str, Preemptions | None],
     now: datetime,
+    is_current: Callable[[Attempt], bool],
 ) -> dict[str, Verdict]:
     stops = {id_: count.total if count is not None else 0 for id_, count in preempted.items()}
     verdicts = {}
     for id_, tried in attempts.items():
         counting = losses.unrefuted(tried, lost.get(id_))
         verdict = judge(counting, retries=run.spec.retries, now=now, stops=stops[id_])
-        verdicts[id_] = _lost_too_often(run, tried, lost.get(id_)) or verdict
+        verdicts[id_] = _lost_too_often(run, tried, lost.get(id_), is_current) or verdict
     return verdicts
 
 
-def _lost_too_often(run: SelfAlignRun, tried: Sequence[Attempt], loss: Loss | None) -> Verdict | None:
+def _lost_too_often(
+    run: SelfAlignRun, tried: Sequence[Attempt], loss: Loss | None, is_current: Callable[[Attempt], bool]
+) -> Verdict | None:
     """Fails a step whose artifact different readers lost again and again.
 
     One reader alone exhausts its own retries first. Many readers, each with its own, could otherwise repeat the step
     more often than anybody wants to pay for.
     """
-    times = losses.times_lost(tried, loss, generation=run.metadata.generation)
+    times = losses.times_lost(tried, loss, is_current=is_current)
     limit = run.spec.retries.per_stage + 1
     if loss is None or times <= limit:
         return None

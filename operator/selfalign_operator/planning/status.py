@@ -21,7 +21,7 @@ from selfalign_operator.api.status import (
     StepProgress,
     StepStatus,
 )
-from selfalign_operator.planning import conditions, truncation
+from selfalign_operator.planning import conditions, retry, truncation
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.run_phase import RunPhase
 from selfalign_operator.planning.run_state import RunState, StepState
@@ -77,6 +77,7 @@ def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datet
         image=_image(state),
         gpu_hours=round(state.usage.gpu_seconds / 3600, 2) if state.usage else None,
         usage=state.usage,
+        retry=retry.status(run, state.retry, [*state.steps]),
         history=_history(run),
     )
 
@@ -141,7 +142,8 @@ def _finished_share(step: StepState) -> float:
 def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) -> StepStatus:
     last, result = step.verdict.last, step.result
     # Without a Job nothing new is known of a finished step: its recorded times and counts stay.
-    if last is None and result is not None and previous is not None and previous.key == step.key:
+    recorded = previous is not None and previous.key == step.key and previous.state == "Succeeded"
+    if last is None and result is not None and previous is not None and recorded:
         return previous.model_copy(update={"state": "Succeeded", "cache": result.cache, "digest": result.digest})
     counts = _counts(step)
     return StepStatus(
@@ -164,6 +166,7 @@ def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) ->
         job_name=last.job if last is not None else None,
         gpu_seconds=step.gpu_seconds or None,
         preempted=_preempted(step),
+        waits_for_run=step.waits_for_run.run if step.waits_for_run is not None else None,
         ran=beginning.ran or None,
         form=beginning.form,
         message=_message(step),
@@ -172,6 +175,8 @@ def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) ->
 
 def _message(step: StepState) -> str | None:
     """Why the step failed, why its running attempt is pending, or what its next attempt waits for."""
+    if step.waits_for_run is not None:
+        return truncation.text(step.waits_for_run.message, truncation.HINT_BYTES)
     if step.waits_for is not None:
         return f"waits for {step.waits_for}, which makes a lost input anew"
     last = step.verdict.last
@@ -207,6 +212,8 @@ def _state(step: StepState) -> State:
         return "Succeeded"
     if step.key is not None and not step.needed:
         return "Skipped"
+    if step.waits_for_run is not None:
+        return "Waiting"
     states: dict[str, State] = {"running": "Running", "waiting": "Waiting", "retry": "Waiting", "failed": "Failed"}
     return states.get(step.verdict.state, "Pending")
 

@@ -5,7 +5,7 @@ with equal parameters; they differ in the store and leaf addresses alone.
 """
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.planning import graph, step_parameters
+from selfalign_operator.planning import graph, retry, step_parameters
 from selfalign_operator.planning.plan import StartStep
 from selfalign_operator.planning.store_location import Locations
 from selfalign_stages.contract.task import PreflightTask, Task
@@ -36,7 +36,7 @@ def step(run: SelfAlignRun, action: StartStep, locations: Locations) -> Task:
         id=action.step.id,
         kind=action.step.kind,
         key=action.key,
-        seed=run.spec.seed,
+        seed=retry.seed(action.step, run.spec.seed),
         store=locations.store,
         parameters=action.step.resolved(),
         inputs=action.inputs,

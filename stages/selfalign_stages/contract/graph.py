@@ -2,7 +2,8 @@
 
 Keys work as in an input-addressed build system such as Nix: the key of an artifact is a hash of what it is built from,
 not of its content. It covers the step's kind and version, its resolved parameters, the keys of the artifacts that it
-reads, the digests of what it reads from outside the store (leaves), and the seed where the step draws random numbers.
+reads, the digests of what it reads from outside the store (leaves), the seed where the step draws random numbers, and a
+nonce where somebody asked for the step to be made anew.
 Equal keys mean that the work is done already, whichever run did it.
 
 Hashing inputs has two consequences. All keys of a run follow from its manifest and its leaf digests before anything
@@ -125,6 +126,9 @@ class Step(Model):
         default=(), description="ids of steps that must have succeeded before, none of whose artifacts is read"
     )
     leaves: tuple[str, ...] = Field(default=(), description="names of the inputs from outside the store")
+    nonce: str | None = Field(
+        default=None, description="part of the key of a step that is made again with equal inputs; none: it is not"
+    )
 
     def resolved(self) -> dict[str, Any]:
         """Parameters as JSON with all defaults filled in: what enters the key and the task file."""
@@ -167,5 +171,7 @@ def keys(steps: Sequence[Step], *, leaves: Mapping[str, str], seed: int) -> dict
         # Steps without random draws leave the seed out, so that runs which differ in it share the import, for one.
         if info.seeded:
             identity["seed"] = seed
+        if step.nonce is not None:
+            identity["nonce"] = step.nonce
         keys_by_id[step.id] = sha256_hex(canonical_json(identity))
     return keys_by_id

@@ -52,7 +52,9 @@ class Task(Model):
     id: str = Field(description="step id, for messages and metrics")
     kind: Kind
     key: str = Field(description="key of the artifact to publish (contract.graph.keys)")
-    seed: int = Field(description="spec.seed; every random draw of the step derives from it")
+    seed: int = Field(
+        description="spec.seed, or another one with a nonce; every random draw of the step derives from it"
+    )
     store: StoreLocation
     parameters: dict[str, Any] = Field(description="resolved parameters of the kind, defaults filled in")
     inputs: dict[str, ArtifactRef] = Field(default={}, description="artifacts to read, by input name")
