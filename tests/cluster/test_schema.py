@@ -87,6 +87,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("spec.budget.deadline", {"budget": {"deadline": "soon"}}),
     ("spec.onSpecChange", {"onSpecChange": "Ignore"}),
     ("spec.queueName", {"queueName": ""}),
+    ("spec.queueName", {"queueName": "a/b"}),
+    ("spec.podDefaults.serviceAccountName", {"podDefaults": {"serviceAccountName": "../other"}}),
+    ("spec.ttlSecondsAfterFinished", {"ttlSecondsAfterFinished": 2**31}),
+    ("spec.budget.deadline", {"budget": {"deadline": "99999999h"}}),
     ('unknown field "spec.prompts"', {"prompts": 5}),
     ('unknown field "spec.stages.selfalign"', stage("selfalign", workers=2)),
 ]

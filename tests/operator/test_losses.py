@@ -383,7 +383,8 @@ def test_any_sequence_of_losses_ends_ready_or_failed(
     else:
         raise AssertionError("neither ready nor failed")
     status = simulated.run.status
-    assert status.ready or reason_of(status) == "InputLost"
+    # a Job that is deleted before its end was read is a failed attempt
+    assert status.ready or reason_of(status) in ("InputLost", *(["JobGone"] if deletions else []))
     # every loss repeats one step and each of its readers once, and a tie of times one reader more
     assert deletions or len(simulated.started) <= 1 + len(KEYS) + most_losses * 8
     if not most_losses:

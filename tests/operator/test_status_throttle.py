@@ -66,3 +66,10 @@ def test_runs_are_throttled_independently_and_a_forgotten_run_is_not_throttled()
     assert throttle.reserve(other, status, SOON)
     throttle.forget(("default", "trial"))
     assert throttle.reserve(simulated.run, status, SOON)
+
+
+def test_a_clock_that_was_set_back_postpones_no_write() -> None:
+    simulated, throttle = importing(), StatusThrottle()
+    assert throttle.reserve(simulated.run, simulated.run.status, NOW + timedelta(minutes=10))
+    simulated.change("import", progress=Progress(done=1, total=9, unit="files"))
+    assert throttle.reserve(simulated.run, simulated.plan().status, NOW)

@@ -14,6 +14,8 @@ from selfalign_operator.planning.waiting import Rendering
 from selfalign_stages.contract.task import PreflightResult
 
 OURS = "system/selfalign"
+WITH_SECRET = {"uri": "builtin://hamlet", "secretRef": {"name": "model"}}
+"""An edit that has preflight repeated, and changes neither a key nor the store."""
 
 
 @dataclass
@@ -135,6 +137,8 @@ def test_a_job_that_ran_is_left_alone_after_its_pod_is_gone(waiting: Cluster) ->
 def test_a_job_that_somebody_deleted_is_followed_by_another_attempt(waiting: Cluster) -> None:
     waiting.let_go("import")
     waiting.reconcile()
+    waiting.advance(60)
+    waiting.reconcile()
     assert waiting.created[-1] == ("import", 2, "first")
 
 
@@ -177,7 +181,7 @@ def test_a_job_without_a_form_is_left_alone(waiting: Cluster) -> None:
 def test_steps_go_on_while_an_edit_has_preflight_repeated(waiting: Cluster) -> None:
     waiting.change("import", ran=True)
     waiting.reconcile()
-    waiting.edit("first", artifacts={"uri": "s3://other/place"})
+    waiting.edit("first", baseModel=WITH_SECRET)
     assert waiting.stopped() == []
     assert waiting.running() == ["import", PREFLIGHT]
     assert record(waiting, "import").ran and waiting.run.status.steps["import"].state == "Running"
@@ -187,7 +191,7 @@ def test_steps_go_on_while_an_edit_has_preflight_repeated(waiting: Cluster) -> N
 
 def test_a_step_whose_key_changes_is_stopped_once_preflight_has_said_so(waiting: Cluster) -> None:
     waiting.change("import", ran=True)
-    waiting.edit("first", artifacts={"uri": "s3://other/place"})
+    waiting.edit("first", baseModel=WITH_SECRET)
     assert waiting.stopped() == []
     waiting.end(PREFLIGHT, answer=PreflightResult(leaves=dict.fromkeys(leaf_digests(waiting.run), "sha256:other")))
     assert waiting.stopped() == ["import"]
@@ -195,9 +199,9 @@ def test_a_step_whose_key_changes_is_stopped_once_preflight_has_said_so(waiting:
 
 def test_suspending_stops_what_runs_also_while_preflight_is_repeated(waiting: Cluster) -> None:
     waiting.change("import", ran=True)
-    waiting.edit("first", artifacts={"uri": "s3://other/place"})
+    waiting.edit("first", baseModel=WITH_SECRET)
     waiting.reconcile()
-    waiting.edit("first", artifacts={"uri": "s3://other/place"}, suspend=True)
+    waiting.edit("first", baseModel=WITH_SECRET, suspend=True)
     assert sorted(waiting.stopped()) == ["import", PREFLIGHT]
 
 

@@ -4,12 +4,12 @@ No field here enters a step's key. Moving a stage to other nodes, or giving it m
 artifacts that took days of GPU time.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from selfalign_operator.api.quantity import parse_quantity
+from selfalign_operator.api.devices import is_device, is_whole
 from selfalign_operator.api.values import ObjectName, Quantity
 from selfalign_stages.contract.model import Model
 
@@ -20,15 +20,35 @@ PodTemplate = Annotated[
 ]
 
 
+def _check_devices(quantities: dict[str, str | int]) -> dict[str, str | int]:
+    """Refuses a part of a device, as Kubernetes does with the pods, but before any of them is due.
+
+    In Python alone: JSON Schema has no rule for some keys of a map.
+    """
+    for name, size in quantities.items():
+        if is_device(name) and not is_whole(size):
+            raise PydanticCustomError(
+                "device",
+                "{name} is {size}, not a whole number of devices: write one without a decimal point or suffix m, "
+                "such as 1",
+                {"name": name, "size": str(size)},
+            )
+    return quantities
+
+
+Quantities = Annotated[dict[str, Quantity], AfterValidator(_check_devices)]
+"""Quantities by resource name; those of devices are whole numbers."""
+
+
 class Resources(Model):
     """Resource requests and limits of a stage's container, as in a pod."""
 
-    requests: dict[str, Quantity] = Field(
+    requests: Quantities = Field(
         default={},
         description="Resources that the scheduler reserves on a node, by name, such as `memory: 40Gi`. Unset: as "
         "Kubernetes does, a resource's limit if it has one, else nothing.",
     )
-    limits: dict[str, Quantity] = Field(
+    limits: Quantities = Field(
         default={},
         description="Resources that the container may use at most, by name, such as `nvidia.com/gpu: 1`. All GPUs "
         "serve one copy of the model. Without a GPU, `cpu` rounded up is the number of threads. Unset: what a "
@@ -79,16 +99,3 @@ class PodDefaults(Model):
         description="Partial PodTemplate (metadata, spec) laid over every pod of the run as a strategic merge patch, "
         "such as a nodeSelector or tolerations. A stage's own template is applied after it.",
     )
-
-
-def gpus(limits: Mapping[str, object]) -> int:
-    """Counts the devices among a container's limits: the values of all extended resources, added up.
-
-    Device plugins name accelerators as they like, so a network device with a domain prefix counts as well.
-    """
-    return sum(int(parse_quantity(str(size))) for name, size in limits.items() if is_device(name))
-
-
-def is_device(name: str) -> bool:
-    """Returns whether a resource is an extended one, such as nvidia.com/gpu: only those have a domain prefix."""
-    return "/" in name

@@ -14,11 +14,13 @@ from selfalign_operator.api.sources import Artifacts, BaseModelSource, ObjectRef
 from selfalign_operator.api.stages import Stages
 from selfalign_operator.api.status import RunStatus
 from selfalign_operator.api.validation import cel
-from selfalign_operator.api.values import AssistantName, Duration, ObjectName, RunName
+from selfalign_operator.api.values import SUBDOMAIN_PATTERN, AssistantName, Duration, ObjectName, RunName
 from selfalign_stages.contract import rules
 from selfalign_stages.contract.model import Model
 
 GROUP, VERSION, KIND = "selfalign.dev", "v1alpha1", "SelfAlignRun"
+LONGEST_TTL_SECONDS = 2**31 - 1
+"""Of ttlSecondsAfterFinished, as for a Job's own (batch/v1, int32). There is no date beyond the year 9999."""
 TAG_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
 """A tag (OCI distribution-spec 1.1, "Pulling manifests")."""
 REPOSITORY_PATTERN = r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$"
@@ -204,7 +206,7 @@ class Spec(Model):
     image: Image = Field(
         default=Image(), description="Resulting image: its repository, tags, formats and the model in it."
     )
-    queue_name: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+    queue_name: Annotated[str, Field(min_length=1, max_length=63, pattern=SUBDOMAIN_PATTERN)] | None = Field(
         default=None,
         description="Kueue LocalQueue that admits the run's Jobs, in the run's namespace. Unset: Jobs start at once.",
     )
@@ -218,10 +220,11 @@ class Spec(Model):
     ttl_seconds_after_finished: int = Field(
         default=86400,
         ge=0,
-        le=315360000,
+        le=LONGEST_TTL_SECONDS,
         description="Seconds after status.completionTime until the operator deletes the run's finished Jobs and their "
         "pods. Results stay in the status, artifacts and the logs of all attempts in the store, and no step runs again "
-        "for it. Unset: one day. To keep the Jobs as long as the run, set ten years, 315360000, the highest value.",
+        f"for it. Unset: one day. To keep the Jobs as long as the run, set 68 years, {LONGEST_TTL_SECONDS}, the "
+        "highest value.",
     )
 
 

@@ -82,7 +82,25 @@ class Preemptions(Model):
     newest_pod: Time | None = Field(
         default=None, description="Creation time of the newest pod that was counted, so that none is counted twice."
     )
+    newest_uids: tuple[Annotated[str, Field(description="First 8 characters of a pod's uid.")], ...] = Field(
+        default=(),
+        description="Counted pods that were created in the second of newestPod. Empty: more than 8 were, or none.",
+    )
     total: int = Field(default=0, description="Stops of the step so far. An edit of the spec resets them.")
+
+
+class FailedAttempts(Model):
+    """Failed attempts at a step since its last success. Counted against spec.retries.perStage; an edit resets them."""
+
+    count: int = Field(
+        default=0, description="Failed attempts so far, those included whose Jobs were deleted before they were read."
+    )
+    through: int = Field(default=0, description="Number of the newest attempt that is included, failed or not.")
+    time: Time | None = Field(
+        default=None,
+        description="When the newest failed attempt ended, or its Job was missed; the delay before the next one counts "
+        "from here. Unset: none failed.",
+    )
 
 
 class Usage(Model):
@@ -91,7 +109,11 @@ class Usage(Model):
     Each reconciliation adds what was used since, so that pods can be deleted and nothing is counted twice.
     """
 
-    gpu_seconds: float = Field(description="Devices times seconds, added up over all pods and attempts.")
+    gpu_seconds: float = Field(
+        description="GPUs times seconds, added up over all pods and attempts. A pod counts from the first start of one "
+        "of its containers (init containers included) to the end of the last one: not while it waits for a node or an "
+        "image, and not if it is rejected. GPUs of resource claims (DRA) do not count."
+    )
     counted_until: Time = Field(description="Moment up to which pods are counted.")
 
 
@@ -156,6 +178,9 @@ class StepStatus(Model):
     )
     ran: Literal[True] | None = Field(default=None, description=RAN)
     form: str | None = Field(default=None, description=FORM)
+    failed: FailedAttempts | None = Field(
+        default=None, description="Failed attempts so far. Unset: none, or the step has succeeded since."
+    )
     message: str | None = Field(
         default=None,
         description="Why the step failed or waits, or its pods do not start, cut at 200 bytes. Unset: neither.",
@@ -230,10 +255,25 @@ class PreflightStatus(Model):
     job_name: str | None = Field(default=None, description="Name of the newest attempt's Job. Unset: none, or deleted.")
     ran: Literal[True] | None = Field(default=None, description=RAN)
     form: str | None = Field(default=None, description=FORM)
+    failed: FailedAttempts | None = Field(
+        default=None, description="Failed attempts so far. Unset: none, or preflight has succeeded since."
+    )
     leaves: dict[str, Annotated[str, Field(description="Content digest of this input (sha256:HEX).")]] = Field(
         default={},
         description="Digests of the inputs from outside the store: base model, parts of the principle pack, suites, "
         "files with rows of one's own. Empty until preflight has succeeded.",
+    )
+
+
+class StoreStatus(Model):
+    """The store that the recorded results are in."""
+
+    address: str = Field(
+        description="Value of spec.artifacts.uri, with the endpoint if there is one. Empty: the default store of one "
+        "machine."
+    )
+    since_generation: int = Field(
+        default=0, description="First generation with this store. Results of earlier ones are in another store."
     )
 
 
@@ -297,6 +337,11 @@ class RunStatus(Model):
     )
     preflight: PreflightStatus | None = Field(
         default=None, description="The last preflight, which digests all inputs and checks what needs no GPU."
+    )
+    store: StoreStatus | None = Field(
+        default=None,
+        description="Store of the recorded results. If spec.artifacts names another one, only what preflight finds "
+        "there counts as done. Unset: not recorded yet.",
     )
     problems: tuple[Annotated[Problem, Field(description="One problem, by the field to change.")], ...] = Field(
         default=(),

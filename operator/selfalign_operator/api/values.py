@@ -36,6 +36,9 @@ which includes unassigned code points since Go 1.25, and whose meaning would var
 """
 UNUSABLE_CATEGORIES = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
 """The categories of that pattern, with surrogates, which text of an API server cannot contain."""
+SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+"""An RFC 1123 subdomain, which names of Secrets, ConfigMaps, ServiceAccounts and queues are. Names become parts of the
+API's paths, where a slash or a question mark would address something else."""
 RUN_NAME_LIMIT = 52
 """Longest run name in characters, as for CronJobs: labels hold it (63 at most), and names of Jobs begin with it."""
 OBJECT_NAME_LIMIT = 253
@@ -129,4 +132,4 @@ RunName = Annotated[
     AfterValidator(_check_label),
     Field(json_schema_extra={"pattern": LABEL_PATTERN}),
 ]
-ObjectName = Annotated[str, Field(min_length=1, max_length=OBJECT_NAME_LIMIT)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=OBJECT_NAME_LIMIT, pattern=SUBDOMAIN_PATTERN)]

@@ -46,7 +46,7 @@ def problems(
     """
     manifest_problems = [
         *cross_field.problems(run, invalid=set()),
-        *environments.problems_on_a_cluster(run, pack_exists=pack_exists),
+        *environments.problems_on_a_cluster(run, pack_exists=pack_exists, gpu_resources=images.gpu_resources),
     ]
     # a Job rendered from a manifest with problems would only yield consequences of the same mistakes
     if manifest_problems:

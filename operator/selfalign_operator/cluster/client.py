@@ -22,6 +22,7 @@ from kubernetes.config.config_exception import ConfigException
 from selfalign_operator.api.run import GROUP, VERSION
 from selfalign_operator.cluster import kueue
 from selfalign_operator.cluster.availability import Availability, is_outage
+from selfalign_operator.cluster.server_clock import ServerClock
 from selfalign_operator.schemas.crd import PLURAL
 
 Object = dict[str, Any]
@@ -71,6 +72,7 @@ class Client:
             election uses it, so that an operator that lost its Lease stops in the middle of a reconcile.
         availability: is told whether the API server answers; None to tell nobody.
         timeout_seconds: limit on one request.
+        clock: follows the dates of the responses.
     """
 
     _workloads_path: str | None = None
@@ -83,15 +85,21 @@ class Client:
         *,
         availability: Availability | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        clock: ServerClock | None = None,
     ) -> None:
         self.connection, self._may_write = connection, may_write
         self._availability, self._timeout_seconds = availability, timeout_seconds
+        self.clock = clock or ServerClock()
 
     def fenced(self, may_write: Callable[[], bool]) -> "Client":
         """Returns a client on the same connection that checks `may_write` before each write."""
         # the same connection pool: fencing is a property of the caller, not of the connection
         return Client(
-            self.connection, may_write, availability=self._availability, timeout_seconds=self._timeout_seconds
+            self.connection,
+            may_write,
+            availability=self._availability,
+            timeout_seconds=self._timeout_seconds,
+            clock=self.clock,
         )
 
     def get_run(self, namespace: str, name: str) -> Object:
@@ -129,7 +137,10 @@ class Client:
 
     def list_pods(self, namespace: str, selector: str) -> list[Object]:
         """Returns the pods that match a label selector."""
-        return self._list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)
+        query = {"labelSelector": selector}
+        # with managedFields: their times are the API server's, those in a pod's status are of its node's clock
+        pods: list[Object] = self._request("GET", f"/api/v1/namespaces/{namespace}/pods", query=query)["items"]
+        return pods
 
     def get_config_map(self, namespace: str, name: str) -> Object | None:
         """Returns a ConfigMap, or None if it does not exist."""
@@ -295,6 +306,7 @@ class Client:
             self._record(f"{method} {path}", failure)
             raise failure from error
         self._record(f"{method} {path}", None)
+        self.clock.record(response.headers.get("Date"))
         decoded: Object = json.loads(data)
         return decoded
 
@@ -330,7 +342,7 @@ def connect(availability: Availability | None = None, *, timeout_seconds: float 
 
 def _without_managers(body: Object) -> Object:
     """Drops metadata.managedFields: nobody reads it, and it is a third of an object."""
-    body["metadata"].pop("managedFields", None)
+    body.get("metadata", {}).pop("managedFields", None)
     return body
 
 

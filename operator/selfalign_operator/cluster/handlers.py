@@ -26,6 +26,7 @@ from selfalign_operator.cluster.client import Client, Object, RunKey
 from selfalign_operator.cluster.health import Health
 from selfalign_operator.cluster.kopf_storage import NoDiffBase, NoProgress
 from selfalign_operator.cluster.metadata_watch import MetadataWatch
+from selfalign_operator.cluster.pack_users import PackUsers
 from selfalign_operator.cluster.watch_audit import WatchAudit
 from selfalign_operator.cluster.work_queue import WorkQueue
 from selfalign_operator.jobs.identity import RUN, SELECTOR
@@ -64,8 +65,9 @@ def registry(queue: WorkQueue, health: Health, audit: WatchAudit) -> kopf.Operat
         audit: records the resourceVersions of runs.
     """
     handlers = kopf.OperatorRegistry()
-    # run -> its uid, and the ConfigMap that it uses; a deleted run is dropped
-    runs: dict[RunKey, tuple[str, str | None]] = {}
+    # run -> its uid; a deleted run is dropped
+    runs: dict[RunKey, str] = {}
+    pack_users = PackUsers()
 
     def enqueue(namespace: str | None, name: str | None) -> None:
         """Adds a run to the queue; objects that name no run only prove that the watch works."""
@@ -88,9 +90,11 @@ def registry(queue: WorkQueue, health: Health, audit: WatchAudit) -> kopf.Operat
         key: RunKey = (namespace or "", name)
         if type != "DELETED":
             audit.record(key, meta["resourceVersion"])
-            runs[key] = (meta["uid"], spec.get("principles", {}).get("configMapRef", {}).get("name"))
-        elif key in runs and runs[key][0] == meta["uid"]:  # and not yet a new run of the same name
+            runs[key] = meta["uid"]
+            pack_users.record(key, spec.get("principles", {}).get("configMapRef", {}).get("name"))
+        elif runs.get(key) == meta["uid"]:  # and not yet a new run of the same name
             audit.forget(key)
+            pack_users.record(key, None)
             del runs[key]
         enqueue(namespace, name)
 
@@ -98,9 +102,8 @@ def registry(queue: WorkQueue, health: Health, audit: WatchAudit) -> kopf.Operat
     async def on_pack(namespace: str | None, name: str, **_: Any) -> None:
         """Enqueues the runs that use the pack; other ConfigMaps with the label are ignored."""
         health.record_watch_event()
-        for key, (_uid, pack) in runs.items():
-            if (key[0], pack) == (namespace, name):
-                queue.add(key)
+        for run in pack_users.of(namespace or "", name):
+            queue.add((namespace or "", run))
 
     @kopf.on.event("coordination.k8s.io", "v1", "leases", registry=handlers)
     async def on_lease(**_: Any) -> None:

@@ -101,13 +101,15 @@ class Health:
         Only steps that ran have a duration: a cache hit would report the time of a run long ago.
 
         Args:
-            before: the status on the API server.
-            after: the status that is about to replace it.
+            before: the status that was on the API server.
+            after: the status that has replaced it.
         """
         for name, step in after.steps.items():
             previous = before.steps.get(name)
-            # the same final state before and after: counted when it was reached
-            if step.state not in ("Succeeded", "Failed") or (previous is not None and previous.state == step.state):
+            if step.state not in ("Succeeded", "Failed"):
+                continue
+            # the same final state of the same artifact before and after: counted when it was reached
+            if previous is not None and (previous.state, previous.key) == (step.state, step.key):
                 continue
             self.ended.labels(name, step.state).inc()
             if step.cache == "Miss" and step.seconds is not None:

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -36,6 +37,8 @@ from selfalign_operator.cluster.work_queue import WorkQueue
 from selfalign_operator.jobs.identity import SELECTOR as JOBS
 
 LOG = logging.getLogger(__name__)
+DEEPEST_RECURSION = 60_000
+"""Six Python frames a level of nesting, more than any function here uses."""
 
 
 async def serve(settings: Settings) -> None:
@@ -74,6 +77,7 @@ async def _serve(
         health=health,
         operator=f"{settings.namespace}/{settings.name}",
         equal_keys=equal_keys,
+        clock=fenced.clock.now,
     )
     queue = WorkQueue(
         _after(lambda: _restore(client, settings, equal_keys, queue), reconciler.reconcile),
@@ -178,8 +182,18 @@ def _after(
     return reconcile_after
 
 
+def allow_deep_objects() -> None:
+    """Raises Python's recursion limit, so that no object of the API server is too deep to be decoded.
+
+    A pod template in a run may nest maps as deep as the API server decodes (10,000). At Python's own limit of 1,000 the
+    watch of all runs would end with a RecursionError because of one of them.
+    """
+    sys.setrecursionlimit(DEEPEST_RECURSION)
+
+
 def main() -> None:
     """Starts the operator with the settings of the environment."""
+    allow_deep_objects()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # kopf logs a line for every event of every object at INFO
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from selfalign_operator.api.devices import GPU_RESOURCES
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.client import ApiError, Client, Object
 from selfalign_operator.jobs import job_status, pack_snapshot
-from selfalign_operator.jobs.identity import RUN_UID, SELECTOR
+from selfalign_operator.jobs.identity import RUN_UID, SELECTOR, is_attempt
 from selfalign_operator.jobs.pending_reason import (
     CONTAINER_CREATING,
     NO_PODS,
@@ -45,14 +46,19 @@ class ClusterState:
     pods: tuple[Object, ...]
     pack: Object | None
 
-    def observed(self, *, progress: Mapping[str, Progress], now: datetime) -> Observed:
+    def observed(
+        self, *, progress: Mapping[str, Progress], now: datetime, gpu_resources: Sequence[str] = GPU_RESOURCES
+    ) -> Observed:
         """Converts the objects into the planner's observation.
 
         Args:
             progress: progress by pod name, from polling the pods.
             now: the current time, which decides how long a pod has been waiting.
+            gpu_resources: resource names of GPUs (api.devices).
         """
-        attempts = job_status.attempts(self.jobs.values(), self.pods, progress=progress, now=now)
+        attempts = job_status.attempts(
+            self.jobs.values(), self.pods, progress=progress, now=now, gpu_resources=gpu_resources
+        )
         return Observed(attempts=attempts, pack=pack_snapshot.digest(self.pack) if self.pack is not None else None)
 
 
@@ -63,7 +69,7 @@ def observe(client: Client, run: SelfAlignRun) -> ClusterState:
         ApiError: a read failed.
     """
     namespace, selector = run.metadata.namespace, f"{SELECTOR},{RUN_UID}={run.metadata.uid}"
-    jobs = {job["metadata"]["name"]: job for job in client.list_jobs(namespace, selector)}
+    jobs = {job["metadata"]["name"]: job for job in client.list_jobs(namespace, selector) if is_attempt(job)}
     # pods after Jobs: a pod of a Job that is created in between belongs to no listed Job and is ignored
     pods = client.list_pods(namespace, selector) if jobs else []
     reference = run.spec.principles.config_map_ref

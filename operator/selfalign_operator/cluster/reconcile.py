@@ -30,6 +30,7 @@ from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrot
 from selfalign_operator.jobs import pack_snapshot
 from selfalign_operator.jobs.form import form, with_form
 from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
+from selfalign_operator.planning import internal_error
 from selfalign_operator.planning.conditions import invalid_spec_status
 from selfalign_operator.planning.observation import PREFLIGHT, Observed
 from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartPreflight, StartStep, StopAttempt, plan
@@ -86,6 +87,7 @@ class Reconciler:
         Raises:
             ApiError: a request failed; the work queue retries with backoff. A Job that the API server refuses is not
                 an error here: the refusal becomes part of the status.
+            Exception: a defect, which the run's conditions report; the work queue retries it as well.
         """
         try:
             body = await asyncio.to_thread(self.client.get_run, *key)
@@ -100,12 +102,18 @@ class Reconciler:
         if body["metadata"].get("deletionTimestamp"):
             self.equal_keys.forget(key)
             return None  # garbage collection deletes the Jobs through their owner references
-        run = decode_run(body)
-        if isinstance(run, ValidationError):
-            self.equal_keys.forget(key)
-            await self._reject_spec(key, body, run)
-            return None  # only an edit, which is an event, or another version of the operator changes anything
-        return await self._reconcile(run)
+        try:
+            run = decode_run(body)
+            if isinstance(run, ValidationError):
+                self.equal_keys.forget(key)
+                await self._reject_spec(key, body, run)
+                return None  # only an edit, which is an event, or another version of the operator changes anything
+            return await self._reconcile(run)
+        except ApiError:
+            raise
+        except Exception as error:  # whatever it is, its run must show it, and other runs must not
+            await self._report_internal_error(key, body, error)
+            raise
 
     async def _reconcile(self, run: SelfAlignRun) -> float | None:
         # 1. Observe: Jobs and pods from the API server, progress from the pods.
@@ -132,7 +140,14 @@ class Reconciler:
             # meantime: before, its own Job alone was checked, and accepting the run now would skip all others.
             if not _is_accepted(run) and _answered(run, reobserved, now) and not _answered(run, observed, now):
                 observed = await asyncio.to_thread(self._admit, run, cluster, reobserved, now)
-            observed = replace(reobserved, problems=observed.problems, blocked=blocked, maker_of=maker_of)
+            stopped = {(one.id, one.attempt) for one in planned.actions if isinstance(one, StopAttempt)}
+            observed = replace(
+                reobserved,
+                problems=observed.problems,
+                blocked=blocked,
+                maker_of=maker_of,
+                stopped=observed.stopped | stopped,
+            )
             planned = plan(run, observed, now, rendering=self._rendering(run, cluster))
             self.equal_keys.record(run, planned.work)
 
@@ -150,8 +165,21 @@ class Reconciler:
             await asyncio.to_thread(self.client.apply_status, *key, status.to_dict())
         self.health.set_phase(key, status.phase)
 
+    async def _report_internal_error(self, key: RunKey, body: Object, error: Exception) -> None:
+        """Puts a defect of the operator into the conditions of the run that it concerns."""
+        previous = decode_status(body)
+        status = internal_error.status(body["metadata"]["generation"], previous, error, self.clock())
+        if status.to_dict() == previous.to_dict():
+            return
+        try:
+            await asyncio.to_thread(self.client.apply_status, *key, status.to_dict())
+        except ApiError as failed:
+            # the work queue logs and retries the error itself
+            LOG.warning("%s/%s: the status with %s was not written: %s", *key, internal_error.REASON, failed)
+
     def _explain(self, cluster: ClusterState, progress: Mapping[str, Progress], now: datetime) -> Observed:
-        return observe.explain_pending(self.client, cluster, cluster.observed(progress=progress, now=now))
+        observed = cluster.observed(progress=progress, now=now, gpu_resources=self.images.gpu_resources)
+        return observe.explain_pending(self.client, cluster, observed)
 
     def _admit(self, run: SelfAlignRun, cluster: ClusterState, observed: Observed, now: datetime) -> Observed:
         """Adds the problems that admission detects to the observation."""
@@ -243,13 +271,14 @@ class Reconciler:
             return False
         for transition in events.transitions(run.status, status):
             self._create_event(run, events.event(run, transition, now))
-        # before the write, like the Events: a failed write counts a step twice rather than never
-        self.health.count_ended_steps(run.status, status)
         try:
             self.client.apply_status(*_key(run), status.to_dict())
         except ApiError as error:
             if error.code != 404:  # 404: the run was deleted since it was read
                 raise
+            return True
+        # after the write: a failed one is repeated from the same status, and would count its steps again
+        self.health.count_ended_steps(run.status, status)
         return True
 
     def _create_event(self, run: SelfAlignRun, event: Object) -> None:

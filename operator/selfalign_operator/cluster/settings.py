@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from selfalign_operator.api.devices import GPU_RESOURCES
 from selfalign_operator.jobs.job import StageImages
 
 IMAGES = ("cpu", "generate", "train")
@@ -21,7 +22,7 @@ class Settings:
     """Settings of one operator process.
 
     Attributes:
-        images: images of the stage pods, and their pull policy.
+        images: images of the stage pods, their pull policy, and the resource names of their GPUs.
         namespaces: the namespaces to watch; empty means the whole cluster.
         health_port: TCP port of /healthz, /readyz and /metrics.
         namespace: the operator's own namespace, which its Lease is in.
@@ -46,11 +47,12 @@ class Settings:
         """
         images = {name: environment[f"SELFALIGN_IMAGE_{name.upper()}"] for name in IMAGES}
         pull_policy = environment.get("SELFALIGN_IMAGE_PULL_POLICY", "IfNotPresent")
+        gpu_resources = tuple(filter(None, environment.get("SELFALIGN_GPU_RESOURCES", "").split(",")))
         namespaces = tuple(filter(None, environment.get("SELFALIGN_NAMESPACES", "").split(",")))
         own_namespace = environment.get("SELFALIGN_NAMESPACE", "default")
         # everything but the images has a default, so that the operator can be started by hand for development
         return cls(
-            images=StageImages(images, pull_policy),
+            images=StageImages(images, pull_policy, gpu_resources or GPU_RESOURCES),
             # the operator's own namespace is always watched: events of its Lease prove that the watches work
             namespaces=tuple(dict.fromkeys((*namespaces, own_namespace))) if namespaces else (),
             health_port=int(environment.get("SELFALIGN_HEALTH_PORT", "8081")),

@@ -39,7 +39,9 @@ class StatusThrottle:
         """
         key = (run.metadata.namespace, run.metadata.name)
         last = self._last.get(key)
-        if last is not None and now - last < timedelta(seconds=POLL_SECONDS) and _may_wait(run.status, status):
+        # a clock that was set back must not postpone writes until it is where it was
+        recent = last is not None and timedelta() <= now - last < timedelta(seconds=POLL_SECONDS)
+        if recent and _may_wait(run.status, status):
             return False
         self._last[key] = now
         return True

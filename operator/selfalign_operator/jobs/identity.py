@@ -5,7 +5,9 @@ step, key and attempt: an operator that was interrupted after creating a Job cre
 server rejects the duplicate with 409 AlreadyExists. Generated names (metadata.generateName) would start the step twice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from selfalign_operator import __version__
 from selfalign_operator.api.run import GROUP, KIND, VERSION, SelfAlignRun
@@ -32,6 +34,9 @@ STORE = f"{GROUP}/store"
 RUN_LENGTH, STEP_LENGTH, HASH_LENGTH = 21, 25, 8
 """Most characters of a Job name's three parts, 56 with their hyphens. A pod's host name may have 63 (RFC 1123), and an
 Indexed Job appends a hyphen and the worker's index to it."""
+
+LONGEST_NUMBER = 19
+"""Digits of an int64, as metadata.generation is one."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,26 @@ def labels(run: SelfAlignRun, attempt_id: AttemptId, *, stage: str) -> dict[str,
         KEY: attempt_id.key[:LABEL_LENGTH],
         STORE: equal_keys.store_digest(run),
     }
+
+
+def is_attempt(job: Mapping[str, Any]) -> bool:
+    """Whether a Job with the run's labels is one of its attempts.
+
+    Anybody who may create or edit a Job can give it these labels, or take one away. Such a Job is none of the run's:
+    reading it would fail every reconciliation of the run, or have its result believed.
+    """
+    metadata = job["metadata"]
+    labels = metadata.get("labels") or {}
+    owners = metadata.get("ownerReferences") or ()
+    owned = any(one.get("controller") and one.get("uid") == labels.get(RUN_UID) for one in owners)
+    number = str(labels.get(ATTEMPT, ""))
+    return owned and bool(labels.get(STEP)) and number.isascii() and number.isdigit() and int(number) > 0
+
+
+def generation(job: Mapping[str, Any]) -> int | None:
+    """The run's generation when the Job was created; None without the annotation, which a person may edit."""
+    text = (job["metadata"].get("annotations") or {}).get(GENERATION, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER else None
 
 
 def owner(run: SelfAlignRun) -> dict[str, object]:

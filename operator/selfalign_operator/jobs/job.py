@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selfalign_operator.api.devices import GPU_RESOURCES
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.identity import GENERATION, KEY, AttemptId, job_name, labels, owner
 from selfalign_operator.jobs.overlay import overlay
@@ -40,10 +41,12 @@ class StageImages:
     Attributes:
         names: image references by name: "cpu", "generate" (with vLLM) and "train" (with PyTorch).
         pull_policy: imagePullPolicy of all of them.
+        gpu_resources: resource names that count as GPUs, in which `*` stands for any text.
     """
 
     names: Mapping[str, str]
     pull_policy: str = "IfNotPresent"
+    gpu_resources: tuple[str, ...] = GPU_RESOURCES
 
 
 def preflight_job(
@@ -116,7 +119,10 @@ def _job(
 ) -> dict[str, Any]:
     own_labels = labels(run, attempt_id, stage=stage)
     image = images.names[placement.image]
-    template = {"spec": pod_spec(run, placement, contents, image=image, pull_policy=images.pull_policy)}
+    pod = pod_spec(
+        run, placement, contents, image=image, pull_policy=images.pull_policy, gpu_resources=images.gpu_resources
+    )
+    template: Mapping[str, Any] = {"spec": pod}
     for patch in (run.spec.pod_defaults.template or {}, placement.template):
         template = overlay(template, patch)
     # After the user's templates: they must neither give a CPU step devices nor replace the labels that select its pods.

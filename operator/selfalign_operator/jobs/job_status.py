@@ -6,13 +6,15 @@ writes a contract.task Result or Failure as its termination message. A pod may b
 starts another attempt, which finds the published artifact and only reports it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from selfalign_operator.api.resources import gpus
+from selfalign_operator.api.devices import GPU_RESOURCES
+from selfalign_operator.jobs import pod_usage
 from selfalign_operator.jobs.ever_ran import ever_ran
-from selfalign_operator.jobs.identity import ATTEMPT, FORM, GENERATION, KEY, OPERATOR, STEP
+from selfalign_operator.jobs.identity import ATTEMPT, FORM, KEY, OPERATOR, STEP, generation
 from selfalign_operator.jobs.out_of_memory import out_of_memory, with_what_was_asked
 from selfalign_operator.jobs.pending_reason import pending_reason
 from selfalign_operator.jobs.pod import CONTAINER
@@ -36,7 +38,12 @@ LOG_CHARACTERS = 500
 
 
 def attempts(
-    jobs: Iterable[Object], pods: Sequence[Object], *, progress: Mapping[str, Progress], now: datetime
+    jobs: Iterable[Object],
+    pods: Sequence[Object],
+    *,
+    progress: Mapping[str, Progress],
+    now: datetime,
+    gpu_resources: Sequence[str] = GPU_RESOURCES,
 ) -> dict[str, tuple[Attempt, ...]]:
     """Turns all Jobs of a run into attempts.
 
@@ -45,6 +52,7 @@ def attempts(
         pods: the run's pods, those of all Jobs together.
         progress: newest progress by pod name, of the pods that answered.
         now: the current time, for how long pods have been pending.
+        gpu_resources: resource names of GPUs (api.devices).
 
     Returns:
         Attempts by process id, oldest first.
@@ -52,7 +60,7 @@ def attempts(
     by_process: dict[str, list[Attempt]] = {}
     for job in jobs:
         metadata = job["metadata"]
-        job_attempt = attempt(job, pods_of(job, pods), progress=progress, now=now)
+        job_attempt = attempt(job, pods_of(job, pods), progress=progress, now=now, gpu_resources=gpu_resources)
         by_process.setdefault(metadata["labels"][STEP], []).append(job_attempt)
     return {id_: tuple(sorted(tried, key=lambda one: one.number)) for id_, tried in by_process.items()}
 
@@ -72,7 +80,14 @@ def _controller(pod: Object) -> str | None:
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
-def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progress], now: datetime) -> Attempt:
+def attempt(
+    job: Object,
+    pods: Sequence[Object],
+    *,
+    progress: Mapping[str, Progress],
+    now: datetime,
+    gpu_resources: Sequence[str] = GPU_RESOURCES,
+) -> Attempt:
     """Turns one Job and its pods into an attempt.
 
     Args:
@@ -80,9 +95,10 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         pods: its pods.
         progress: newest progress by pod name.
         now: the current time, for how long pods have been pending.
+        gpu_resources: resource names of GPUs (api.devices).
     """
     metadata, status = job["metadata"], job.get("status", {})
-    labels, annotations = metadata["labels"], metadata.get("annotations", {})
+    labels, annotations = metadata["labels"], metadata.get("annotations") or {}
     end = _final_condition(status)
     code, failure = (None, None) if end is None else _exit_code_and_failure(end, pods)
     workers = job["spec"].get("completions") or 1
@@ -105,11 +121,11 @@ def attempt(job: Object, pods: Sequence[Object], *, progress: Mapping[str, Progr
         failure=failure,
         progress=_combined_progress([progress[name] for name in pod_names if name in progress]),
         job=metadata["name"],
-        # A Job without the annotation, which a person may remove, counts for every generation.
-        generation=int(annotations[GENERATION]) if GENERATION in annotations else None,
+        # A Job without it, which a person may remove, counts for every generation.
+        generation=generation(job),
         retry=annotations.get(RETRY, ""),
         workers=workers,
-        pods=tuple(_pod(pod, job_ends=_ends(status)) for pod in pods),
+        pods=tuple(_pod(pod, job_ends=_ends(status), gpu_resources=gpu_resources) for pod in pods),
         exhausted=end is not None and end.get("reason") == FAILED_INDEXES,
         pending=pending_reason(job, pods, now=now) if code is None else None,
         ran=ever_ran(job, pods),
@@ -218,19 +234,21 @@ def _combined_progress(workers: Sequence[Progress]) -> Progress | None:
     newest = max(workers, key=lambda progress: progress.done)
     rate = sum(progress.rate for progress in workers)
     eta = (newest.total - newest.done) / rate if rate > 0 else None
+    # each number is finite (Progress), but their sum and quotient may not be, and the API server's JSON has no infinity
+    if not math.isfinite(rate) or (eta is not None and not math.isfinite(eta)):
+        rate, eta = 0.0, None
     return newest.model_copy(update={"rate": rate, "eta": eta})
 
 
-def _pod(pod: Object, *, job_ends: bool) -> Pod:
-    limits = [one.get("resources", {}).get("limits", {}) for one in pod.get("spec", {}).get("containers", ())]
-    status, state = pod.get("status", {}), _terminated_state(pod)
-    started, finished = status.get("startTime"), state.get("finishedAt") if state else None
+def _pod(pod: Object, *, job_ends: bool, gpu_resources: Sequence[str]) -> Pod:
+    started, finished = pod_usage.interval(pod, stage=CONTAINER)
     return Pod(
         created=_time(pod["metadata"]["creationTimestamp"]),
-        started=_time(started) if started else None,
-        finished=_time(finished) if finished else None,
-        devices=sum(map(gpus, limits)),
-        outcome=_outcome(pod, state, job_ends=job_ends),
+        started=started,
+        finished=finished,
+        devices=pod_usage.gpu_count(pod, gpu_resources),
+        outcome=_outcome(pod, _terminated_state(pod), job_ends=job_ends),
+        uid=pod["metadata"].get("uid", ""),
     )
 
 

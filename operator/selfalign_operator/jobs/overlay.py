@@ -51,7 +51,10 @@ def _merge(name: str, old: Any, new: Any) -> Any:
 
 
 def _items_have(key: str, value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(item, Mapping) and key in item for item in value)
+    # a merge key is a name, a path or a port number: a list or map in its place identifies nothing
+    return isinstance(value, Sequence) and all(
+        isinstance(item, Mapping) and isinstance(item.get(key), str | int) for item in value
+    )
 
 
 def _merge_by_key(

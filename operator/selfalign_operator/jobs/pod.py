@@ -5,9 +5,11 @@ namespace that enforces it without any template. The task travels in an environm
 would be a second object to create, own and clean up.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfalign_operator.api.devices import GPU_RESOURCES
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.jobs.resolved_placement import ResolvedPlacement
 from selfalign_operator.jobs.threads import threads
@@ -53,7 +55,13 @@ class PodContents:
 
 
 def pod_spec(
-    run: SelfAlignRun, placement: ResolvedPlacement, contents: PodContents, *, image: str, pull_policy: str
+    run: SelfAlignRun,
+    placement: ResolvedPlacement,
+    contents: PodContents,
+    *,
+    image: str,
+    pull_policy: str,
+    gpu_resources: Sequence[str] = GPU_RESOURCES,
 ) -> dict[str, Any]:
     """Builds the PodSpec.
 
@@ -63,15 +71,17 @@ def pod_spec(
         contents: what the pod runs and mounts.
         image: image reference of the container.
         pull_policy: its imagePullPolicy.
+        gpu_resources: resource names of GPUs (api.devices).
     """
     mounts, volumes = _volumes(run, contents)
-    environment = [{"name": name, "value": value} for name, value in _environment(contents).items()]
+    # The kubelet expands $(NAME) in values, and turns $$ into $: a text of the spec must arrive as it was written.
+    environment = [{"name": name, "value": value.replace("$", "$$")} for name, value in _environment(contents).items()]
     container = {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": [*contents.arguments, "--host", ALL_INTERFACES, "--port", str(PORT), "--scratch", SCRATCH],
-        "env": [*environment, *threads(run, placement, container=CONTAINER)],
+        "env": [*environment, *threads(run, placement, container=CONTAINER, gpu_resources=gpu_resources)],
         "envFrom": _credentials(run, contents),
         "ports": [{"name": "metrics", "containerPort": PORT}],
         "resources": placement.resources,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfalign_operator.api.resources import Placement, Resources, ShardedPlacement, is_device
+from selfalign_operator.api.devices import is_device
+from selfalign_operator.api.resources import Placement, Resources, ShardedPlacement
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_stages.contract.graph import KINDS, Kind, Step
 

@@ -14,6 +14,7 @@ from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.sources import BaseModelSource, RowSource
 from selfalign_operator.api.training import Training, resolve
+from selfalign_operator.manifest.duplicates import duplicates
 from selfalign_operator.planning import graph, step_parameters
 from selfalign_stages.contract import gates, rules
 from selfalign_stages.contract.task import Problem
@@ -70,6 +71,10 @@ def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     yield from _gates(run)
     yield from _image(run)
     yield from _artifacts(run)
+    for field, value in duplicates(run):
+        if stages.cloning.enabled or not field.startswith("spec.stages.cloning."):
+            # the whole list: which of two equal entries is the second depends on all before it
+            yield _conflict(field, value, "is listed twice: remove one of them", field.partition("[")[0])
 
 
 def _conflict(field: str, value: Any, message: str, *others: str) -> Conflict:

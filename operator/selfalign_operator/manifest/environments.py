@@ -4,11 +4,11 @@ One manifest serves a laptop and a cluster, so these rules cannot be part of the
 before it starts anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 
-from selfalign_operator.api.resources import gpus
+from selfalign_operator.api.devices import GPU_RESOURCES, gpus
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.training import ExtraRows
 from selfalign_stages.contract.task import Problem
@@ -45,12 +45,15 @@ CLUSTER_ONLY: dict[str, str] = {
 """Fields without effect on one machine, and why. Noted, not rejected: artifacts are the same without them."""
 
 
-def problems_on_a_cluster(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[Problem]:
+def problems_on_a_cluster(
+    run: SelfAlignRun, *, pack_exists: bool, gpu_resources: Sequence[str] = GPU_RESOURCES
+) -> Iterator[Problem]:
     """Yields the fields that a cluster cannot carry out.
 
     Args:
         run: the run.
         pack_exists: whether the ConfigMap that spec.principles.configMapRef names exists. Only the operator can know.
+        gpu_resources: resource names of GPUs (api.devices).
     """
     store, pack = run.spec.artifacts, run.spec.principles.config_map_ref
     if store is None:
@@ -76,7 +79,7 @@ def problems_on_a_cluster(run: SelfAlignRun, *, pack_exists: bool) -> Iterator[P
     if pack is not None and not pack_exists:
         message = f"there is no ConfigMap {pack.name} in namespace {run.metadata.namespace}: create it"
         yield Problem(field="spec.principles.configMapRef.name", value=pack.name, message=message)
-    yield from _distributed_training(run)
+    yield from _distributed_training(run, gpu_resources)
     if run.spec.image.repository is None:
         message = "is missing: nodes pull the image from a registry, set it to REGISTRY/PATH"
         yield Problem(field="spec.image.repository", message=message)
@@ -91,12 +94,12 @@ def _extra_rows(run: SelfAlignRun) -> Iterator[tuple[str, ExtraRows]]:
                 yield f"spec.stages.{stage}.extraRows[{index}]", file
 
 
-def _distributed_training(run: SelfAlignRun) -> Iterator[Problem]:
+def _distributed_training(run: SelfAlignRun, gpu_resources: Sequence[str]) -> Iterator[Problem]:
     """Trainings on more than one GPU. The fields exist for the paper's recipe; nothing implements them yet."""
     stages = run.spec.stages
     for stage, training in {"engraving": stages.engraving, "cloning.training": stages.cloning.training}.items():
         # limits, not requests: Kubernetes requires both to be equal for devices
-        devices = gpus(training.resources.limits) if training.resources else 0
+        devices = gpus(training.resources.limits, gpu_resources) if training.resources else 0
         requested = {"nodes": training.nodes, "gpusPerNode": training.gpus_per_node, "GPUs in resources": devices}
         if max(requested.values()) > 1:
             listed = ", ".join(f"{name} {number}" for name, number in requested.items())

@@ -28,10 +28,11 @@ class Pod:
 
     Attributes:
         created: creation time.
-        started: when the kubelet accepted the pod, from which on its devices are allocated; None before.
-        finished: when the stage's container ended; None while it runs.
-        devices: extended resources (GPUs) in the limits of its containers.
+        started: when its first container started, from which on its GPUs count; None before, and for a rejected pod.
+        finished: when its last container ended; None while one runs.
+        devices: GPUs in the limits of its containers.
         outcome: how it ended.
+        uid: its uid, which tells pods apart that were created in one second; "" if unknown.
     """
 
     created: datetime
@@ -39,6 +40,7 @@ class Pod:
     finished: datetime | None = None
     devices: int = 0
     outcome: PodOutcome = "active"
+    uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Observed:
         blocked: the API server's refusal of a planned Job, if it refused one.
         maker_of: returns who else makes, or has made, the artifact with a key, given when the store was searched for it
             (equal_keys.choose).
+        stopped: id and number of the attempts that this reconciliation has stopped. A Job without pods is gone at once.
     """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
@@ -116,6 +119,7 @@ class Observed:
     problems: tuple[Problem, ...] = ()
     blocked: Failure | None = None
     maker_of: Callable[[str, datetime | None], Maker | None] = nobody
+    stopped: frozenset[tuple[str, int]] = frozenset()
 
     def attempts_of(self, id_: str) -> tuple[Attempt, ...]:
         """Returns the attempts at one process, oldest first."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.planning import own_work, replacements, retry, run_phase, status, truncation
+from selfalign_operator.planning import own_work, replacements, retry, run_phase, status, store_moves, truncation
 from selfalign_operator.planning.equal_keys import Work
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.retries import OUT_OF_MEMORY, is_out_of_memory
@@ -258,7 +258,7 @@ def _stops(run: SelfAlignRun, state: RunState, observed: Observed, *, halted: bo
         and (
             (halted and not _is_repeated_preflight(run, id_))
             or not _key_is_needed(state, id_, attempt)
-            or _outdated(run, attempt)
+            or _outdated(run, state, attempt)
         )
     )
 
@@ -307,10 +307,12 @@ def _is_repeated_preflight(run: SelfAlignRun, id_: str) -> bool:
     return id_ == PREFLIGHT and _refused(run)
 
 
-def _outdated(run: SelfAlignRun, attempt: Attempt) -> bool:
+def _outdated(run: SelfAlignRun, state: RunState, attempt: Attempt) -> bool:
     """Whether an edit stops an attempt of an earlier generation although its key is still needed."""
     if attempt.generation in (None, run.metadata.generation):
         return False
+    if store_moves.is_elsewhere(attempt, state.store):  # it publishes to another store than the present one
+        return True
     # A worker that lacked memory would be started again as it was: the edit is what its message asks for.
     return run.spec.on_spec_change == "Restart" or is_out_of_memory(attempt)
 

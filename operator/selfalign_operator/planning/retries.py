@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from selfalign_operator.api.run import Retries
+from selfalign_operator.api.status import FailedAttempts
+from selfalign_operator.planning import failed_attempts
+from selfalign_operator.planning.failed_attempts import NOT_CRASHES, is_crash
 from selfalign_operator.planning.observation import Attempt
 from selfalign_stages.contract.exits import FINAL_CODES, INTERRUPTED_CODES, ExitCode
 from selfalign_stages.contract.task import Failure
@@ -27,7 +30,6 @@ REASONS: dict[int, str] = {
     ExitCode.INPUT_LOST: INPUT_LOST,
 }
 """Condition reason of an exit code, for a process that left no failure of its own."""
-NOT_CRASHES = (ExitCode.PUBLISHED, *INTERRUPTED_CODES)
 CRASH_DELAY, UNAVAILABLE_DELAY, LONGEST_DELAY = 1.0, 10.0, 300.0
 """Backoff in seconds: before the first retry of a crash, before the first retry of an unavailable service (which needs
 longer to recover than a process to restart), and the upper bound of both. Each further retry doubles the delay."""
@@ -53,7 +55,14 @@ class Verdict:
     retry_cause: Failure | None = None
 
 
-def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops: int = 0) -> Verdict:
+def judge(
+    attempts: Sequence[Attempt],
+    *,
+    retries: Retries,
+    now: datetime,
+    stops: int = 0,
+    failed: FailedAttempts | None = None,
+) -> Verdict:
     """Judges the attempts at one process.
 
     Args:
@@ -61,7 +70,10 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops
         retries: spec.retries.
         now: the current time, compared with the end of the backoff.
         stops: how often the process was preempted or evicted so far, over all of its attempts (usage.preemptions).
+        failed: its failed attempts, those included that are no longer observed (failed_attempts.count).
     """
+    if failed is not None and failed_attempts.newest_is_gone(failed, attempts):
+        return _after_disappearance(failed, attempts, retries, now)
     if not attempts:
         return Verdict("new")
     last = attempts[-1]
@@ -69,7 +81,7 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops
     if is_out_of_memory(last):
         return Verdict("failed", last, failure=last.failure)
     if last.running:
-        cause = _retry_cause(attempts[:-1])
+        cause = _retry_cause(attempts[:-1], failed)
         return _too_many_preemptions(stops, last, retries) or Verdict("running", last, retry_cause=cause)
     if last.exit_code == ExitCode.PUBLISHED and last.result is not None:
         return Verdict("done", last)
@@ -77,7 +89,8 @@ def judge(attempts: Sequence[Attempt], *, retries: Retries, now: datetime, stops
         return Verdict("failed", last, failure=explain(last))
     if last.exit_code in INTERRUPTED_CODES:
         return _too_many_preemptions(stops, last, retries) or Verdict("retry", last)
-    return _after_crash(attempts, last, retries, now)
+    crashes = max(sum(map(is_crash, attempts)), failed.count if failed is not None else 0)
+    return _after_crash(crashes, last, retries, now)
 
 
 def is_out_of_memory(attempt: Attempt) -> bool:
@@ -107,26 +120,38 @@ def _too_many_preemptions(stops: int, last: Attempt, retries: Retries) -> Verdic
     return Verdict("failed", last, failure=Failure(reason="TooManyPreemptions", message=message))
 
 
-def _after_crash(attempts: Sequence[Attempt], last: Attempt, retries: Retries, now: datetime) -> Verdict:
-    crashes = sum(map(_is_crash, attempts))
+def _after_disappearance(
+    failed: FailedAttempts, attempts: Sequence[Attempt], retries: Retries, now: datetime
+) -> Verdict:
+    last, failure = attempts[-1] if attempts else None, failed_attempts.explain_gone(failed)
+    if last is not None and last.exit_code == ExitCode.PUBLISHED and last.result is not None:
+        return Verdict("done", last)
+    if failed.count > retries.per_stage:
+        return Verdict("failed", last, failure=failure)
+    retry_at = (failed.time or now) + _delay(CRASH_DELAY, failed.count)
+    if retry_at <= now:
+        return Verdict("retry", last, retry_cause=failure)
+    return Verdict("waiting", last, wait_until=retry_at, retry_cause=failure)
+
+
+def _after_crash(crashes: int, last: Attempt, retries: Retries, now: datetime) -> Verdict:
     # An Indexed Job retries each worker itself (backoffLimitPerIndex); retrying the Job would multiply both limits.
     if crashes > retries.per_stage or last.exhausted:
         return Verdict("failed", last, failure=explain(last))
     first_delay = UNAVAILABLE_DELAY if last.exit_code == ExitCode.UNAVAILABLE else CRASH_DELAY
-    delay = min(first_delay * 2 ** (crashes - 1), LONGEST_DELAY)
-    retry_at = (last.finished or last.started) + timedelta(seconds=delay)
+    retry_at = (last.finished or last.started) + _delay(first_delay, crashes)
     if retry_at <= now:
         return Verdict("retry", last, retry_cause=explain(last))
     return Verdict("waiting", last, wait_until=retry_at, retry_cause=explain(last))
 
 
-def _is_crash(attempt: Attempt) -> bool:
-    """Whether an attempt counts against spec.retries.perStage. An interruption never does."""
-    if attempt.exit_code == ExitCode.PUBLISHED:
-        return attempt.result is None
-    return attempt.exit_code not in NOT_CRASHES
+def _delay(first: float, crashes: int) -> timedelta:
+    # the exponent is bounded: perStage may be 100, and 2.0 ** 1024 overflows
+    return timedelta(seconds=min(first * 2.0 ** min(crashes - 1, 30), LONGEST_DELAY))
 
 
-def _retry_cause(earlier: Sequence[Attempt]) -> Failure | None:
+def _retry_cause(earlier: Sequence[Attempt], failed: FailedAttempts | None) -> Failure | None:
     crashed = [attempt for attempt in earlier if attempt.exit_code not in (None, *NOT_CRASHES)]
+    if failed is not None and failed_attempts.newest_is_gone(failed, earlier):
+        return failed_attempts.explain_gone(failed)
     return explain(crashed[-1]) if crashed else None

@@ -11,6 +11,7 @@ from typing import Literal
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.values import seconds
+from selfalign_operator.planning.failed_attempts import JOB_GONE
 from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.retries import INPUT_LOST, Verdict
 from selfalign_operator.planning.run_state import RunState
@@ -63,6 +64,7 @@ def derive(run: SelfAlignRun, state: RunState, *, started: datetime, now: dateti
         or _suspended(run)
         or _deadline_exceeded(run, started, now)
         or _gpu_budget_exceeded(run, state)
+        or _jobs_gone(state)
         or _pending(state)
         or _waiting_for_run(state)
         or _retrying(state)
@@ -93,7 +95,7 @@ def _ready(state: RunState) -> RunPhase | None:
 
 
 def _refused(run: SelfAlignRun, state: RunState) -> RunPhase | None:
-    if state.preflight.failure is not None:
+    if state.preflight.failure is not None and state.preflight.failure.reason != JOB_GONE:
         failure = state.preflight.failure
         text = f"preflight: {failure.message}{_remedy(run, state.preflight)}"
         return RunPhase("failed", failure.reason, text)
@@ -105,7 +107,7 @@ def _refused(run: SelfAlignRun, state: RunState) -> RunPhase | None:
 
 def _step_failed(run: SelfAlignRun, state: RunState) -> RunPhase | None:
     for id_, step in state.steps.items():
-        if step.needed and step.verdict.failure is not None:
+        if step.needed and step.verdict.failure is not None and step.verdict.failure.reason != JOB_GONE:
             text = f"{id_}: {step.verdict.failure.message}{_remedy(run, step.verdict)}"
             return RunPhase("failed", step.verdict.failure.reason, text)
     return None
@@ -149,6 +151,14 @@ def _gpu_budget_exceeded(run: SelfAlignRun, state: RunState) -> RunPhase | None:
         "raise it to continue from the published artifacts"
     )
     return RunPhase("failed", "GpuBudgetExceeded", text)
+
+
+def _jobs_gone(state: RunState) -> RunPhase | None:
+    """A process whose Jobs disappear. After all else that stops a run: stopping deletes Jobs, and is no failure."""
+    for id_, verdict in _verdicts(state, only_needed=True).items():
+        if verdict.failure is not None:
+            return RunPhase("failed", verdict.failure.reason, f"{id_}: {verdict.failure.message}")
+    return None
 
 
 def _pending(state: RunState) -> RunPhase | None:

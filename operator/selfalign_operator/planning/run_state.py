@@ -12,8 +12,8 @@ from datetime import datetime
 from functools import partial
 
 from selfalign_operator.api.run import SelfAlignRun
-from selfalign_operator.api.status import Preemptions, StepStatus, Usage
-from selfalign_operator.planning import graph, losses, recorded, retry, usage, waiting
+from selfalign_operator.api.status import FailedAttempts, Preemptions, StepStatus, StoreStatus, Usage
+from selfalign_operator.planning import failed_attempts, graph, losses, recorded, retry, store_moves, usage, waiting
 from selfalign_operator.planning.equal_keys import OWN_KINDS, Maker
 from selfalign_operator.planning.losses import Loss
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
@@ -40,6 +40,7 @@ class StepState:
         preempted: its preemptions for this key and generation, None if there were none.
         waits_for: id of the step that makes a lost input of this one anew; None if none does.
         waits_for_run: another run that makes the same artifact, if this step would otherwise be started.
+        failed: its failed attempts for this key and generation, None if there were none.
     """
 
     step: Step
@@ -51,6 +52,7 @@ class StepState:
     preempted: Preemptions | None = None
     waits_for: str | None = None
     waits_for_run: Maker | None = None
+    failed: FailedAttempts | None = None
 
     @property
     def done(self) -> bool:
@@ -73,6 +75,8 @@ class RunState:
         blocked: the API server's refusal of a planned Job.
         retry: what the run's annotation selfalign.dev/retry asks for.
         beginnings: what is known of the beginning of the newest attempt, by process id.
+        preflight_failed: the failed attempts at preflight for this key and generation, None if there were none.
+        store: the store that the results are in.
     """
 
     preflight_key: str
@@ -84,6 +88,8 @@ class RunState:
     blocked: Failure | None = None
     retry: Request = Request("", "")
     beginnings: Mapping[str, Beginning] = field(default_factory=dict)
+    preflight_failed: FailedAttempts | None = None
+    store: StoreStatus = StoreStatus(address="")
 
     def beginning(self, id_: str) -> Beginning:
         """Returns what is known of the beginning of the newest attempt at a process."""
@@ -126,11 +132,19 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
     request = retry.read(run, [step.id for step in steps])
     is_current = partial(_is_current, run, request)
     key = preflight_key(run, steps, pack=observed.pack)
-    preflight = judge(_attempts_for_key(run, observed, PREFLIGHT, key, is_current), retries=run.spec.retries, now=now)
+    tried_preflight = _attempts_for_key(run, observed, PREFLIGHT, key, is_current)
+    preflight_failed = failed_attempts.count(
+        run, observed, PREFLIGHT, key, tried_preflight, now, retried=request.is_new
+    )
+    preflight = judge(tried_preflight, retries=run.spec.retries, now=now, failed=preflight_failed)
     preflight_result = _preflight_result(run, key, preflight, observed.problems, retried=request.is_new)
     step_keys = _step_keys(run, steps, preflight_result)
+    store = store_moves.store(run)
     attempts = {
-        step.id: _attempts_for_key(run, observed, step.id, step_keys.get(step.id), is_current) for step in steps
+        step.id: store_moves.in_store(
+            _attempts_for_key(run, observed, step.id, step_keys.get(step.id), is_current), store
+        )
+        for step in steps
     }
     preempted = {
         id_: usage.preemptions(_recorded_preemptions(run, request, id_, step_keys.get(id_)), tried)
@@ -138,9 +152,13 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
     }
     reported = losses.reported(observed)
     lost = {id_: reported[key] for id_, key in step_keys.items() if key in reported}
-    verdicts = _verdicts(run, attempts, lost, preempted, now, is_current)
+    failed = {
+        id_: failed_attempts.count(run, observed, id_, step_keys.get(id_), tried, now, retried=request.is_new)
+        for id_, tried in attempts.items()
+    }
+    verdicts = _verdicts(run, attempts, lost, preempted, failed, now, is_current)
     newest = {id_: tried[-1] for id_, tried in attempts.items() if tried}
-    evidence = Evidence(run.status, preflight, preflight_result, newest, lost)
+    evidence = Evidence(store_moves.results_of(run), preflight, preflight_result, newest, lost)
     results = {id_: evidence.result(id_, step_keys.get(id_), verdict) for id_, verdict in verdicts.items()}
     makers = _makers(
         run, observed, preflight, {step.id: step for step in steps if results[step.id] is None}, step_keys, lost
@@ -158,6 +176,7 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
             needed=step.id in needed,
             gpu_seconds=_recorded_gpu_seconds(run.status.steps.get(step.id)) + device_seconds.get(step.id, 0),
             preempted=preempted[step.id],
+            failed=failed[step.id],
             waits_for=waits_for(step, verdicts[step.id], step_keys, results),
         )
         for step in steps
@@ -168,6 +187,8 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         preflight_result=preflight_result,
         steps=step_states,
         goals=goals,
+        preflight_failed=preflight_failed,
+        store=store,
         usage=total_usage,
         blocked=observed.blocked,
         retry=request,
@@ -305,6 +326,7 @@ def _verdicts(
     attempts: Mapping[str, Sequence[Attempt]],
     lost: Mapping[str, Loss],
     preempted: Mapping[str, Preemptions | None],
+    failed: Mapping[str, FailedAttempts | None],
     now: datetime,
     is_current: Callable[[Attempt], bool],
 ) -> dict[str, Verdict]:
@@ -312,7 +334,7 @@ def _verdicts(
     verdicts = {}
     for id_, tried in attempts.items():
         counting = losses.unrefuted(tried, lost.get(id_))
-        verdict = judge(counting, retries=run.spec.retries, now=now, stops=stops[id_])
+        verdict = judge(counting, retries=run.spec.retries, now=now, stops=stops[id_], failed=failed[id_])
         verdicts[id_] = _lost_too_often(run, tried, lost.get(id_), is_current) or verdict
     return verdicts
 
@@ -345,8 +367,7 @@ def _needed_steps(steps: Sequence[Step], results: Mapping[str, Result | None], g
 def _usage(run: SelfAlignRun, observed: Observed, now: datetime) -> tuple[dict[str, float], Usage | None]:
     """Device seconds since the recorded usage by process id, and the run's total including them."""
     before = run.status.usage
-    # Whole seconds, as the status serialises them: a fraction would be counted in both of two adjacent intervals.
-    until = now.replace(microsecond=0)
+    until = usage.end_of_interval(observed, now)
     since = before.counted_until if before is not None else None
     device_seconds = usage.device_seconds(observed, since=since, until=until)
     return device_seconds, usage.accumulate(before, device_seconds, until=until)

@@ -70,6 +70,7 @@ def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datet
         completion_time=now if ended else None,
         conditions=conditions.build(run.metadata.generation, run.status, phase, now),
         preflight=_preflight(run, state),
+        store=state.store,
         problems=truncation.problems(preflight_result.problems) if preflight_result else (),
         warnings=truncation.warnings(preflight_result.warnings) if preflight_result else (),
         stages=stages,
@@ -93,6 +94,7 @@ def _preflight(run: SelfAlignRun, state: RunState) -> PreflightStatus:
         job_name=last.job if last is not None else same_key.job_name if same_key is not None else None,
         ran=beginning.ran or None,
         form=beginning.form,
+        failed=state.preflight_failed if state.preflight.state != "done" else None,
         leaves=state.preflight_result.leaves if state.preflight_result is not None else {},
     )
 
@@ -169,6 +171,7 @@ def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) ->
         waits_for_run=step.waits_for_run.run if step.waits_for_run is not None else None,
         ran=beginning.ran or None,
         form=beginning.form,
+        failed=step.failed if not step.done else None,
         message=_message(step),
     )
 

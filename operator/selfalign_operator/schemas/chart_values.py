@@ -12,11 +12,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from selfalign_operator.api.devices import GPU_RESOURCES
 from selfalign_stages.contract.model import Model
 
 PullSecret = Annotated[
     dict[str, Annotated[str, Field(description="Name of a Secret in the release's namespace.")]],
     Field(description="Reference to one Secret, such as {name: registry}."),
+]
+
+GpuResource = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9.*-]+/[A-Za-z0-9._*-]+$",
+        max_length=317,
+        description="Name of an extended resource, such as nvidia.com/gpu; `*` matches any text.",
+    ),
 ]
 
 
@@ -195,6 +205,13 @@ class Values(Model):
             "limits": {"memory": "512Mi"},
         },
         description="Resource requests and limits of the operator's container. Those of stages are fields of each run.",
+    )
+    gpu_resources: tuple[GpuResource, ...] = Field(
+        default=GPU_RESOURCES,
+        min_length=1,
+        max_length=64,
+        description="Extended resources that count as GPUs: for GPU hours and their budget, and for the number of "
+        "threads of a container without one. Others (network devices, GPU memory) do not count.",
     )
     node_selector: dict[str, Annotated[str, Field(description="Value of the node label.")]] = Field(
         default={}, description="Node labels that the operator's pod requires."

@@ -8,6 +8,7 @@ status. Servers do not always send a code, and answers to HEAD never have one: t
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from selfalign_stages.contract import expiry
 from selfalign_stages.contract.exits import AccessDenied, BadInput, DoesNotFit, StageError, Unavailable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ WRONG_SECRET = Meaning(
 EXPIRED = Meaning(
     Unavailable,
     "the credentials have expired: renew the Secret of spec.artifacts.secretRef, and the next attempt uses it",
-    "CredentialsExpired",
+    expiry.REASON,
 )
 # Retried, because the next attempt may run on another node.
 CLOCK = Meaning(
@@ -175,6 +176,8 @@ def meaning(error: "ClientError") -> Meaning:
     if name.startswith("KMS.") or name == "KMSNotConfigured":
         return KMS_KEY
     known = CODES.get(name) or STATUSES.get(number) or (DOWN if number >= 500 else REFUSED)
+    if known.error is AccessDenied and known is not PROXY and expiry.says_expired(f"{name} {message}"):
+        return EXPIRED
     return KMS_DENIED if known is DENIED and "kms" in message else known
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from selfalign_stages.base_model.quoting import shown
+from selfalign_stages.contract import expiry
 from selfalign_stages.contract.exits import AccessDenied, BadInput, StageError, Unavailable
 
 TOKEN_REMEDY = "set spec.baseModel.secretRef to a Secret with HF_TOKEN, or HF_TOKEN itself on one machine"
@@ -23,7 +24,7 @@ def mapped(*, repository: str, revision: str) -> Iterator[None]:
     Raises:
         BadInput: the repository's name is malformed, or repository, commit or file is missing.
         AccessDenied: the model is gated, or the token is rejected.
-        Unavailable: the hub is throttled, down or unreachable, or what answers is no hub.
+        Unavailable: the token has expired, or the hub is throttled, down or unreachable, or what answers is no hub.
         OSError: unchanged, where this machine's disk is full, read-only or not writable.
     """
     from httpx import HTTPError
@@ -84,6 +85,14 @@ def _from_response(error: Exception, repository: str, revision: str) -> StageErr
     response = getattr(error, "response", None)
     status = response.status_code if response is not None else 0
     model = _model(repository)
+    # First: the hub answers 401 for a token that has expired, which the library takes for a missing repository.
+    headers = response.headers if response is not None else {}
+    if status in (401, 403) and expiry.says_expired(f"{headers.get('X-Error-Message', '')} {error}"):
+        return Unavailable(
+            f"spec.baseModel.secretRef: the token for {model} has expired (HTTP {status}): put a new HF_TOKEN into the "
+            "Secret, and the next attempt uses it",
+            reason=expiry.REASON,
+        )
     if isinstance(error, errors.GatedRepoError):
         return AccessDenied(f"spec.baseModel.uri {model}: is gated; accept its terms on the hub, then {TOKEN_REMEDY}")
     if isinstance(error, errors.RevisionNotFoundError):

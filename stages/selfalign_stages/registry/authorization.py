@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import httpx
 
+from selfalign_stages.contract import expiry
 from selfalign_stages.contract.exits import AccessDenied, BadInput, Unavailable
 from selfalign_stages.registry import challenges, credentials, realms, tokens
 from selfalign_stages.registry.challenges import Challenge
@@ -23,6 +25,10 @@ from selfalign_stages.registry.tokens import Grant, TokenRequest
 MARGIN_SECONDS = 10.0
 """A token is renewed this long before its end, or at half of a short life: a request takes time to arrive."""
 FOREVER = float("inf")
+EXPIRED_REMEDY = (
+    "its credentials have expired: renew the Secret with config.json (docker login on one machine), and the next "
+    "attempt uses it"
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,18 @@ class Authorization:
     def advice(self) -> str:
         """What helps if access is denied, and why a challenge could not be answered better if something was wrong."""
         return "; ".join(part for part in (self._remedy, self._used.problem, self._unanswered) if part)
+
+    def expired(self, text: str) -> bool:
+        """Returns whether the credentials in use have expired, by what a server or they themselves say.
+
+        Args:
+            text: what the server answered.
+        """
+        used, now = self._used, datetime.now(UTC)
+        secrets = (used.password, used.identity_token, used.registry_token)
+        return not used.anonymous and (
+            expiry.says_expired(text) or any(expiry.is_expired_token(secret, now) for secret in secrets)
+        )
 
     def header(self) -> str:
         """Returns the value for the next request, "" before the first challenge.
@@ -175,6 +193,12 @@ class Authorization:
         if answer.status != 200:
             kind = "identity token" if self._used.identity_token else "credentials"
             what = "anonymous access" if self._used.anonymous else f"the {kind} of config.json, which may have expired"
+            if self.expired(answer.body.decode(errors="replace")):
+                raise Unavailable(
+                    f"{server} refuses {what.removesuffix(', which may have expired')} (HTTP {answer.status}): "
+                    f"{EXPIRED_REMEDY}",
+                    reason=expiry.REASON,
+                )
             raise AccessDenied(f"{server} refuses {what} (HTTP {answer.status}): {self.advice}")
         try:
             return tokens.parse(answer.body)

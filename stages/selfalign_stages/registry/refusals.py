@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import httpx
 
+from selfalign_stages.contract import expiry
 from selfalign_stages.contract.exits import AccessDenied, BadInput, StageError, Unavailable
 from selfalign_stages.registry import realms, retrying
-from selfalign_stages.registry.authorization import Authorization
+from selfalign_stages.registry.authorization import EXPIRED_REMEDY, Authorization
 from selfalign_stages.registry.calls import Answer
 from selfalign_stages.registry.references import DOCKER_HUB, RepositoryName
 from selfalign_stages.registry.uses import Use
@@ -42,6 +43,9 @@ class Refusals:
             # 500 is how registries answer for one damaged object, 502 to 504 for a service that is down.
             reason = "ServerError" if status == 500 else None
             return Unavailable(f"{name}: {who} answers HTTP {status} {answer.excerpt}".rstrip(), reason=reason)
+        if status in (401, 403) and self._authorization.expired(answer.excerpt):
+            denied = f"{name}: {who} denies access (HTTP {status}): {EXPIRED_REMEDY}"
+            return Unavailable(denied, reason=expiry.REASON)
         if status in (401, 403):
             return AccessDenied(f"{name}: {who} denies access (HTTP {status}): {self._authorization.advice}")
         reason = "NotFound" if status == 404 else "RequestRefused"

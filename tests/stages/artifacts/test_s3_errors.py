@@ -38,6 +38,8 @@ ANSWERS: list[tuple[int, str, str, type[StageError], str]] = [
     (400, "ExpiredToken", "The token has expired", Unavailable, "renew the Secret"),
     (403, "ExpiredTokenException", "", Unavailable, "renew the Secret"),
     (400, "TokenRefreshRequired", "", Unavailable, "renew the Secret"),
+    (403, "InvalidToken", "The security token included in the request has expired", Unavailable, "renew the Secret"),
+    (401, "Unauthorized", "token_expired", Unavailable, "renew the Secret"),
     (403, "RequestTimeTooSkewed", "The difference is too large", Unavailable, "NTP"),
     (403, "QuotaExceeded", "", DoesNotFit, "raise its quota"),
     (400, "XMinioAdminBucketQuotaExceeded", "", DoesNotFit, "raise its quota"),

@@ -32,6 +32,8 @@ class HubState:
     dataset: bool = False
     """Whether the repository is a data set and no model."""
     token: str | None = None
+    expired: set[str] = field(default_factory=set)
+    """Tokens that were valid once."""
     gated: bool = False
     down: bool = False
     cut: set[str] = field(default_factory=set)
@@ -139,7 +141,9 @@ def _handler(state: HubState) -> type[BaseHTTPRequestHandler]:
         def _refused(self, match: re.Match[str]) -> bool:
             sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
             known = match["repo"] == state.repository and bool(match["dataset"]) == state.dataset
-            if not known or (state.token and sent != state.token):
+            if sent in state.expired:
+                self._answer(401, b"", {"X-Error-Message": 'User Access Token "ci" is expired'})
+            elif not known or (state.token and sent != state.token):
                 self._answer(404 if sent else 401, b"", {"X-Error-Code": "RepoNotFound"})
             elif state.gated:
                 self._answer(403, b"", {"X-Error-Code": "GatedRepo"})

@@ -156,3 +156,15 @@ def test_a_file_without_enough_disk_is_not_begun(served: hub.HubState, tmp_path:
     with pytest.raises(DoesNotFit, match=rf"{tmp_path}.*{SHARD} needs \d+ MiB of disk and \d+ MiB are free"):
         importing.run(contexts.context(LEAF, tmp_path))
     assert not [path for path in served.paths() if path == SHARD]
+
+
+def test_an_expired_token_is_retried_and_a_new_one_is_used(
+    served: hub.HubState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.token, served.expired = "hf_new", {"hf_old"}
+    monkeypatch.setenv("HF_TOKEN", "hf_old")
+    error = refusal(tmp_path)
+    assert (type(error), error.reason) == (Unavailable, "CredentialsExpired")
+    assert "put a new HF_TOKEN into the Secret" in str(error)
+    monkeypatch.setenv("HF_TOKEN", "hf_new")
+    assert contexts.digest(LEAF, tmp_path)

@@ -11,7 +11,7 @@ from tests.stages.registry import scripted
 from tests.stages.registry.scripted import Reply, Request
 from tests.stages.registry.signing_in import BASIC, IDENTITY, IMAGE, PASSWORD, repository, sign_in, upload
 
-from selfalign_stages.contract.exits import AccessDenied
+from selfalign_stages.contract.exits import AccessDenied, Unavailable
 from selfalign_stages.registry import uses
 
 __all__ = ["sign_in"]
@@ -237,3 +237,43 @@ def test_a_secret_that_changes_while_the_program_runs_is_read_anew(sign_in: Call
             client.digest("1")
         sign_in(server.host, username="u", password="new")
         assert client.digest("1")
+
+
+EXPIRED = b'{"errors": [{"code": "DENIED", "message": "Your authorization token has expired."}]}'
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_expired_credentials_are_retried_and_a_renewed_secret_is_used(
+    sign_in: Callable[..., None], status: int
+) -> None:
+    def answer(request: Request) -> Reply:
+        if request.authorization == BASIC:
+            return IMAGE.answer(request)
+        return Reply(status if request.authorization else 401, EXPIRED, challenges=('Basic realm="r"',))
+
+    with scripted.serve(answer) as server:
+        sign_in(server.host, username="u", password="of yesterday")
+        with repository(server) as client, pytest.raises(Unavailable, match="renew the Secret") as raised:
+            client.image("1")
+        assert raised.value.reason == "CredentialsExpired"
+        sign_in(server.host)
+        with repository(server) as client:
+            assert client.digest("1") == scripted.digest(IMAGE.manifest)
+
+
+def test_a_token_server_that_refuses_an_expired_identity_token_is_retried(sign_in: Callable[..., None]) -> None:
+    claims = base64.urlsafe_b64encode(b'{"exp": 1000000000}').decode().rstrip("=")
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/token":
+            return Reply(401)
+        return Reply(401, challenges=(f'Bearer realm="http://{request.headers["host"]}/token",service="s"',))
+
+    with scripted.serve(answer) as server:
+        sign_in(server.host, identitytoken=f"eyJ.{claims}.sig")
+        with repository(server) as client, pytest.raises(Unavailable, match="renew the Secret") as raised:
+            client.digest("1")
+        assert raised.value.reason == "CredentialsExpired"
+        sign_in(server.host, identitytoken="opaque")
+        with repository(server) as client, pytest.raises(AccessDenied):
+            client.digest("1")
