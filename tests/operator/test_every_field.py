@@ -139,6 +139,8 @@ LATER = {
     "spec.ttlSecondsAfterFinished": "test_recorded.py",
     "spec.budget.gpuHours": "test_recorded.py",
     "spec.retries.preemptions": "test_usage.py",
+    "spec.podDefaults.startDeadline": "test_deadlines.py",
+    "spec.podDefaults.progressDeadline": "test_deadlines.py",
 }
 """Fields that decide only later in a run, and the file of the tests of what they decide."""
 REFUSED = {

@@ -128,3 +128,9 @@ def test_metrics_have_a_help_text_each() -> None:
     assert code == 200
     assert "# HELP selfalign_reconcile_failures_total Failed reconciles" in text
     assert "# HELP selfalign_watch_age_seconds Seconds since the last watch event" in text
+
+
+def test_an_operator_that_may_not_use_its_lease_is_not_ready_and_says_why() -> None:
+    health = Health(lease_problem=lambda: "the operator cannot use the Lease a/b")
+    health.record_watch_event()
+    assert get(health, "/readyz") == (503, "the operator cannot use the Lease a/b\n")

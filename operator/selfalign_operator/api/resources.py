@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from selfalign_operator.api.devices import is_device, is_whole
-from selfalign_operator.api.values import ObjectName, Quantity
+from selfalign_operator.api.values import Duration, ObjectName, Quantity
 from selfalign_stages.contract.model import Model
 
 # A copy of the PodTemplate schema would freeze one Kubernetes version and exceed the CRD's size limit. The operator
@@ -88,6 +88,19 @@ class ShardedPlacement(Placement):
 
 class PodDefaults(Model):
     """Settings of all pods of the run, preflight and import included. Not part of any step's key."""
+
+    start_deadline: Duration = Field(
+        default="24h",
+        description="Longest time from the creation of a step's pod until its container runs, such as 2h; time in a "
+        "Kueue queue does not count. Then the run fails with reason StartDeadlineExceeded and the cause that it has "
+        "reported since, and its pods are deleted. An edit starts it again.",
+    )
+    progress_deadline: Duration | None = Field(
+        default=None,
+        description="Longest time in which a running step reports no progress, such as 1h. Then its pod is deleted and "
+        "the step retried, as after a crash (reason ProgressDeadlineExceeded). Unset: 6h, and no limit for steps whose "
+        "progress the operator could never read from their pods.",
+    )
 
     service_account_name: ObjectName | None = Field(
         default=None,

@@ -13,7 +13,7 @@ from selfalign_operator.api.validation import map_by
 from selfalign_operator.api.values import Time
 from selfalign_stages.contract.graph import Kind, StageName
 from selfalign_stages.contract.model import Model
-from selfalign_stages.contract.task import Problem
+from selfalign_stages.contract.task import Problem, Progress
 
 ConditionType = Literal["Accepted", "Reconciling", "Stalled", "Succeeded", "Ready"]
 State = Literal["Pending", "Running", "Waiting", "Succeeded", "Failed", "Skipped"]
@@ -71,6 +71,19 @@ class StepProgress(Model):
     unit: str = Field(description="What is counted, such as answers or optimizer steps.")
     rate: float = Field(default=0, description="Units per second, added up over all workers.")
     eta: float | None = Field(default=None, description="Estimated seconds until the step ends. Unset: unknown.")
+    changed: Time | None = Field(
+        default=None,
+        description="When it last changed, as the operator observed it; spec.podDefaults.progressDeadline counts from "
+        "here.",
+    )
+
+    def equals(self, reported: Progress) -> bool:
+        """Returns whether a pod reports the same again: what counts is the work done, not the estimates.
+
+        Args:
+            reported: progress as a pod reports it now.
+        """
+        return (self.done, self.total, self.unit) == (reported.done, reported.total, reported.unit)
 
 
 class Preemptions(Model):
@@ -313,7 +326,8 @@ class RunStatus(Model):
     )
     phase: str = Field(
         default="",
-        description="One word for people: Preflight, the stage that runs (RedTeaming), Suspended, Failed or Ready. "
+        description="One word for people: Preflight, the stage that runs (RedTeaming), Suspended, Deleting, Failed or "
+        "Ready. "
         "Programs read the conditions instead.",
     )
     stage: StageName | None = Field(default=None, description="First unfinished stage. Unset: no step may run.")
@@ -369,6 +383,11 @@ class RunStatus(Model):
     )
     retry: RetryStatus | None = Field(
         default=None, description="The retries that the annotation requested. Unset: none so far."
+    )
+    run_uid: str | None = Field(
+        default=None,
+        description="Value of metadata.uid of the run that the status describes. A status of another run, which a "
+        "backup tool restored, is not believed: preflight searches the store again.",
     )
     history: tuple[PastGeneration, ...] = Field(
         default=(), description="The last five generations that became Ready before this one, newest first."

@@ -12,6 +12,7 @@ from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.client import ApiError, Client
+from selfalign_operator.cluster.obstacles import REJECTION_CODES, lacks_right
 from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
 from selfalign_operator.jobs.pending_reason import OVER_QUOTA
 from selfalign_operator.manifest import cross_field, environments
@@ -22,8 +23,6 @@ from selfalign_stages.contract.task import Problem
 
 PLACEHOLDER_KEY = "0" * 64
 """In place of a step's key, which only preflight's digests determine. A real key is a SHA-256 as well."""
-REJECTION_CODES = (400, 403, 422)
-"""Responses that a retry does not change: Bad Request, Forbidden (RBAC, admission, quota), Unprocessable Entity."""
 FieldAndJob = tuple[str, dict[str, Any]]
 """The manifest field whose template a Job is rendered from, and the Job."""
 
@@ -78,9 +77,10 @@ def _rejections(client: Client, jobs: Iterator[FieldAndJob]) -> list[Problem]:
         try:
             client.create(job, dry_run=True)
         except ApiError as error:
-            if error.code not in REJECTION_CODES:
-                raise
             message = str(error)
+            # A right that the operator lacks is no problem of the template.
+            if error.code not in REJECTION_CODES or lacks_right(error):
+                raise
             if OVER_QUOTA in message:
                 continue  # quota may be free again when the Job is due; if not, the run waits with reason JobRefused
             # 'Job.batch "NAME" is invalid: CAUSE': the name differs for each step, the cause does not

@@ -34,6 +34,8 @@ FIELD_MANAGER = "selfalign-operator"
 """Owner of the status fields in server-side apply (metadata.managedFields)."""
 APPLY = "application/apply-patch+yaml"
 """Content type of server-side apply. JSON is a subset of YAML, so the body is JSON."""
+MERGE = "application/merge-patch+json"
+"""Content type of a JSON merge patch."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """Accept header that leaves specs and statuses out of a list: an audit of all runs stays small."""
 TIMEOUT_SECONDS = 30
@@ -255,6 +257,22 @@ class Client:
         # force: no other manager has business in the status, so conflicts are resolved in favour of the operator
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return self._request("PATCH", f"{_run_path(namespace, name)}/status", query=query, body=body, content=APPLY)
+
+    def merge_status(self, namespace: str, name: str, patch: Mapping[str, Any], *, version: str) -> None:
+        """Changes the status of a run by a JSON merge patch (RFC 7386).
+
+        Args:
+            namespace: namespace of the run.
+            name: name of the run.
+            patch: changes within the status.
+            version: resourceVersion that the patch was made for.
+
+        Raises:
+            ApiError: with code 409 if the run has been written since.
+        """
+        body = {"metadata": {"resourceVersion": version}, "status": dict(patch)}
+        query = {"fieldManager": FIELD_MANAGER}
+        self._request("PATCH", f"{_run_path(namespace, name)}/status", query=query, body=body, content=MERGE)
 
     def _list(self, path: str, **query: str) -> list[Object]:
         return [_without_managers(item) for item in self._request("GET", path, query=query)["items"]]

@@ -21,16 +21,28 @@ def decode_run(body: Object) -> SelfAlignRun | ValidationError:
     """Decodes a run.
 
     Returns:
-        The run, with an empty status if the status is of another version; the errors if the spec is.
+        The run, with an empty status if the status is of another version or of another run; the errors if the spec is
+        of another version.
     """
     try:
-        return SelfAlignRun.model_validate(body)
+        return _without_foreign_status(SelfAlignRun.model_validate(body))
     except ValidationError:
         pass  # either part may be at fault: the second attempt tells which
     try:
         return SelfAlignRun.model_validate({**body, "status": {}})
     except ValidationError as error:
         return error
+
+
+def _without_foreign_status(run: SelfAlignRun) -> SelfAlignRun:
+    """Drops a status that describes another object, as a backup tool restores it together with the spec.
+
+    Its generations count differently: an edit could reach the generation that the old run had completed, and nothing
+    would start. What it lists as finished is found in the store again, if it is there. The history stays.
+    """
+    if run.status.run_uid in (None, run.metadata.uid):
+        return run
+    return run.model_copy(update={"status": RunStatus(history=run.status.history)})
 
 
 def decode_status(body: Object) -> RunStatus:

@@ -58,10 +58,8 @@ class Election:
     def attempt(self) -> float:
         """Tries once to acquire or renew, reports a change of leadership, and returns the seconds until the next."""
         leads = self.candidate.acquire_or_renew() if self.loop_runs() else self.candidate.is_leader
-        if self.candidate.refusal is not None:
-            remedy = "grant get, create and update on leases in its own namespace, as the Helm chart does"
-            message = f"{self.candidate.refusal}; without the Lease no run is reconciled: {remedy}"
-            self.failures.failed("the API server refuses the Lease", message)
+        if self.candidate.problem:
+            self.failures.failed("the API server refuses the Lease", self.candidate.problem)
         state = (leads, self.candidate.superseded)
         if state != self._state:
             self._state = state

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from selfalign_operator.api.run import GROUP, KIND, VERSION, SelfAlignRun
 from selfalign_operator.api.status import Condition, ConditionType, RunStatus, StepStatus
 from selfalign_operator.planning.run_phase import WAITING_FOR_RUN
+from selfalign_operator.planning.unplanned import DELETING
 from selfalign_stages.contract.graph import StageName
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 
@@ -101,6 +102,8 @@ def _of_conditions(before: RunStatus, after: RunStatus) -> Iterator[Transition]:
     ready = changed_to("False", "Ready")
     if ready and ready.reason == SUSPENDED:
         yield Transition("Normal", SUSPENDED, ready.message, f"{SUSPENDED} {generation}")
+    if ready and ready.reason == DELETING:
+        yield Transition("Warning", DELETING, ready.message, f"{DELETING} {generation}")
     # not by the condition alone: an edited pack can replace the image while Ready stays True
     if after.ready and after.image is not None and not (before.ready and before.image == after.image):
         identity = f"ready {generation} {after.image.digest}"

@@ -37,16 +37,19 @@ class Health:
     Args:
         clock: monotonic seconds.
         last_outage: when the API server last did not answer, by the same clock; None if that never happened.
+        lease_problem: why leader election fails; empty if it works. No run is reconciled without it.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         last_outage: Callable[[], float | None] = lambda: None,
+        lease_problem: Callable[[], str] = lambda: "",
     ) -> None:
         self.registry, self._last_outage = CollectorRegistry(), last_outage
         self._clock, self._last_event, self.ready = clock, clock(), False
         self.missed_runs: tuple[RunKey, ...] = ()
+        self._lease_problem = lease_problem
         self._phases: dict[RunKey, str] = {}
         registry = self.registry
         self.reconcile_seconds = Histogram(
@@ -165,8 +168,8 @@ class Health:
         return web.Response(text="\n".join(lines) + "\n", status=200 if self.alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        text = "ok\n" if self.ready else "no watch event received yet\n"
-        return web.Response(text=text, status=200 if self.ready else 503)
+        problem = self._lease_problem() or ("" if self.ready else "no watch event received yet")
+        return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from selfalign_operator.cluster import obstacles
 from selfalign_operator.cluster.availability import is_outage
 from selfalign_operator.cluster.client import ApiError, Client, Object
 
@@ -58,6 +59,8 @@ class Leadership:
     lease_metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     superseded: bool = False
     refusal: ApiError | None = None
+    problem: str = ""
+    """Why the last attempt failed, in words for log and readiness; empty if it succeeded, or another operator leads."""
     _renewed: float | None = None
     _own: Object | None = None
     """The Lease as this operator last wrote it: a renewal needs one request while nobody else has written it."""
@@ -84,8 +87,11 @@ class Leadership:
         except ApiError as error:
             # 409: another candidate was faster
             self.refusal = error if error.code not in (0, 409) and not is_outage(error.code) else None
+            if self.refusal is not None:
+                doing = f"use the Lease {self.namespace}/{self.name}, so it reconciles no run"
+                self.problem = obstacles.explain(error, doing=doing).message
             return self.is_leader
-        self.refusal = None
+        self.refusal, self.problem = None, ""
         if acquired:
             # the deadline counts from before the request: candidates may read the new version at once
             self._renewed = started

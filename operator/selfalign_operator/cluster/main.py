@@ -66,7 +66,7 @@ async def _serve(
     http: aiohttp.ClientSession,
 ) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    health = Health(last_outage=lambda: availability.last_failure)
+    health = Health(last_outage=lambda: availability.last_failure, lease_problem=lambda: leadership.problem)
     # only the reconciler's writes are fenced: the Lease itself is written by candidates, too
     fenced = client.fenced(lambda: leadership.is_leader)
     equal_keys = EqualKeys(wake=lambda key: queue.add(key))

@@ -19,15 +19,16 @@ from selfalign_operator.api.devices import GPU_RESOURCES
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.cluster.client import ApiError, Client, Object
 from selfalign_operator.jobs import job_status, pack_snapshot
-from selfalign_operator.jobs.identity import RUN_UID, SELECTOR, is_attempt
+from selfalign_operator.jobs.identity import RUN, RUN_UID, SELECTOR, is_attempt
+from selfalign_operator.jobs.orphans import orphans
 from selfalign_operator.jobs.pending_reason import (
-    CONTAINER_CREATING,
     NO_PODS,
     OVER_QUOTA,
     QUOTA_PENDING,
     STARTUP_EVENTS,
 )
 from selfalign_operator.jobs.remedies import with_remedy
+from selfalign_operator.jobs.waiting_container import CONTAINER_CREATING
 from selfalign_operator.planning.observation import Attempt, Observed
 from selfalign_stages.contract.task import Failure, Progress
 
@@ -40,11 +41,13 @@ class ClusterState:
         jobs: its Jobs by name.
         pods: the pods that those Jobs control; other pods with the run's labels are left out.
         pack: the ConfigMap that spec.principles.configMapRef names; None if the spec names none, or it is missing.
+        orphans: names of the Jobs of an earlier run of its name that nobody owns any more and that still run.
     """
 
     jobs: Mapping[str, Object]
     pods: tuple[Object, ...]
     pack: Object | None
+    orphans: tuple[str, ...] = ()
 
     def observed(
         self, *, progress: Mapping[str, Progress], now: datetime, gpu_resources: Sequence[str] = GPU_RESOURCES
@@ -59,17 +62,19 @@ class ClusterState:
         attempts = job_status.attempts(
             self.jobs.values(), self.pods, progress=progress, now=now, gpu_resources=gpu_resources
         )
-        return Observed(attempts=attempts, pack=pack_snapshot.digest(self.pack) if self.pack is not None else None)
+        pack = pack_snapshot.digest(self.pack) if self.pack is not None else None
+        return Observed(attempts=attempts, pack=pack, orphans=self.orphans)
 
 
 def observe(client: Client, run: SelfAlignRun) -> ClusterState:
-    """Reads a run's objects. The selector contains the run's uid, which leaves out Jobs of a deleted run of its name.
+    """Reads a run's objects. Jobs of a deleted run of its name, which has another uid, are not among them.
 
     Raises:
         ApiError: a read failed.
     """
     namespace, selector = run.metadata.namespace, f"{SELECTOR},{RUN_UID}={run.metadata.uid}"
-    jobs = {job["metadata"]["name"]: job for job in client.list_jobs(namespace, selector) if is_attempt(job)}
+    of_name = [job for job in client.list_jobs(namespace, f"{SELECTOR},{RUN}={run.metadata.name}") if is_attempt(job)]
+    jobs = {job["metadata"]["name"]: job for job in of_name if job["metadata"]["labels"][RUN_UID] == run.metadata.uid}
     # pods after Jobs: a pod of a Job that is created in between belongs to no listed Job and is ignored
     pods = client.list_pods(namespace, selector) if jobs else []
     reference = run.spec.principles.config_map_ref
@@ -77,6 +82,7 @@ def observe(client: Client, run: SelfAlignRun) -> ClusterState:
         jobs=jobs,
         pods=tuple(pod for job in jobs.values() for pod in job_status.pods_of(job, pods)),
         pack=client.get_config_map(namespace, reference.name) if reference is not None else None,
+        orphans=orphans(of_name, uid=run.metadata.uid),
     )
 
 
@@ -104,13 +110,24 @@ def explain_pending(client: Client, cluster: ClusterState, observed: Observed) -
 def _explained(client: Client, cluster: ClusterState, attempt: Attempt) -> Attempt:
     if attempt.pending is None or attempt.job is None:
         return attempt
-    if attempt.pending.reason == NO_PODS:
-        return replace(attempt, pending=_pods_rejected(client, cluster.jobs[attempt.job]) or attempt.pending)
-    if attempt.pending.reason == QUOTA_PENDING:
-        return replace(attempt, pending=_not_admitted(client, cluster.jobs[attempt.job], attempt.pending))
-    if attempt.pending.reason == CONTAINER_CREATING:
+    try:
+        return _explained_by_events(client, cluster, attempt, cluster.jobs[attempt.job], attempt.pending)
+    except ApiError as error:
+        if error.code != 403:
+            raise
+        text = f"{attempt.pending.message}; the operator may not read more about it: {error}"
+        return replace(attempt, pending=attempt.pending.model_copy(update={"message": text}))
+
+
+def _explained_by_events(
+    client: Client, cluster: ClusterState, attempt: Attempt, job: Object, pending: Failure
+) -> Attempt:
+    if pending.reason == NO_PODS:
+        return replace(attempt, pending=_pods_rejected(client, job) or pending)
+    if pending.reason == QUOTA_PENDING:
+        return replace(attempt, pending=_not_admitted(client, job, pending))
+    if pending.reason == CONTAINER_CREATING:
         # None without a warning: a large image takes minutes to pull, which is no cause for concern
-        job = cluster.jobs[attempt.job]
         not_started = _not_started(client, job_status.pods_of(job, cluster.pods))
         return replace(attempt, pending=with_remedy(job, not_started) if not_started is not None else None)
     return attempt

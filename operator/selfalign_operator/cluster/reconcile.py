@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.cluster import admission, events, observe, polling
+from selfalign_operator.cluster import admission, deletion, events, observe, obstacles, polling, status_owners
 from selfalign_operator.cluster.client import ApiError, Client, Object, RunKey
 from selfalign_operator.cluster.decode import decode_run, decode_status, spec_problems, step_and_attempt
 from selfalign_operator.cluster.equal_keys import EqualKeys
@@ -30,7 +30,7 @@ from selfalign_operator.cluster.status_throttle import POLL_SECONDS, StatusThrot
 from selfalign_operator.jobs import pack_snapshot
 from selfalign_operator.jobs.form import form, with_form
 from selfalign_operator.jobs.job import StageImages, preflight_job, step_job
-from selfalign_operator.planning import internal_error
+from selfalign_operator.planning import internal_error, unplanned
 from selfalign_operator.planning.conditions import invalid_spec_status
 from selfalign_operator.planning.observation import PREFLIGHT, Observed
 from selfalign_operator.planning.plan import Action, Plan, RemoveAttempt, StartPreflight, StartStep, StopAttempt, plan
@@ -101,19 +101,51 @@ class Reconciler:
             return None
         if body["metadata"].get("deletionTimestamp"):
             self.equal_keys.forget(key)
-            return None  # garbage collection deletes the Jobs through their owner references
+            return await self._release(body)
         try:
             run = decode_run(body)
             if isinstance(run, ValidationError):
                 self.equal_keys.forget(key)
                 await self._reject_spec(key, body, run)
                 return None  # only an edit, which is an event, or another version of the operator changes anything
-            return await self._reconcile(run)
+            return await self._reconcile_or_report(run)
         except ApiError:
             raise
         except Exception as error:  # whatever it is, its run must show it, and other runs must not
             await self._report_internal_error(key, body, error)
             raise
+
+    async def _reconcile_or_report(self, run: SelfAlignRun) -> float | None:
+        try:
+            return await self._reconcile(run)
+        except ApiError as error:
+            if not obstacles.is_refusal(error):
+                raise
+            return await self._report(run, obstacles.explain(error, doing="reconcile the run"))
+
+    async def _report(self, run: SelfAlignRun, failure: Failure) -> float:
+        """Writes a status that says why the run cannot be reconciled; returns the seconds until it is tried again."""
+        status = unplanned.blocked(run, failure, self.clock())
+        if status.to_dict() != run.status.to_dict():
+            LOG.warning("%s/%s: %s", *_key(run), failure.message)
+        await asyncio.to_thread(self._write_status, run, status, self.clock())
+        return BLOCKED_SECONDS
+
+    async def _release(self, body: Object) -> float | None:
+        """Stops the pods of a run that is deleted but kept by a finalizer of another party, and says so.
+
+        Without such a finalizer garbage collection deletes the Jobs through their owner references.
+        """
+        finalizers = deletion.foreign_finalizers(body)
+        if not finalizers:
+            return None
+        await asyncio.to_thread(deletion.stop, self.client, body)
+        run = decode_run(body)
+        if not isinstance(run, ValidationError):
+            status = unplanned.deleting(run, finalizers, self.clock())
+            await asyncio.to_thread(self._write_status, run, status, self.clock())
+            self.health.set_phase(_key(run), status.phase)
+        return RESYNC_SECONDS
 
     async def _reconcile(self, run: SelfAlignRun) -> float | None:
         # 1. Observe: Jobs and pods from the API server, progress from the pods.
@@ -203,10 +235,13 @@ class Reconciler:
             try:
                 self._execute(run, cluster, action)
             except ApiError as error:
-                if error.code not in admission.REJECTION_CODES:
+                if not obstacles.is_refusal(error):
                     raise
-                id_ = action.step.id if isinstance(action, StartStep) else PREFLIGHT
-                blocked = Failure(reason="JobRefused", message=f"{id_}: the API server refuses its Job: {error}")
+                if isinstance(action, StopAttempt | RemoveAttempt):
+                    blocked = obstacles.explain_job(error, id_=action.id, verb="delete")
+                else:
+                    id_ = action.step.id if isinstance(action, StartStep) else PREFLIGHT
+                    blocked = obstacles.explain_job(error, id_=id_, verb="create")
         return blocked
 
     def _execute(self, run: SelfAlignRun, cluster: ClusterState, action: Action) -> None:
@@ -272,7 +307,7 @@ class Reconciler:
         for transition in events.transitions(run.status, status):
             self._create_event(run, events.event(run, transition, now))
         try:
-            self.client.apply_status(*_key(run), status.to_dict())
+            self._store_status(run, status)
         except ApiError as error:
             if error.code != 404:  # 404: the run was deleted since it was read
                 raise
@@ -281,12 +316,21 @@ class Reconciler:
         self.health.count_ended_steps(run.status, status)
         return True
 
+    def _store_status(self, run: SelfAlignRun, status: RunStatus) -> None:
+        """Writes the whole status, also where other parties own fields of it."""
+        if not status_owners.shared((run.metadata.model_extra or {}).get("managedFields")):
+            self.client.apply_status(*_key(run), status.to_dict())
+            return
+        body = self.client.get_run(*_key(run))
+        patch = status_owners.merge_patch(body.get("status") or {}, status.to_dict())
+        self.client.merge_status(*_key(run), patch, version=body["metadata"]["resourceVersion"])
+
     def _create_event(self, run: SelfAlignRun, event: Object) -> None:
         """Creates an Event. A namespace that refuses it (terminating, policy) must not keep the status unwritten."""
         try:
             self._create(run, event)
         except ApiError as error:
-            if error.code not in admission.REJECTION_CODES:
+            if not obstacles.is_refusal(error):
                 raise
             LOG.warning("%s/%s: Event %s was refused: %s", *_key(run), event["reason"], error)
 

@@ -18,6 +18,9 @@ from selfalign_operator.jobs.identity import ATTEMPT, FORM, KEY, OPERATOR, STEP,
 from selfalign_operator.jobs.out_of_memory import out_of_memory, with_what_was_asked
 from selfalign_operator.jobs.pending_reason import pending_reason
 from selfalign_operator.jobs.pod import CONTAINER
+from selfalign_operator.jobs.pod_end import disruptions, pod_end, where, worded
+from selfalign_operator.jobs.pod_hang import hang, sidecars
+from selfalign_operator.jobs.pod_start import newest_start, starting
 from selfalign_operator.jobs.termination import read_failure, read_preflight, read_result
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Pod, PodOutcome
 from selfalign_operator.planning.retries import REASONS
@@ -100,6 +103,10 @@ def attempt(
     metadata, status = job["metadata"], job.get("status", {})
     labels, annotations = metadata["labels"], metadata.get("annotations") or {}
     end = _final_condition(status)
+    # A Job whose pods are kept by a sidecar has ended for the plan: the stage's container said how.
+    outlived = sidecars(pods, now=now) if end is None else None
+    if outlived is not None:
+        end = {"type": "Failed", "lastTransitionTime": now.isoformat()}
     code, failure = (None, None) if end is None else _exit_code_and_failure(end, pods)
     workers = job["spec"].get("completions") or 1
     # The kernel's word counts more than a message that the process wrote before, unless that decides about retries. A
@@ -114,7 +121,7 @@ def attempt(
         number=int(labels[ATTEMPT]),
         started=_time(status.get("startTime") or metadata["creationTimestamp"]),
         # completionTime is set for complete Jobs alone (batch/v1).
-        finished=None if end is None else _time(status.get("completionTime") or end["lastTransitionTime"]),
+        finished=None if end is None else _finished(status, end, pods if outlived else ()),
         exit_code=code,
         stopping="deletionTimestamp" in metadata,
         result=_result(labels[STEP], pods) if code == ExitCode.PUBLISHED else None,
@@ -131,7 +138,20 @@ def attempt(
         ran=ever_ran(job, pods),
         form=annotations.get(FORM),
         operator=annotations.get(OPERATOR, ""),
+        outlived=outlived is not None,
+        hang=outlived or (hang(job, pods, now=now) if code is None else None),
+        disruption=worded(disruptions(pods)) if code is None else None,
+        disruptions=len(disruptions(pods)),
+        starting=starting(job, pods) if code is None else None,
+        working_since=newest_start(pods) if code is None else None,
+        places=tuple(where(pod) for pod in pods if pod.get("status", {}).get("phase") == "Running"),
     )
+
+
+def _finished(status: Object, end: Object, outlived: Sequence[Object]) -> datetime:
+    """When the Job ended, or the last stage container of pods that are kept by others."""
+    ends = [state["finishedAt"] for pod in outlived if (state := _terminated_state(pod)) and state.get("finishedAt")]
+    return _time(max(ends, default=status.get("completionTime") or end["lastTransitionTime"]))
 
 
 def _time(text: str) -> datetime:
@@ -161,10 +181,16 @@ def _exit_code_and_failure(condition: Object, pods: Sequence[Object]) -> tuple[i
     """
     if condition["type"] == "Complete":
         return ExitCode.PUBLISHED, None
-    terminated = [(state, pod) for pod in pods if (state := _terminated_state(pod)) and state["exitCode"] != 0]
+    states = [(state, pod) for pod in pods if (state := _terminated_state(pod))]
+    # A pod fails with any of its containers: what the stage published counts, however a sidecar ended.
+    if any(state["exitCode"] == 0 for state, _ in states):
+        return ExitCode.PUBLISHED, None
+    terminated = [(state, pod) for state, pod in states if state["exitCode"] != 0]
     if not terminated:
         if any(map(_preempted, pods)):
             return ExitCode.INTERRUPTED, None
+        if (cause := next(filter(None, map(pod_end, pods)), None)) is not None:
+            return 1, cause
         message = condition.get("message") or "the Job failed"
         return 1, Failure(reason=condition.get("reason") or "JobFailed", message=message)
     # What ended the Job decides: a final exit code over a lost input over crashes of other workers, which are retried
@@ -181,6 +207,8 @@ def _failure(pod: Object, state: Object) -> Failure:
     message = state.get("message") or ""
     if (failure := read_failure(message)) is not None:
         return failure
+    if (cause := pod_end(pod)) is not None:
+        return cause
     name, code = pod["metadata"]["name"], state["exitCode"]
     # FallbackToLogsOnError: without a termination message the kubelet puts the end of the log in its place.
     log = message.strip()[-LOG_CHARACTERS:]

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from selfalign_operator.jobs.remedies import with_remedy
+from selfalign_operator.jobs.termination import condition_reason
+from selfalign_operator.jobs.waiting_container import waiting_container
 from selfalign_stages.contract.task import Failure
 
 Object = Mapping[str, Any]
@@ -19,26 +21,11 @@ Object = Mapping[str, Any]
 GRACE_PERIOD = timedelta(seconds=10)
 """A healthy pod may be unscheduled, or without its image, for this long: reported sooner, every start would alternate
 between reasons."""
-WAITING_REASONS = (
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-)
-"""Waiting reasons that the kubelet sets when a container cannot start (state.waiting.reason)."""
-CONTAINER_CREATING = "ContainerCreating"
-"""Waiting reason of every scheduled pod before its container starts: the image is being pulled, or a volume cannot be
-mounted. Only the pod's Events distinguish the two."""
-QUOTA_PENDING, NO_PODS = "QuotaPending", "NoPods"
+QUOTA_PENDING, NO_PODS, UNSCHEDULABLE = "QuotaPending", "NoPods", "Unschedulable"
 OVER_QUOTA = "exceeded quota"
 """Part of the message with which the ResourceQuota admission plugin rejects a pod."""
 STARTUP_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
 """Reasons of the Warning Events that the kubelet records when it cannot start a scheduled pod."""
-REMEDIES = {
-    "CreateContainerConfigError": "a Secret or ConfigMap that the pod reads is missing: create it",
-}
-"""What to do, by reason, whatever the run says; remedies by the fields of the run follow (jobs.remedies)."""
 
 
 def pending_reason(job: Object, pods: Sequence[Object], *, now: datetime) -> Failure | None:
@@ -71,25 +58,19 @@ def _past_grace_period(pod: Object, now: datetime) -> bool:
 
 
 def _of_pod(pod: Object) -> Failure | None:
-    status, name = pod.get("status", {}), pod["metadata"]["name"]
-    if status.get("phase") not in ("Pending", None):
+    status = pod.get("status", {})
+    if status.get("phase") in ("Succeeded", "Failed"):
         return None
-    # In the order in which a pod starts: the scheduler, then the kubelet with init containers before the others.
+    # In the order in which a pod starts: the scheduler, then the kubelet.
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return _failure(condition.get("reason") or "Unschedulable", name, condition.get("message", ""))
-    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-        waiting = container.get("state", {}).get("waiting") or {}
-        if waiting.get("reason") in WAITING_REASONS:
-            return _failure(waiting["reason"], name, waiting.get("message", ""))
-        if waiting.get("reason") == CONTAINER_CREATING:
-            return _failure(CONTAINER_CREATING, name, "its container is being created")
-    return None
+            return _unscheduled(pod, condition)
+    return waiting_container(pod)
 
 
-def _failure(reason: str, pod: str, message: str) -> Failure:
-    remedy = f"; {REMEDIES[reason]}" if reason in REMEDIES else ""
-    return Failure(reason=reason, message=f"pod {pod}: {message}{remedy}")
+def _unscheduled(pod: Object, condition: Object) -> Failure:
+    reason = condition_reason(condition.get("reason") or UNSCHEDULABLE, default=UNSCHEDULABLE)
+    return Failure(reason=reason, message=f"pod {pod['metadata']['name']}: {condition.get('message', '')}")
 
 
 def _no_pods(job: Object, now: datetime) -> Failure | None:

@@ -21,6 +21,19 @@ LARGEST_INTEGER = 2**63 - 1
 Message = TypeVar("Message", bound=Model)
 
 
+def condition_reason(text: str, *, default: str) -> str:
+    """Returns a reason that a condition may have.
+
+    Kubelets, runtimes and schedulers choose reasons freely. OutOfnvidia.com/gpu is one that the API server would
+    refuse, and with it the whole status.
+
+    Args:
+        text: the reason as another component reports it.
+        default: the reason in place of one that a condition must not have.
+    """
+    return text if REASON.fullmatch(text) else default
+
+
 def read_failure(text: str) -> Failure | None:
     """Parses the message of a failed process; None if it is no usable Failure, as the end of a log."""
     failure = _read(text, Failure)

@@ -92,5 +92,7 @@ def _reason_and_message(type_: ConditionType, status: ConditionStatus, phase: Ru
     # An accepted run keeps one stable reason: what happens to it afterwards is explained by the other conditions.
     if type_ == "Accepted" and status == "True":
         return "PreflightPassed", ""
-    limit = truncation.CONDITION_BYTES if EXPLAINING.get(type_) == status else truncation.HINT_BYTES
+    # Ready explains a run that is neither at work nor failed: suspended, or deleted and kept by somebody.
+    explains = EXPLAINING.get(type_) == status or (type_ == "Ready" and phase.state == "suspended")
+    limit = truncation.CONDITION_BYTES if explains else truncation.HINT_BYTES
     return phase.reason, truncation.text(phase.message, limit)

@@ -44,6 +44,19 @@ class Pod:
 
 
 @dataclass(frozen=True)
+class Starting:
+    """A Job that waits for its first stage container.
+
+    Attributes:
+        since: from when its start counts; time in a queue does not.
+        detail: pod, node and what the pod does, for a message.
+    """
+
+    since: datetime
+    detail: str
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One local process for one key, or one Job with all of its pods.
 
@@ -69,6 +82,14 @@ class Attempt:
             rest). False for a local process, which begins at once and is never replaced.
         form: digest of its Job as it was rendered; None for a local process.
         operator: the operator that created its Job; empty if the Job does not say.
+        outlived: the attempt has ended, but its Job has not, because a pod is kept by something else. The Job has to be
+            deleted once the status records the end.
+        hang: what keeps its pods from ending: a sidecar, a lost node, a finalizer. None if nothing does.
+        starting: since when its Job waits for the first stage container to run; None once one runs, and while queued.
+        working_since: when the newest of its running stage containers started; None if none runs.
+        places: pods that run, with their nodes, for messages.
+        disruption: why the newest of its evicted or rejected pods ended, while another one replaces it.
+        disruptions: how many of its pods ended so.
     """
 
     key: str
@@ -90,6 +111,13 @@ class Attempt:
     ran: bool = False
     form: str | None = None
     operator: str = ""
+    outlived: bool = False
+    hang: Failure | None = None
+    disruption: Failure | None = None
+    disruptions: int = 0
+    starting: Starting | None = None
+    working_since: datetime | None = None
+    places: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -111,6 +139,7 @@ class Observed:
         maker_of: returns who else makes, or has made, the artifact with a key, given when the store was searched for it
             (equal_keys.choose).
         stopped: id and number of the attempts that this reconciliation has stopped. A Job without pods is gone at once.
+        orphans: names of running Jobs of an earlier run of the same name, which nobody owns.
     """
 
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
@@ -120,6 +149,7 @@ class Observed:
     blocked: Failure | None = None
     maker_of: Callable[[str, datetime | None], Maker | None] = nobody
     stopped: frozenset[tuple[str, int]] = frozenset()
+    orphans: tuple[str, ...] = ()
 
     def attempts_of(self, id_: str) -> tuple[Attempt, ...]:
         """Returns the attempts at one process, oldest first."""

@@ -11,7 +11,18 @@ from typing import Any
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus
-from selfalign_operator.planning import own_work, replacements, retry, run_phase, status, store_moves, truncation
+from selfalign_operator.planning import (
+    deadlines,
+    outlived,
+    own_work,
+    repeating,
+    replacements,
+    retry,
+    run_phase,
+    status,
+    store_moves,
+    truncation,
+)
 from selfalign_operator.planning.equal_keys import Work
 from selfalign_operator.planning.observation import PREFLIGHT, Attempt, Observed
 from selfalign_operator.planning.retries import OUT_OF_MEMORY, is_out_of_memory
@@ -119,6 +130,7 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime, *, rendering: Ren
         now: the current time.
         rendering: how Jobs are rendered now; None where processes are no Jobs.
     """
+    observed = deadlines.apply(run, observed, now)
     state = derive(run, observed, now)
     preflight_due = _preflight_due(run, state)
     if _settled(run, state) and (preflight_due is None or now < preflight_due):
@@ -136,7 +148,7 @@ def plan(run: SelfAlignRun, observed: Observed, now: datetime, *, rendering: Ren
     retries_at = [step.verdict.wait_until for step in state.steps.values()]
     requeue_at = _next_moment(now, *retries_at, state.preflight.wait_until, run_phase.deadline(run, started))
     return Plan(
-        actions=(*stops, *starts),
+        actions=(*stops, *_removals_of_outlived(run, observed), *starts),
         status=status.build(run, state, phase, started=started, now=now),
         requeue_at=None if phase.halted else requeue_at,
         finished=phase.halted,
@@ -155,12 +167,14 @@ def _plan_settled(
 ) -> Plan:
     """Plans for a generation that has ended: its status no longer changes, its Jobs are removed after the TTL."""
     expiry = _expiry(run)
-    removals = _removals(observed) if expiry is not None and now >= expiry else ()
+    expired = _removals(observed) if expiry is not None and now >= expiry else ()
+    outlived_jobs = _removals_of_outlived(run, observed)
+    others = tuple(removal for removal in expired if removal not in outlived_jobs)
     stops = _stops(run, state, observed, halted=True)
     if rendering is not None:
         stops += _replacements(run, state, observed, rendering, stopped=stops)
     return Plan(
-        actions=(*stops, *removals),
+        actions=(*stops, *outlived_jobs, *others),
         # A refused retry is reported although the run has ended, and starts nothing.
         status=run.status.model_copy(update={"retry": retry.status(run, state.retry, [*state.steps])}),
         requeue_at=_next_moment(now, expiry, preflight_due),
@@ -219,7 +233,7 @@ def _refused(run: SelfAlignRun) -> bool:
 def _repeat_preflight(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Action, ...]:
     """Repeats preflight in place of its old Job. The recorded result stays in the status until the new one exists."""
     # Problems that the operator detects itself would refuse the run whatever the process reports.
-    if observed.problems or PREFLIGHT in observed.running():
+    if observed.problems or PREFLIGHT in observed.running() or PREFLIGHT in outlived.blocked_ids(observed):
         return ()
     attempts = observed.attempts_of(PREFLIGHT)
     removals = (RemoveAttempt(PREFLIGHT, attempt.number) for attempt in attempts if attempt.job is not None)
@@ -247,6 +261,10 @@ def _removals(observed: Observed) -> tuple[RemoveAttempt, ...]:
         for attempt in attempts
         if not attempt.running and attempt.job is not None and not attempt.stopping
     )
+
+
+def _removals_of_outlived(run: SelfAlignRun, observed: Observed) -> tuple[RemoveAttempt, ...]:
+    return tuple(RemoveAttempt(id_, number) for id_, number in outlived.to_remove(run, observed))
 
 
 def _stops(run: SelfAlignRun, state: RunState, observed: Observed, *, halted: bool) -> tuple[StopAttempt, ...]:
@@ -308,23 +326,27 @@ def _is_repeated_preflight(run: SelfAlignRun, id_: str) -> bool:
 
 
 def _outdated(run: SelfAlignRun, state: RunState, attempt: Attempt) -> bool:
-    """Whether an edit stops an attempt of an earlier generation although its key is still needed."""
+    """Whether an edit stops an attempt of an earlier generation although its key is still needed.
+
+    With onSpecChange: Restart it does; and where the attempt would go on repeating a failure, since the edit is what
+    the message about it asks for: a worker that lacked memory is started again as it was.
+    """
     if attempt.generation in (None, run.metadata.generation):
         return False
     if store_moves.is_elsewhere(attempt, state.store):  # it publishes to another store than the present one
         return True
-    # A worker that lacked memory would be started again as it was: the edit is what its message asks for.
-    return run.spec.on_spec_change == "Restart" or is_out_of_memory(attempt)
+    return run.spec.on_spec_change == "Restart" or is_out_of_memory(attempt) or repeating.would_repeat(attempt)
 
 
 def _starts(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Action, ...]:
-    running = observed.running()
+    running, blocked = observed.running(), outlived.blocked_ids(observed)
     if state.preflight_result is None:
-        if PREFLIGHT in running or state.preflight.state not in ("new", "retry"):
+        if PREFLIGHT in running or PREFLIGHT in blocked or state.preflight.state not in ("new", "retry"):
             return ()
         return (_start_preflight(run, state, observed),)
     # A running attempt for an old key blocks its step: two processes of one step would share a scratch folder.
-    ready = [step for id_, step in state.steps.items() if id_ not in running and state.startable(step)]
+    busy = running.keys() | blocked
+    ready = [step for id_, step in state.steps.items() if id_ not in busy and state.startable(step)]
     free_slots = len(ready) if observed.slots is None else max(observed.slots - len(running), 0)
     return tuple(_start_step(run, state, observed, step.step) for step in ready[:free_slots])
 

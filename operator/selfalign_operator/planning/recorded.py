@@ -7,6 +7,7 @@ beside the observed attempts.
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.status import RunStatus, StepStatus
+from selfalign_operator.planning import graph
 from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.task import PreflightResult, Result
 
@@ -29,7 +30,9 @@ def preflight_result(run: SelfAlignRun, key: str, *, retried: bool) -> Preflight
     if status.problems:
         same_generation = status.observed_generation == run.metadata.generation and not retried
         return PreflightResult(leaves=preflight.leaves, problems=status.problems) if same_generation else None
-    return PreflightResult(leaves=preflight.leaves, warnings=status.warnings) if preflight.leaves else None
+    # A status that somebody restored or edited may lack some: keys could not be computed from it.
+    complete = {leaf for step in graph.steps(run) for leaf in step.leaves} <= preflight.leaves.keys()
+    return PreflightResult(leaves=preflight.leaves, warnings=status.warnings) if complete else None
 
 
 def step_result(status: RunStatus, step: StepStatus) -> Result | None:

@@ -117,6 +117,7 @@ def _too_many_preemptions(stops: int, last: Attempt, retries: Retries) -> Verdic
     if stops <= retries.preemptions:
         return None
     message = f"interrupted {stops} times, spec.retries.preemptions allows {retries.preemptions}: raise it to continue"
+    message += f"; the last time: {last.disruption.message}" if last.disruption is not None else ""
     return Verdict("failed", last, failure=Failure(reason="TooManyPreemptions", message=message))
 
 

@@ -16,6 +16,7 @@ from selfalign_operator.planning.observation import PREFLIGHT
 from selfalign_operator.planning.retries import INPUT_LOST, Verdict
 from selfalign_operator.planning.run_state import RunState
 from selfalign_stages.contract.graph import GATE_STEP, PUSH_STEP
+from selfalign_stages.contract.task import Failure
 
 WAITING_FOR_RUN = "WaitingForRun"
 """Condition reason of a run whose steps wait for another run that makes the same artifacts."""
@@ -61,13 +62,14 @@ def derive(run: SelfAlignRun, state: RunState, *, started: datetime, now: dateti
         or _refused(run, state)
         or _step_failed(run, state)
         or _gate_failed(state)
-        or _suspended(run)
+        or _suspended(run, state)
         or _deadline_exceeded(run, started, now)
         or _gpu_budget_exceeded(run, state)
         or _jobs_gone(state)
-        or _pending(state)
+        or _waiting(state)
         or _waiting_for_run(state)
         or _retrying(state)
+        or _beside_orphans(run, state)
         or _in_progress(state)
     )
     return replace(phase, accepted=_accepted(state))
@@ -129,8 +131,13 @@ def _gate_failed(state: RunState) -> RunPhase | None:
     return RunPhase("failed", "GateFailed", text)
 
 
-def _suspended(run: SelfAlignRun) -> RunPhase | None:
-    return RunPhase("suspended", "Suspended", "spec.suspend is true") if run.spec.suspend else None
+def _suspended(run: SelfAlignRun, state: RunState) -> RunPhase | None:
+    """Suspended, with what keeps pods from ending all the same."""
+    if not run.spec.suspend:
+        return None
+    refusal = [state.blocked.message] if state.blocked is not None else []
+    hangs = [_named(id_, hang).message for id_, hang in state.hangs.items()]
+    return RunPhase("suspended", "Suspended", "\n".join(["spec.suspend is true", *refusal, *hangs]))
 
 
 def _deadline_exceeded(run: SelfAlignRun, started: datetime, now: datetime) -> RunPhase | None:
@@ -161,15 +168,28 @@ def _jobs_gone(state: RunState) -> RunPhase | None:
     return None
 
 
-def _pending(state: RunState) -> RunPhase | None:
-    """What keeps a Job from being created, or a created one from running: admission, quota, scheduling, image pull."""
-    if state.blocked is not None:
-        return RunPhase(_in_progress(state).state, state.blocked.reason, state.blocked.message)
-    for id_, verdict in _verdicts(state, only_needed=False).items():
-        last = verdict.last
-        if last is not None and last.running and last.pending is not None:
-            return RunPhase(_in_progress(state).state, last.pending.reason, f"{id_}: {last.pending.message}")
-    return None
+def _waiting(state: RunState) -> RunPhase | None:
+    """Everything that keeps processes from starting, working or ending; the first cause gives the reason.
+
+    In this order: admission of a planned Job; quota, scheduling and containers of a created one; pods that do not end;
+    evictions, which are over, but come back.
+    """
+    causes = [state.blocked] if state.blocked is not None else []
+    running = {
+        id_: verdict.last
+        for id_, verdict in _verdicts(state, only_needed=False).items()
+        if verdict.last is not None and verdict.last.running
+    }
+    causes += [_named(id_, attempt.pending) for id_, attempt in running.items() if attempt.pending is not None]
+    causes += [_named(id_, hang) for id_, hang in state.hangs.items()]
+    causes += [_named(id_, attempt.disruption) for id_, attempt in running.items() if attempt.disruption is not None]
+    if not causes:
+        return None
+    return RunPhase(_in_progress(state).state, causes[0].reason, "\n".join(cause.message for cause in causes))
+
+
+def _named(id_: str, cause: Failure) -> Failure:
+    return cause.model_copy(update={"message": f"{id_}: {cause.message}"})
 
 
 def _waiting_for_run(state: RunState) -> RunPhase | None:
@@ -193,6 +213,18 @@ def _retrying(state: RunState) -> RunPhase | None:
             text = f"{id_}: retrying after: {verdict.retry_cause.message}"
             return RunPhase(_in_progress(state).state, "Retrying", text)
     return None
+
+
+def _beside_orphans(run: SelfAlignRun, state: RunState) -> RunPhase | None:
+    """Working, beside Jobs of an earlier run of the same name that hold devices for nobody."""
+    if not state.orphans:
+        return None
+    names = " ".join(state.orphans)
+    text = (
+        f"an earlier run named {run.metadata.name} was deleted without its Jobs (--cascade=orphan), and they still "
+        f"run: {names}. This run does not use them. Delete them: kubectl delete job {names}"
+    )
+    return RunPhase(_in_progress(state).state, "OrphanedJobs", text)
 
 
 def _verdicts(state: RunState, *, only_needed: bool) -> Mapping[str, Verdict]:

@@ -21,6 +21,7 @@ from selfalign_operator.planning.results import Evidence, waits_for
 from selfalign_operator.planning.retries import INPUT_LOST, Verdict, is_out_of_memory, judge
 from selfalign_operator.planning.retry import Request
 from selfalign_operator.planning.waiting import Beginning
+from selfalign_stages.contract.exits import ExitCode
 from selfalign_stages.contract.graph import GATE_STEP, Step, keys
 from selfalign_stages.contract.model import canonical_json, sha256_hex
 from selfalign_stages.contract.task import Failure, PreflightResult, Problem, Result
@@ -77,6 +78,8 @@ class RunState:
         beginnings: what is known of the beginning of the newest attempt, by process id.
         preflight_failed: the failed attempts at preflight for this key and generation, None if there were none.
         store: the store that the results are in.
+        hangs: what keeps pods from ending, by process id, those of earlier keys included.
+        orphans: names of running Jobs of an earlier run of the same name.
     """
 
     preflight_key: str
@@ -90,6 +93,8 @@ class RunState:
     beginnings: Mapping[str, Beginning] = field(default_factory=dict)
     preflight_failed: FailedAttempts | None = None
     store: StoreStatus = StoreStatus(address="")
+    hangs: Mapping[str, Failure] = field(default_factory=dict)
+    orphans: tuple[str, ...] = ()
 
     def beginning(self, id_: str) -> Beginning:
         """Returns what is known of the beginning of the newest attempt at a process."""
@@ -138,6 +143,7 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
     )
     preflight = judge(tried_preflight, retries=run.spec.retries, now=now, failed=preflight_failed)
     preflight_result = _preflight_result(run, key, preflight, observed.problems, retried=request.is_new)
+    preflight = _answered_before(preflight, preflight_result)
     step_keys = _step_keys(run, steps, preflight_result)
     store = store_moves.store(run)
     attempts = {
@@ -193,6 +199,8 @@ def derive(run: SelfAlignRun, observed: Observed, now: datetime) -> RunState:
         blocked=observed.blocked,
         retry=request,
         beginnings=_beginnings(run, observed),
+        hangs=_hangs(observed),
+        orphans=observed.orphans,
     )
     return replace(state, steps={id_: _waiting(state, step, makers.get(id_)) for id_, step in step_states.items()})
 
@@ -266,6 +274,19 @@ def _preflight_result(
     # The recorded problems include the operator's of the previous reconciliation: each is listed once.
     others = tuple(problem for problem in problems if problem not in operator_problems)
     return PreflightResult(leaves=leaves, problems=(*operator_problems, *others))
+
+
+def _answered_before(preflight: Verdict, result: PreflightResult | None) -> Verdict:
+    """The verdict on a preflight that ended well and whose pod is gone: the status still has its answer."""
+    last = preflight.last
+    if last is None or last.exit_code != ExitCode.PUBLISHED or last.result is not None or not _accepted(result):
+        return preflight
+    return replace(preflight, state="done", wait_until=None, failure=None, retry_cause=None)
+
+
+def _hangs(observed: Observed) -> dict[str, Failure]:
+    newest_last = ((id_, attempt) for id_ in sorted(observed.attempts) for attempt in observed.attempts_of(id_))
+    return {id_: attempt.hang for id_, attempt in newest_last if attempt.hang is not None}
 
 
 def _accepted(preflight_result: PreflightResult | None) -> bool:

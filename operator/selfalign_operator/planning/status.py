@@ -56,7 +56,7 @@ def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datet
         now: completion time of a run that ends with this status, and transition time of changed conditions.
     """
     previous_steps = run.status.steps
-    steps = [_step(step, previous_steps.get(id_), state.beginning(id_)) for id_, step in state.steps.items()]
+    steps = [_step(step, previous_steps.get(id_), state.beginning(id_), now) for id_, step in state.steps.items()]
     stages = _stages(state, steps)
     # A suspended run has not ended: its clock continues, and resuming is no new start.
     ended = phase.state in ("ready", "refused", "failed")
@@ -79,7 +79,8 @@ def build(run: SelfAlignRun, state: RunState, phase: RunPhase, *, started: datet
         gpu_hours=round(state.usage.gpu_seconds / 3600, 2) if state.usage else None,
         usage=state.usage,
         retry=retry.status(run, state.retry, [*state.steps]),
-        history=_history(run),
+        run_uid=run.metadata.uid,
+        history=history(run),
     )
 
 
@@ -99,8 +100,12 @@ def _preflight(run: SelfAlignRun, state: RunState) -> PreflightStatus:
     )
 
 
-def _history(run: SelfAlignRun) -> tuple[PastGeneration, ...]:
-    """Moves a generation that ended Ready into the history once another generation is observed."""
+def history(run: SelfAlignRun) -> tuple[PastGeneration, ...]:
+    """Returns the history of a run: a generation that ended Ready joins it once another generation is observed.
+
+    Args:
+        run: the run, with the previous status.
+    """
     previous = run.status
     if not previous.ready or previous.image is None or previous.completion_time is None:
         return previous.history
@@ -141,7 +146,7 @@ def _finished_share(step: StepState) -> float:
     return min(progress.done / progress.total, 1) if progress.total > 0 else 0
 
 
-def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) -> StepStatus:
+def _step(step: StepState, previous: StepStatus | None, beginning: Beginning, now: datetime) -> StepStatus:
     last, result = step.verdict.last, step.result
     # Without a Job nothing new is known of a finished step: its recorded times and counts stay.
     recorded = previous is not None and previous.key == step.key and previous.state == "Succeeded"
@@ -161,7 +166,7 @@ def _step(step: StepState, previous: StepStatus | None, beginning: Beginning) ->
         start_time=last.started if last is not None else None,
         completion_time=last.finished if last is not None else None,
         seconds=_seconds(step),
-        progress=_progress(step),
+        progress=_progress_since(step, previous, now),
         loss=_loss(step, "loss", finished="lastLoss"),
         validation_loss=_loss(step, "validationLoss", finished="lastValidationLoss"),
         digest=result.digest if result is not None else None,
@@ -183,7 +188,10 @@ def _message(step: StepState) -> str | None:
     if step.waits_for is not None:
         return f"waits for {step.waits_for}, which makes a lost input anew"
     last = step.verdict.last
-    failure = step.verdict.failure or (last.pending if last is not None and last.running else None)
+    waits = (
+        (last.pending or last.hang or last.disruption) if last is not None and (last.running or last.outlived) else None
+    )
+    failure = step.verdict.failure or waits
     return truncation.text(failure.message, truncation.HINT_BYTES) if failure is not None else None
 
 
@@ -229,6 +237,19 @@ def _progress(step: StepState) -> StepProgress | None:
     return StepProgress(
         done=progress.done, total=progress.total, unit=progress.unit, rate=progress.rate, eta=progress.eta
     )
+
+
+def _progress_since(step: StepState, previous: StepStatus | None, now: datetime) -> StepProgress | None:
+    """Progress with the moment of its last change. A pod that does not answer keeps what it reported before."""
+    last, progress = step.verdict.last, _progress(step)
+    if last is None or not (last.running or last.outlived):
+        return None
+    same = previous is not None and (previous.key, previous.attempt) == (step.key, last.number)
+    before = previous.progress if previous is not None and same else None
+    if progress is None or last.progress is None:
+        return before
+    changed = before.changed if before is not None and before.equals(last.progress) else now
+    return progress.model_copy(update={"changed": changed})
 
 
 def _loss(step: StepState, name: str, *, finished: str) -> float | None:
