@@ -18,6 +18,15 @@ from tests.tools import ENDS_WITH_US
 
 TOKEN = "admin-token"
 SERVICES = "10.96.0.0/16"
+AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
+- {level: Metadata, userGroups: ["system:serviceaccounts"]}
+- {level: None}
+"""
 
 
 @dataclass
@@ -33,6 +42,11 @@ class Cluster:
     def kubeconfig(self) -> Path:
         """For an administrator."""
         return self.state / "kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's log of requests by service accounts outside kube-system, one JSON event a line."""
+        return self.state / "audit.log"
 
     def start(self, name: str, *command: str) -> "subprocess.Popen[bytes]":
         """Starts a program of the cluster; it ends with the test process."""
@@ -119,6 +133,7 @@ def _etcd_and_api_server(cluster: Cluster, programs: Path) -> None:
         f"--listen-peer-urls=http://127.0.0.1:{peer}",
         "--unsafe-no-fsync",
     )
+    (state / "audit.yaml").write_text(AUDIT_POLICY)
     cluster.start(
         "apiserver",
         str(programs / "kube-apiserver"),
@@ -134,6 +149,8 @@ def _etcd_and_api_server(cluster: Cluster, programs: Path) -> None:
         f"--token-auth-file={state / 'tokens.csv'}",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
+        f"--audit-policy-file={state / 'audit.yaml'}",
+        f"--audit-log-path={cluster.audit_log}",
         "--kubelet-preferred-address-types=InternalIP",
         "--endpoint-reconciler-type=none" if cluster.address == "127.0.0.1" else "--endpoint-reconciler-type=lease",
     )

@@ -1,8 +1,6 @@
 """The chart: rendered by helm, taken by a real API server, and enough rights for the operator, no more."""
 
-import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,6 @@ import yaml
 from tests.cluster.chart import CHART, HELM_3, rendered
 from tests.cluster.control_plane import Cluster
 from tests.cluster.namespace import Namespace
-from tests.cluster.operator_process import OperatorProcess
-from tests.cluster.pretend_node import pretend_node, publish
 from tests.helm import helm
 from tests.scale import FULL
 from tests.tools import go_tool, run_tool
@@ -130,36 +126,3 @@ def test_the_operators_pod_passes_pod_security_restricted(namespace: Namespace) 
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator", "namespace": namespace.name}}
     body = yaml.safe_dump(pod | {"spec": deployment["spec"]["template"]["spec"]})
     assert "created" in namespace.cluster.kubectl("create", "--dry-run=server", "-f", "-", text=body)
-
-
-@pytest.fixture
-def with_the_charts_rights(namespace: Namespace, tmp_path: Path) -> Iterator[OperatorProcess]:
-    """An operator that signs in as the chart's service account, in a namespaced installation."""
-    for document in rendered("--set", "scope=namespaced", namespace=namespace.name):
-        if document["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
-            document["metadata"].setdefault("namespace", namespace.name)
-            namespace.cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(document))
-    process = OperatorProcess(namespace.cluster, namespace.name)
-    process.environment["KUBECONFIG"] = str(_kubeconfig(namespace.cluster, namespace.name, tmp_path))
-    process.environment["SELFALIGN_NAME"] = "trial"
-    process.start()
-    yield process
-    process.stop()
-
-
-def _kubeconfig(cluster: Cluster, namespace: str, folder: Path) -> Path:
-    token = cluster.kubectl("-n", namespace, "create", "token", "trial").strip()
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"] = [{"name": "admin", "user": {"token": token}}]
-    path = folder / "kubeconfig"
-    path.write_text(json.dumps(config))
-    return path
-
-
-def test_the_charts_rights_are_enough_for_a_whole_run(
-    namespace: Namespace, with_the_charts_rights: OperatorProcess
-) -> None:
-    with pretend_node(namespace.cluster, publish):
-        namespace.apply()
-        namespace.wait("Ready", "True")
-    assert "forbidden" not in with_the_charts_rights.log.read_text()
