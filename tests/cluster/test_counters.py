@@ -71,7 +71,7 @@ def test_steps_are_counted_once_although_every_third_write_fails(namespace: Name
 def test_a_defect_is_a_condition_of_its_run_and_is_gone_with_the_defect(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def plan(*_: Any) -> Any:
+    def plan(*_: Any, **__: Any) -> Any:
         raise OverflowError("date value out of range")
 
     operator = InProcessOperator(namespace, client_of(namespace))

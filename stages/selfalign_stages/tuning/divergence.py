@@ -5,7 +5,7 @@ base model of 270 million parameters single tokens move by 0.3 in log-probabilit
 mean divergence of the copy is small and steady, and a merge with a wrong layer or factor exceeds it many times.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ KEPT_TOKENS = 64
 
 @dataclass(frozen=True)
 class Reference:
-    """The next-token distributions of a model on one text of T tokens.
+    """The next-token distributions of a model on one text, at P positions (see `_positions`).
 
     Attributes:
-        tokens: the most likely tokens, shape (T - 1, KEPT_TOKENS).
+        tokens: the most likely tokens, shape (P, KEPT_TOKENS).
         logprobs: their natural log-probabilities, of the same shape.
     """
 
@@ -45,7 +45,10 @@ def references(model: Any, probes: Sequence[Sequence[int]]) -> list[Reference]:
 
 
 def mean(first: Sequence[Reference], model: Any, probes: Sequence[Sequence[int]]) -> float:
-    """Returns the mean divergence KL(first || model) over all positions, in nats; NaN if a logit is no number.
+    """Returns the mean divergence KL(first || model) per position, in nats; NaN if a logit is no number.
+
+    A position counts once. All texts begin with the same heading, and a model that is uncertain there, as no training
+    has taught it what to predict, would decide the mean.
 
     Args:
         first: the distributions of the other model, in the order of the probes.
@@ -65,14 +68,26 @@ def mean(first: Sequence[Reference], model: Any, probes: Sequence[Sequence[int]]
 
 
 def _logprobs(model: Any, probes: Sequence[Sequence[int]]) -> Any:
-    """Yields the log-probabilities of each text, shape (T - 1, vocabulary), in float64: differences are small."""
+    """Yields the log-probabilities of each text, shape (P, vocabulary), in float64: differences are small."""
     import torch
 
     model.eval()  # dropout would differ between two calls
     with torch.no_grad():
-        for ids in probes:
-            logits = model(input_ids=torch.tensor([list(ids)])).logits[0, :-1]
+        for ids, positions in zip(probes, _positions(probes), strict=True):
+            logits = model(input_ids=torch.tensor([list(ids)])).logits[0, positions]
             yield torch.log_softmax(logits.double(), dim=-1)
+
+
+def _positions(probes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yields the positions of each text up to which no earlier text is equal, without the last, which predicts nothing.
+
+    A model's distribution at the others is that of the earlier text.
+    """
+    known: set[tuple[int, ...]] = set()
+    for ids in probes:
+        prefixes = {position: tuple(ids[: position + 1]) for position in range(len(ids) - 1)}
+        yield [position for position, prefix in prefixes.items() if prefix not in known]
+        known.update(prefixes.values())
 
 
 def _rest(logprobs: "torch.Tensor") -> "torch.Tensor":

@@ -194,6 +194,17 @@ def test_missing_weights_are_named_and_not_filled_at_random(tmp_path: Path) -> N
         models.load_model(base, dtype="float32")
 
 
+def test_a_beginning_that_texts_share_counts_once_in_the_divergence(tmp_path: Path) -> None:
+    base = models.load_model(families.save("llama-untied", tmp_path / "base"), dtype="float32")
+    twice = [PROBES[0], PROBES[0], [*PROBES[0][:3], 60, 61]]
+    of_twice, of_once = (divergence.references(base, probes) for probes in (twice, twice[1:]))
+    assert [len(one.tokens) for one in of_twice] == [len(PROBES[0]) - 1, 0, 1]
+    with torch.no_grad():
+        base.model.layers[0].mlp.down_proj.weight *= 1.5
+    found = divergence.mean(of_twice, base, twice)
+    assert 0 < found == pytest.approx(divergence.mean(of_once, base, twice[1:]))
+
+
 def test_the_divergence_of_a_model_from_itself_is_0_and_grows_with_the_change(tmp_path: Path) -> None:
     base = models.load_model(families.save("llama-untied", tmp_path / "base"), dtype="float32")
     before = divergence.references(base, PROBES)
