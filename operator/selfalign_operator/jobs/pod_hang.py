@@ -123,10 +123,12 @@ def _not_removed(pod: Object, now: datetime) -> Failure | None:
         return _blocked("pod", name, names)
     if not node:
         return None
+    # kubectl delete --force would not help: the Job keeps its finalizer on a pod that has no final phase, and only the
+    # pod garbage collector gives it one, for a node with this taint (KEP-2268) or without a Node object.
     text = (
         f"{where(pod)} should have ended at {pod['metadata']['deletionTimestamp']}, but node {node} does not confirm "
         "it; wait until the node is back, or, once it is certain that the node is off: "
-        f"kubectl delete pod {name} --force, or for all pods of the node: kubectl taint node {node} "
+        f"kubectl taint node {node} "
         "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
     )
     return Failure(reason=POD_TERMINATING, message=text)
