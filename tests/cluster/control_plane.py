@@ -18,6 +18,8 @@ from tests.tools import ENDS_WITH_US
 
 TOKEN = "admin-token"
 SERVICES = "10.96.0.0/16"
+KUBECTL_SECONDS = 300
+"""A command that waits for what does not come fails its test, and does not keep all others from running."""
 AUDIT_POLICY = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -61,7 +63,7 @@ class Cluster:
     def kubectl(self, *arguments: str, check: bool = True, text: str | None = None) -> str:
         """What kubectl prints; its errors too where they are wanted."""
         command = [str(binaries() / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=KUBECTL_SECONDS)
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout if check else done.stdout + done.stderr
