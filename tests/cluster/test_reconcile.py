@@ -116,8 +116,8 @@ def test_nothing_is_started_for_a_run_that_is_being_deleted(namespace: Namespace
     patch = ("-n", namespace.name, "patch", "sar", "trial", "--type=merge", "-p")
     namespace.cluster.kubectl(*patch, '{"metadata": {"finalizers": ["example.com/other"]}}')
     namespace.cluster.kubectl("-n", namespace.name, "delete", "sar", "trial", "--wait=false")
-    assert operator.reconcile() is None
-    assert namespace.jobs() == []
+    operator.reconcile()
+    assert namespace.jobs() == [] and namespace.condition("Ready")["reason"] == "Deleting"
     namespace.cluster.kubectl(*patch, '{"metadata": {"finalizers": null}}')
 
 
