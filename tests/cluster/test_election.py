@@ -111,7 +111,7 @@ def test_a_missing_right_to_the_lease_is_logged_with_its_remedy_which_helps(
     operator.run_for(120)
     assert not operator.leadership.is_leader
     assert 1 <= len(caplog.messages) <= 3
-    assert "grant get, create and update on leases in its own namespace" in caplog.messages[0]
+    assert "give its service account the Role of the chart again" in caplog.messages[0]
     rights = ("--verb=get", "--verb=create", "--verb=update", "--resource=leases")
     kubectl("-n", namespace.name, "create", "role", "lease", *rights)
     kubectl("-n", namespace.name, "create", "rolebinding", "lease", "--role=lease", "--user=nobody")

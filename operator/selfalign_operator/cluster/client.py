@@ -106,7 +106,8 @@ class Client:
 
     def get_run(self, namespace: str, name: str) -> Object:
         """Returns a SelfAlignRun, unvalidated: its spec may be of another version of the schema."""
-        return _without_managers(self._request("GET", _run_path(namespace, name)))
+        # with managedFields: a status whose fields other managers own is written otherwise (status_owners)
+        return self._request("GET", _run_path(namespace, name))
 
     def list_run_versions(self, namespaces: Sequence[str]) -> dict[RunKey, str]:
         """Returns the resourceVersion of every run.

@@ -73,8 +73,9 @@ def observe(client: Client, run: SelfAlignRun) -> ClusterState:
         ApiError: a read failed.
     """
     namespace, selector = run.metadata.namespace, f"{SELECTOR},{RUN_UID}={run.metadata.uid}"
-    of_name = [job for job in client.list_jobs(namespace, f"{SELECTOR},{RUN}={run.metadata.name}") if is_attempt(job)]
-    jobs = {job["metadata"]["name"]: job for job in of_name if job["metadata"]["labels"][RUN_UID] == run.metadata.uid}
+    of_name = client.list_jobs(namespace, f"{SELECTOR},{RUN}={run.metadata.name}")
+    of_run = (job for job in of_name if job["metadata"]["labels"].get(RUN_UID) == run.metadata.uid)
+    jobs = {job["metadata"]["name"]: job for job in of_run if is_attempt(job)}
     # pods after Jobs: a pod of a Job that is created in between belongs to no listed Job and is ignored
     pods = client.list_pods(namespace, selector) if jobs else []
     reference = run.spec.principles.config_map_ref
