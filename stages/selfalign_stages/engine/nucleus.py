@@ -39,7 +39,8 @@ def keep_nucleus(logits: torch.Tensor, top_p: float) -> None:
         floor /= 64
     # numpy finds positions several times as fast as torch
     words = torch.from_numpy(np.flatnonzero((weights > floor).numpy()))
-    candidates, order = weights[words].sort(descending=True)
+    # stable: of equally probable words, as 16 bits make them, the first stays first, as in greedy decoding
+    candidates, order = weights[words].sort(descending=True, stable=True)
     before = candidates.cumsum(0) - candidates  # weight of all more probable words
     kept = words[order[: max(1, int((before < mass).sum()))]]
     values = logits[kept]

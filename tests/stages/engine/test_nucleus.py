@@ -110,3 +110,10 @@ def test_fewer_words_than_top_k_are_left_as_they_are() -> None:
     asked = SamplingParams(**sampling_arguments(temperature=1.0, top_p=0.999999, top_k=3))
     kept = drawn_from(processors(Nucleus, batch=1), [asked], logits)
     assert kept.tolist() == [[2.0, float("-inf"), 1.0, float("-inf")]]
+
+
+def test_of_equally_probable_words_the_first_stays_as_in_greedy_decoding() -> None:
+    logits = torch.full((1000,), -5.0)
+    logits[[700, 300, 900]] = 2.0
+    keep_nucleus(logits, 1e-6)
+    assert torch.nonzero(logits > float("-inf")).flatten().tolist() == [300]
