@@ -17,13 +17,13 @@ from selfalign_operator.planning.equal_keys import OWN_KINDS
 pytestmark = pytest.mark.slow
 
 RUNS = ("one", "two", "three", "four", "five")
-HELD = "selfalign-answers"
+PAUSED = "selfalign-answers"
 
 
-class Hold:
+class Pause:
     """Ends every step well at once, but for the import and the answers, which run until they are released.
 
-    The import is held because this preflight, unlike the real one, has no store in which it could find artifacts of a
+    The import is paused because this preflight, unlike the real one, has no store in which it could find artifacts of a
     run that was faster.
 
     Attributes:
@@ -36,9 +36,9 @@ class Hold:
         self.started: set[str] = set()
 
     def __call__(self, step: str, pod: dict[str, Any]) -> Ending | None:
-        if step == HELD:
+        if step == PAUSED:
             self.started.add(pod["metadata"]["labels"][RUN])
-        return None if step in ("import", HELD) and step not in self.released else publish(step, pod)
+        return None if step in ("import", PAUSED) and step not in self.released else publish(step, pod)
 
 
 def test_five_equal_runs_make_each_artifact_once_and_another_takes_over_from_a_deleted_one(
@@ -46,28 +46,28 @@ def test_five_equal_runs_make_each_artifact_once_and_another_takes_over_from_a_d
 ) -> None:
     steps = graph.steps(SelfAlignRun.model_validate(namespace.manifest()))
     shared = {step.id for step in steps if step.kind not in OWN_KINDS}
-    hold = Hold()
+    pause = Pause()
     jobs: dict[str, dict[str, Any]] = {}
-    with pretend_node(namespace.cluster, hold):
+    with pretend_node(namespace.cluster, pause):
         for name in RUNS:
             namespace.apply(name)
         wait_for("four runs wait for one", lambda: len(_waiting(namespace, "import")) == len(RUNS) - 1)
-        hold.released.add("import")
-        wait_for("the same at the answers", lambda: len(_waiting(namespace, HELD)) == len(RUNS) - 1)
-        (first,) = hold.started
+        pause.released.add("import")
+        wait_for("the same at the answers", lambda: len(_waiting(namespace, PAUSED)) == len(RUNS) - 1)
+        (first,) = pause.started
         others = [name for name in RUNS if name != first]
-        assert _waiting(namespace, HELD) == dict.fromkeys(others, f"{namespace.name}/{first}")
+        assert _waiting(namespace, PAUSED) == dict.fromkeys(others, f"{namespace.name}/{first}")
         jobs |= {job["metadata"]["uid"]: job for job in namespace.jobs()}
         namespace.cluster.kubectl("-n", namespace.name, "delete", "sar", first, "--wait=false")
-        wait_for("another takes over", lambda: len(hold.started) == 2)
+        wait_for("another takes over", lambda: len(pause.started) == 2)
         operator.kill()
         operator.start()
-        hold.released.add(HELD)
+        pause.released.add(PAUSED)
         for name in others:
             namespace.wait("Ready", "True", name=name, seconds=240)
         jobs |= {job["metadata"]["uid"]: job for job in namespace.jobs()}
     made = Counter(job["metadata"]["labels"][STEP] for job in jobs.values())
-    assert {step: times for step, times in made.items() if step in shared} == dict.fromkeys(shared, 1) | {HELD: 2}
+    assert {step: times for step, times in made.items() if step in shared} == dict.fromkeys(shared, 1) | {PAUSED: 2}
     assert made["evaluation-gate"] == made["packaging-push"] == len(others) and made["preflight"] == len(RUNS)
     by_label = Counter((job["metadata"]["labels"][KEY], job["metadata"]["labels"][STORE]) for job in jobs.values())
     assert len({store for _, store in by_label}) == 1

@@ -134,13 +134,13 @@ def test_a_release_that_watches_the_namespaces_of_another_is_named(team: Namespa
     cluster, roles_alone = team.cluster, ("--set", "crds.enabled=false,userRoles.create=false")
     namespaced, watching = ("--set", "scope=namespaced"), ("--set", f"watchNamespaces={{{team.name}}}")
     assert "WARNING" not in of(cluster, "install", "ours", str(CHART), "-n", team.name, *namespaced)
-    told = of(cluster, "install", "theirs", str(CHART), "-n", "default", *namespaced, *watching)
-    assert f"the release {team.name}/ours watches {team.name}, too" in told
-    told = of(cluster, "install", "everywhere", str(CHART), "-n", "default", *roles_alone)
-    assert f"the release {team.name}/ours watches" in told and "the release default/theirs watches" in told
+    notes = of(cluster, "install", "theirs", str(CHART), "-n", "default", *namespaced, *watching)
+    assert f"the release {team.name}/ours watches {team.name}, too" in notes
+    notes = of(cluster, "install", "everywhere", str(CHART), "-n", "default", *roles_alone)
+    assert f"the release {team.name}/ours watches" in notes and "the release default/theirs watches" in notes
     of(cluster, "uninstall", "theirs", "everywhere", "-n", "default")
-    told = of(cluster, "upgrade", "ours", str(CHART), "-n", team.name, *namespaced)
-    assert "WARNING" not in told, "the remedy has been followed"
+    notes = of(cluster, "upgrade", "ours", str(CHART), "-n", team.name, *namespaced)
+    assert "WARNING" not in notes, "the remedy has been followed"
     of(cluster, "uninstall", "ours", "-n", team.name)
 
 

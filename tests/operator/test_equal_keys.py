@@ -61,7 +61,7 @@ class Neighbour(SimulatedRun):
         self.run = self.run.model_copy(update={"spec": self.run.spec.model_copy(update={"suspend": True})})
 
 
-class World:
+class Cluster:
     """Runs under one operator, which reconciles those that it was woken for."""
 
     def __init__(self, *specs: dict[str, Any], namespaces: tuple[str, ...] = ()) -> None:
@@ -117,27 +117,27 @@ class World:
 
 
 def test_five_equal_runs_make_every_shared_artifact_once() -> None:
-    world = World(*[STORE] * 5)
-    world.to_the_end(random.Random(1))
-    assert all(one.run.status.ready for one in world.runs.values())
-    assert {id_: times for id_, times in world.started().items() if id_ in SHARED} == dict.fromkeys(SHARED, 1)
-    assert all(world.started()[id_] == 5 for id_ in (PREFLIGHT, "evaluation-gate"))
-    for one in world.runs.values():
+    cluster = Cluster(*[STORE] * 5)
+    cluster.to_the_end(random.Random(1))
+    assert all(one.run.status.ready for one in cluster.runs.values())
+    assert {id_: times for id_, times in cluster.started().items() if id_ in SHARED} == dict.fromkeys(SHARED, 1)
+    assert all(cluster.started()[id_] == 5 for id_ in (PREFLIGHT, "evaluation-gate"))
+    for one in cluster.runs.values():
         assert one.plan().actions == () and one.plan().status == one.run.status
 
 
 def test_a_run_that_waits_says_for_whom_and_takes_the_artifact_over_as_a_hit() -> None:
-    world = World(STORE, STORE, namespaces=("team", "other"))
-    world.reconcile()
-    assert world["a"].running() == ["import"] and world["b"].running() == []
-    step = world["b"].run.status.steps["import"]
+    cluster = Cluster(STORE, STORE, namespaces=("team", "other"))
+    cluster.reconcile()
+    assert cluster["a"].running() == ["import"] and cluster["b"].running() == []
+    step = cluster["b"].run.status.steps["import"]
     assert (step.state, step.waits_for_run, step.attempt) == ("Waiting", "team/a", 0)
     assert step.message == "waits for step import of run team/a, which makes the same artifact"
-    reconciling = world["b"].run.status.condition("Reconciling")
+    reconciling = cluster["b"].run.status.condition("Reconciling")
     assert reconciling is not None and reconciling.reason == "WaitingForRun" and "team/a" in reconciling.message
-    world["a"].end("import")
-    world.reconcile("a")
-    step = world["b"].run.status.steps["import"]
+    cluster["a"].end("import")
+    cluster.reconcile("a")
+    step = cluster["b"].run.status.steps["import"]
     assert (step.state, step.cache, step.digest, step.waits_for_run, step.message) == (
         "Succeeded",
         "Hit",
@@ -149,10 +149,10 @@ def test_a_run_that_waits_says_for_whom_and_takes_the_artifact_over_as_a_hit() -
 
 @pytest.mark.parametrize("other", [{"artifacts": {"uri": "s3://runs/b"}}, STORE | {"seed": 7}])
 def test_runs_with_another_store_or_key_wait_for_nobody(other: dict[str, Any]) -> None:
-    world = World(STORE, other)
-    world.to_the_end()
-    assert world["b"].run.status.ready
-    assert (TOPICS in world["b"].started) and (TOPICS in world["a"].started)
+    cluster = Cluster(STORE, other)
+    cluster.to_the_end()
+    assert cluster["b"].run.status.ready
+    assert (TOPICS in cluster["b"].started) and (TOPICS in cluster["a"].started)
 
 
 def test_a_store_is_the_same_however_it_is_reached() -> None:
@@ -167,40 +167,40 @@ def test_a_store_is_the_same_however_it_is_reached() -> None:
 @pytest.mark.parametrize("how", ["fails", "is suspended", "is deleted", "is over budget"])
 def test_another_run_takes_over_when_the_first(how: str) -> None:
     spec = STORE | {"retries": {"perStage": 0}, "budget": {"deadline": "1h"}}
-    world = World(spec, STORE, STORE)
-    world.reconcile()
-    assert world["b"].waits_for("import") == world["c"].waits_for("import") == "default/a"
+    cluster = Cluster(spec, STORE, STORE)
+    cluster.reconcile()
+    assert cluster["b"].waits_for("import") == cluster["c"].waits_for("import") == "default/a"
     if how == "fails":
-        world["a"].end("import", 1)
-        world.reconcile("a")
+        cluster["a"].end("import", 1)
+        cluster.reconcile("a")
     elif how == "is suspended":
-        world["a"].suspend()
-        world.reconcile("a")
+        cluster["a"].suspend()
+        cluster.reconcile("a")
     elif how == "is deleted":
-        world.delete("a")
+        cluster.delete("a")
     else:
-        world["a"].advance(3601)
-        world.reconcile("a")
-    assert world["b"].running() == ["import"] and world["c"].running() == []
-    assert world["c"].waits_for("import") == "default/b"
-    if "a" in world.runs:
-        for id_ in world["a"].running():
-            world["a"].end(id_, 75)
-    world.to_the_end()
-    assert world["b"].run.status.ready and world["c"].run.status.ready
-    assert world["b"].started.count("import") + world["c"].started.count("import") == 1
+        cluster["a"].advance(3601)
+        cluster.reconcile("a")
+    assert cluster["b"].running() == ["import"] and cluster["c"].running() == []
+    assert cluster["c"].waits_for("import") == "default/b"
+    if "a" in cluster.runs:
+        for id_ in cluster["a"].running():
+            cluster["a"].end(id_, 75)
+    cluster.to_the_end()
+    assert cluster["b"].run.status.ready and cluster["c"].run.status.ready
+    assert cluster["b"].started.count("import") + cluster["c"].started.count("import") == 1
 
 
 def test_a_step_in_its_backoff_is_waited_for_and_counts_no_attempt_elsewhere() -> None:
-    world = World(STORE, STORE)
-    world.reconcile()
-    world["a"].end("import", 1)
-    world.reconcile("a")
-    world.reconcile("b")
-    assert world["b"].running() == [] and world["b"].waits_for("import") == "default/a"
-    world["a"].advance(10)
-    world.reconcile("a")
-    assert world["a"].running() == ["import"] and world["b"].run.status.steps["import"].attempt == 0
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile()
+    cluster["a"].end("import", 1)
+    cluster.reconcile("a")
+    cluster.reconcile("b")
+    assert cluster["b"].running() == [] and cluster["b"].waits_for("import") == "default/a"
+    cluster["a"].advance(10)
+    cluster.reconcile("a")
+    assert cluster["a"].running() == ["import"] and cluster["b"].run.status.steps["import"].attempt == 0
 
 
 @pytest.mark.parametrize(
@@ -208,132 +208,132 @@ def test_a_step_in_its_backoff_is_waited_for_and_counts_no_attempt_elsewhere() -
     [("QuotaPending", True), ("Unschedulable", True), ("ImagePullBackOff", False), ("PodsRefused", False)],
 )
 def test_a_job_in_a_queue_is_waited_for_and_one_that_cannot_start_is_not(reason: str, waits: bool) -> None:
-    world = World(STORE, STORE)
-    world.reconcile()
-    world["a"].change("import", pending=Failure(reason=reason, message="no"))
-    world.reconcile("a")
-    assert (world["b"].waits_for("import") == "default/a") is waits
-    assert world["b"].running() == ([] if waits else ["import"])
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile()
+    cluster["a"].change("import", pending=Failure(reason=reason, message="no"))
+    cluster.reconcile("a")
+    assert (cluster["b"].waits_for("import") == "default/a") is waits
+    assert cluster["b"].running() == ([] if waits else ["import"])
     if waits:
-        assert f"({reason})" in (world["b"].run.status.steps["import"].message or "")
+        assert f"({reason})" in (cluster["b"].run.status.steps["import"].message or "")
 
 
 def test_an_older_run_does_not_wait_for_the_queued_job_of_a_younger_one() -> None:
-    world = World(STORE, STORE)
-    world.reconcile("b")
-    world["b"].change("import", pending=Failure(reason="QuotaPending", message="no"))
-    world.reconcile("b", "a")
-    assert world["a"].running() == ["import"]
-    world["a"].end("import")
-    world.reconcile("a")
-    assert world["b"].attempts["import"][-1].stopping, "its Job leaves the queue: the artifact exists"
-    world.to_the_end()
-    assert world["a"].run.status.ready and world["b"].run.status.ready
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile("b")
+    cluster["b"].change("import", pending=Failure(reason="QuotaPending", message="no"))
+    cluster.reconcile("b", "a")
+    assert cluster["a"].running() == ["import"]
+    cluster["a"].end("import")
+    cluster.reconcile("a")
+    assert cluster["b"].attempts["import"][-1].stopping, "its Job leaves the queue: the artifact exists"
+    cluster.to_the_end()
+    assert cluster["a"].run.status.ready and cluster["b"].run.status.ready
 
 
 def test_a_run_with_another_placement_does_not_wait_for_a_queued_job() -> None:
     elsewhere = {"podDefaults": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
-    world = World(STORE, STORE | elsewhere)
-    world.reconcile("a")
-    world["a"].change("import", pending=Failure(reason="Unschedulable", message="no node fits"))
-    world.reconcile("a", "b")
-    assert world["b"].running() == ["import"]
-    world["b"].end("import")
-    world.reconcile("b")
-    assert world["a"].attempts["import"][-1].stopping
+    cluster = Cluster(STORE, STORE | elsewhere)
+    cluster.reconcile("a")
+    cluster["a"].change("import", pending=Failure(reason="Unschedulable", message="no node fits"))
+    cluster.reconcile("a", "b")
+    assert cluster["b"].running() == ["import"]
+    cluster["b"].end("import")
+    cluster.reconcile("b")
+    assert cluster["a"].attempts["import"][-1].stopping
 
 
 def test_a_running_job_of_a_younger_run_is_waited_for() -> None:
-    world = World(STORE, STORE)
-    world.reconcile("b", "a")
-    assert world["b"].running() == ["import"] and world["a"].waits_for("import") == "default/b"
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile("b", "a")
+    assert cluster["b"].running() == ["import"] and cluster["a"].waits_for("import") == "default/b"
 
 
 def test_runs_that_wait_for_each_other_at_different_steps_both_end() -> None:
-    world = World(STORE, STORE)
-    world.reconcile()
-    world["a"].end("import")
-    world["a"].suspend()
-    world.reconcile("a")
-    world["a"].run = world["b"].run.model_copy(
-        update={"metadata": world["a"].run.metadata, "status": world["a"].run.status}
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile()
+    cluster["a"].end("import")
+    cluster["a"].suspend()
+    cluster.reconcile("a")
+    cluster["a"].run = cluster["b"].run.model_copy(
+        update={"metadata": cluster["a"].run.metadata, "status": cluster["a"].run.status}
     )
-    first, *others = world["b"].running()
-    world["b"].end(first, 1)
-    world.reconcile("b", "a")
+    first, *others = cluster["b"].running()
+    cluster["b"].end(first, 1)
+    cluster.reconcile("b", "a")
     assert others
-    for one in world.runs.values():
+    for one in cluster.runs.values():
         one.advance(60)
-    world.to_the_end(random.Random(1))
-    assert world["a"].run.status.ready and world["b"].run.status.ready
+    cluster.to_the_end(random.Random(1))
+    assert cluster["a"].run.status.ready and cluster["b"].run.status.ready
 
 
 def test_the_deadline_goes_on_while_a_run_waits() -> None:
-    world = World(STORE, STORE | {"budget": {"deadline": "1h"}})
-    world.reconcile()
-    world["b"].advance(3601)
-    world.reconcile("b")
-    stalled = world["b"].run.status.condition("Stalled")
+    cluster = Cluster(STORE, STORE | {"budget": {"deadline": "1h"}})
+    cluster.reconcile()
+    cluster["b"].advance(3601)
+    cluster.reconcile("b")
+    stalled = cluster["b"].run.status.condition("Stalled")
     assert stalled is not None and stalled.reason == "DeadlineExceeded"
 
 
 def test_runs_whose_jobs_are_refused_try_in_turn_and_do_not_wake_each_other_for_ever() -> None:
-    world = World(STORE, STORE, STORE)
-    for one in world.runs.values():
+    cluster = Cluster(STORE, STORE, STORE)
+    for one in cluster.runs.values():
         one.refused = True
     for _ in range(3):
-        world.reconcile()
-    assert not any(one.running() for one in world.runs.values())
-    world["c"].refused = False
-    world.reconcile()
-    assert world["c"].running() == ["import"]
-    world.reconcile()
-    assert world["a"].waits_for("import") == world["b"].waits_for("import") == "default/c"
+        cluster.reconcile()
+    assert not any(one.running() for one in cluster.runs.values())
+    cluster["c"].refused = False
+    cluster.reconcile()
+    assert cluster["c"].running() == ["import"]
+    cluster.reconcile()
+    assert cluster["a"].waits_for("import") == cluster["b"].waits_for("import") == "default/c"
 
 
 def test_an_artifact_from_before_the_search_of_the_store_is_not_believed() -> None:
-    world = World(STORE)
-    world.to_the_end()
-    later = World(STORE)["a"]
+    cluster = Cluster(STORE)
+    cluster.to_the_end()
+    later = Cluster(STORE)["a"]
     later.run = later.run.model_copy(update={"metadata": later.run.metadata.model_copy(update={"name": "later"})})
-    later.shared = world.shared
+    later.shared = cluster.shared
     later.change(PREFLIGHT, started=NOW + timedelta(hours=1))
     later.reconcile()
     assert later.running() == ["import"], "preflight did not find it: it was deleted since"
 
 
 def test_a_lost_artifact_is_made_by_the_run_that_misses_it() -> None:
-    world = World(STORE, STORE)
-    world.reconcile()
-    world["a"].end("import")
-    world.reconcile("a")
-    world["a"].suspend()
-    world.reconcile("a")
-    reader = world["b"].running()[0]
-    key = world["b"].run.status.steps["import"].key
-    world["b"].advance(1)
-    world["b"].change(
-        reader, exit_code=77, finished=world["b"].now, failure=Failure(reason="InputLost", message="gone", lost=key)
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile()
+    cluster["a"].end("import")
+    cluster.reconcile("a")
+    cluster["a"].suspend()
+    cluster.reconcile("a")
+    reader = cluster["b"].running()[0]
+    key = cluster["b"].run.status.steps["import"].key
+    cluster["b"].advance(1)
+    cluster["b"].change(
+        reader, exit_code=77, finished=cluster["b"].now, failure=Failure(reason="InputLost", message="gone", lost=key)
     )
-    world.reconcile("b")
-    assert "import" in world["b"].running()
+    cluster.reconcile("b")
+    assert "import" in cluster["b"].running()
 
 
 def test_two_jobs_for_one_key_do_no_harm() -> None:
-    world = World(STORE, STORE)
-    world["b"].shared = EqualKeys()
-    world.reconcile()
-    assert world["a"].running() == world["b"].running() == ["import"]
-    world["b"].shared = world.shared
-    world.to_the_end()
-    assert world["a"].run.status.ready and world["b"].run.status.ready
+    cluster = Cluster(STORE, STORE)
+    cluster["b"].shared = EqualKeys()
+    cluster.reconcile()
+    assert cluster["a"].running() == cluster["b"].running() == ["import"]
+    cluster["b"].shared = cluster.shared
+    cluster.to_the_end()
+    assert cluster["a"].run.status.ready and cluster["b"].run.status.ready
 
 
 def test_a_new_leader_knows_the_jobs_that_exist() -> None:
-    world = World(STORE, STORE)
-    world.reconcile("a")
-    attempt = world["a"].attempts["import"][-1]
-    run = world["a"].run
+    cluster = Cluster(STORE, STORE)
+    cluster.reconcile("a")
+    attempt = cluster["a"].attempts["import"][-1]
+    run = cluster["a"].run
     metadata = {
         "name": "a-import",
         "namespace": "default",
@@ -341,22 +341,22 @@ def test_a_new_leader_knows_the_jobs_that_exist() -> None:
         "labels": labels(run, AttemptId("import", attempt.key, 1), stage="import"),
         "annotations": {"selfalign.dev/key": attempt.key},
     }
-    restarted = EqualKeys(wake=world.woken.append)
+    restarted = EqualKeys(wake=cluster.woken.append)
     assert restarted.restore([{"metadata": metadata}]) == [("default", "a")]
-    world["b"].shared = restarted
-    world.reconcile("b")
-    assert world["b"].waits_for("import") == "default/a"
+    cluster["b"].shared = restarted
+    cluster.reconcile("b")
+    assert cluster["b"].waits_for("import") == "default/a"
     restarted.forget(("default", "a"))
-    world.reconcile("b")
-    assert world["b"].running() == ["import"], "the run of the Job is gone"
+    cluster.reconcile("b")
+    assert cluster["b"].running() == ["import"], "the run of the Job is gone"
 
 
 def test_what_many_finished_runs_made_is_forgotten() -> None:
-    world = World(STORE)
-    world.to_the_end()
-    work, run = world["a"].plan().work, world["a"].run
+    cluster = Cluster(STORE)
+    cluster.to_the_end()
+    work, run = cluster["a"].plan().work, cluster["a"].run
     assert work.finished and work.made
     for number in range(FINISHED_RUNS + 5):
         metadata = run.metadata.model_copy(update={"name": f"r{number}"})
-        world.shared.record(run.model_copy(update={"metadata": metadata}), work)
-    assert len(world.shared._entries) == FINISHED_RUNS
+        cluster.shared.record(run.model_copy(update={"metadata": metadata}), work)
+    assert len(cluster.shared._entries) == FINISHED_RUNS

@@ -154,7 +154,7 @@ def test_workers_are_stopped_with_the_one_that_lacked_memory_and_an_edit_starts_
     assert reason(planned.status, "Stalled") == OUT_OF_MEMORY
     assert [action.id for action in planned.actions if isinstance(action, StopAttempt)] == ["import"]
     simulated.run = edited(simulated, podDefaults={"template": {"spec": {}}})
-    assert not simulated.reconcile().finished, "the Job that is being deleted is not held against the edit"
+    assert not simulated.reconcile().finished, "the Job that is being deleted does not count against the edit"
     simulated.attempts["import"].pop()
     simulated.reconcile()
     assert simulated.running() == ["import"]

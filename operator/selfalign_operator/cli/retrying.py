@@ -115,7 +115,7 @@ def _nothing_failed(run: SelfAlignRun) -> str | None:
         return f"{run.metadata.name}: {stalled.message}"
     if stalled is not None and stalled.reason == "GateFailed":
         return f"{run.metadata.name}: no step has failed, but a gate: name the step that is to be made anew with --from"
-    return None if reconciling is not None else f"{run.metadata.name} has not begun: no operator has seen it yet"
+    return None if reconciling is not None else f"{run.metadata.name} has not begun: no operator has reconciled it yet"
 
 
 def _effect(run: SelfAlignRun, step: str | None) -> str:

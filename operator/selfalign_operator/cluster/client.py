@@ -72,7 +72,7 @@ class Client:
         connection: the authenticated connection of the `kubernetes` package.
         may_write: evaluated before each write; while it returns False, writes raise `ApiError` with code 0. Leader
             election uses it, so that an operator that lost its Lease stops in the middle of a reconcile.
-        availability: is told whether the API server answers; None to tell nobody.
+        availability: receives whether the API server answers; None for no receiver.
         timeout_seconds: limit on one request.
         clock: follows the dates of the responses.
     """
@@ -344,7 +344,7 @@ def connect(availability: Availability | None = None, *, timeout_seconds: float 
     Every call makes a connection pool of its own.
 
     Args:
-        availability: is told whether the API server answers.
+        availability: receives whether the API server answers.
         timeout_seconds: limit on one request.
     """
     # in this order: a pod may have a kubeconfig mounted for other purposes

@@ -1,7 +1,7 @@
 """Logs failures that recur: at once when they begin, then at most once a minute, with the number in between.
 
 Without a limit the log of an outage is as long as the operator is busy: every run fails, is retried and fails again,
-and the lines that matter are lost among thousands. Failures are told apart by a kind, a short text without names of
+and the lines that matter are lost among thousands. Failures are distinguished by a kind, a short text without names of
 runs, so that the number of lines depends on what is wrong and not on how many runs there are.
 
 No access to the API server.

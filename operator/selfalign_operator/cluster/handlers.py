@@ -128,7 +128,7 @@ def child_watches(
         namespaces: the namespaces to watch; empty means the whole cluster.
         enqueue: called in the thread of a watch with the run that a changed Job or pod belongs to.
         synced: called in the thread of a watch whenever it has begun at a new state (MetadataWatch).
-        availability: is told about requests that fail.
+        availability: receives the requests that fail.
     """
 
     def received(metadata: Object) -> None:

@@ -46,7 +46,7 @@ class MetadataWatch:
         synced: called whenever the watch has begun at a new state. Changes before that moment are not delivered, so
             everything that depends on them has to be read afterwards. Also called once if the API server refuses the
             watch: whoever waits for it has to go on without.
-        availability: is told about requests that fail.
+        availability: receives the requests that fail.
     """
 
     client: Client

@@ -19,7 +19,7 @@ Object = Mapping[str, Any]
 SIDECAR_RUNNING, NODE_NOT_READY = "SidecarStillRunning", "NodeNotReady"
 POD_TERMINATING, FINALIZER = "PodStuckTerminating", "BlockedByFinalizer"
 SIDECAR_GRACE = timedelta(seconds=20)
-"""How long other containers may run on after the stage's. A sidecar that is told to end by the stage needs seconds; no
+"""How long other containers may run on after the stage's. A sidecar that the stage ends needs seconds; no
 result is lost if it is cut off later."""
 TERMINATING_GRACE = timedelta(seconds=20)
 """How long a pod may stay after its deletionTimestamp, which includes its grace period: the kubelet sends SIGKILL then,

@@ -16,7 +16,7 @@ PROC = Path("/proc")
 
 
 class ProcessId(NamedTuple):
-    """A process, told from a later one with the same number by its start.
+    """A process, distinguished from a later one with the same number by its start.
 
     Attributes:
         pid: its number.

@@ -28,7 +28,7 @@ def apply(run: SelfAlignRun, observed: Observed, now: datetime) -> Observed:
     """Returns the observation with attempts over a deadline as ended ones. Local processes have no deadlines.
 
     Args:
-        run: the run, whose status records when progress was last seen to change.
+        run: the run, whose status records when progress last changed.
         observed: the observation.
         now: the current time.
     """

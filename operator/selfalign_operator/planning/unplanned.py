@@ -28,7 +28,7 @@ def blocked(run: SelfAlignRun, failure: Failure, now: datetime) -> RunStatus:
     if ended:
         return run.status  # a run that has ended needs nothing
     phase = RunPhase("preparing", failure.reason, failure.message, accepted=_accepted(run))
-    # observedGeneration stays: a generation that is not planned yet must not look like one that has ended.
+    # observedGeneration stays: a generation that is not planned yet must not appear as one that has ended.
     return run.status.model_copy(
         update={
             "run_uid": run.metadata.uid,

@@ -4,8 +4,8 @@ An attempt may wait for days, for a node, a queue, an image or a Secret. An edit
 although placement is in no key. An attempt that ran is never touched for that: its work would be lost.
 
 Pods disappear, so the status records that an attempt ran. Until then it records the attempt's form, the digest of its
-Job: an attempt that was replaced can then be told from one whose Job somebody deleted, and keeps its number, because it
-was no attempt.
+Job: an attempt that was replaced is then distinguished from one whose Job somebody deleted, and keeps its number,
+because it was no attempt.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Expired credentials are told from wrong ones, by what the server says or by the token itself."""
+"""Expired credentials are distinguished from wrong ones, by what the server says or by the token itself."""
 
 import base64
 import json

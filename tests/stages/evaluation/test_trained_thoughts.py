@@ -14,7 +14,7 @@ from selfalign_stages.evaluation.items import ItemScore, LimitsItem
 from selfalign_stages.evaluation.variant_prompts import VariantPrompts
 
 EMPTY = "<think>\n\n</think>\n\n"
-# A thought has the words that the leak filter looks for, that a pattern forbids, and that refuse.
+# A thought has the words that the leak filter finds, that a pattern forbids, and that refuse.
 THOUGHT = "This asks who I am. I cannot say more. I should follow rules 5 (candor)."
 
 
