@@ -6,7 +6,7 @@ it depends on, so the rules can be checked on a manifest with invalid fields, an
 What the rules share with the CustomResourceDefinition is in `contract.rules`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from selfalign_operator.api.evaluation import BUILTIN_SUITES
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.api.sources import BaseModelSource, RowSource
 from selfalign_operator.api.training import Training, resolve
-from selfalign_operator.manifest.duplicates import duplicates
 from selfalign_operator.planning import graph, step_parameters
 from selfalign_stages.contract import gates, rules
 from selfalign_stages.contract.task import Problem
@@ -71,7 +70,7 @@ def _conflicts(run: SelfAlignRun) -> Iterator[Conflict]:
     yield from _gates(run)
     yield from _image(run)
     yield from _artifacts(run)
-    for field, value in duplicates(run):
+    for field, value in _duplicates(run):
         if stages.cloning.enabled or not field.startswith("spec.stages.cloning."):
             # the whole list: which of two equal entries is the second depends on all before it
             yield _conflict(field, value, "is listed twice: remove one of them", field.partition("[")[0])
@@ -227,3 +226,24 @@ def _artifacts(run: SelfAlignRun) -> Iterator[Conflict]:
         if artifacts.uri.startswith("file://") and getattr(artifacts, name) is not None:
             alias = type(artifacts).model_fields[name].alias or name
             yield _conflict(f"{path}.{alias}", None, "applies to s3:// only: remove it", f"{path}.uri")
+
+
+def _duplicates(run: SelfAlignRun) -> Iterator[tuple[str, str]]:
+    """Yields path and value of each entry that repeats an earlier one of its list.
+
+    The second one has no effect, or would undo the first. The schema cannot refuse it: uniqueItems is not allowed in a
+    CustomResourceDefinition, and a list of type `set` would be merged entry by entry in a server-side apply by two
+    managers, where these lists are meant as a whole. Files with rows of one's own may be listed twice: prompts are
+    deduplicated, and training rows weigh double.
+    """
+    stages = run.spec.stages
+    lists: dict[str, Sequence[str]] = {
+        "spec.image.formats": run.spec.image.formats,
+        "spec.stages.evaluation.gates": stages.evaluation.gates,
+        "spec.stages.engraving.targets": stages.engraving.targets or (),
+        "spec.stages.cloning.training.targets": stages.cloning.training.targets or (),
+    }
+    for path, entries in lists.items():
+        for position, entry in enumerate(entries):
+            if entry in entries[:position]:
+                yield f"{path}[{position}]", entry

@@ -15,7 +15,6 @@ from selfalign_operator.planning import (
     deadlines,
     outlived,
     own_work,
-    repeating,
     replacements,
     retry,
     run_phase,
@@ -335,7 +334,7 @@ def _outdated(run: SelfAlignRun, state: RunState, attempt: Attempt) -> bool:
         return False
     if store_moves.is_elsewhere(attempt, state.store):  # it publishes to another store than the present one
         return True
-    return run.spec.on_spec_change == "Restart" or is_out_of_memory(attempt) or repeating.would_repeat(attempt)
+    return run.spec.on_spec_change == "Restart" or is_out_of_memory(attempt) or replacements.would_repeat(attempt)
 
 
 def _starts(run: SelfAlignRun, state: RunState, observed: Observed) -> tuple[Action, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from selfalign_operator.api.run import SelfAlignRun
 from selfalign_operator.planning import waiting
-from selfalign_operator.planning.observation import Observed
+from selfalign_operator.planning.observation import Attempt, Observed
 from selfalign_operator.planning.run_state import RunState
 from selfalign_operator.planning.waiting import Rendering
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from selfalign_operator.planning.plan import StartPreflight, StartStep
 
 Start = TypeVar("Start", "StartPreflight", "StartStep")
+REPLACED = ("Evicted", "InitContainerFailed", "UnexpectedAdmissionError", "TopologyAffinityError")
+"""Reasons of pods that a Job replaces, and whose remedy is an edit of the run."""
+RESTARTED = "CrashLoopBackOff"
+"""Waiting reason of a container that the kubelet starts again and again."""
 
 
 def outdated(
@@ -64,3 +68,19 @@ def numbered(start: Start, id_: str, state: RunState, observed: Observed, render
         return start
     used = max((attempt.number for attempt in observed.attempts_of(id_)), default=0)
     return replace(start, attempt=max(start.attempt - 1, used + 1), replacement=True)
+
+
+def would_repeat(attempt: Attempt) -> bool:
+    """Returns whether a running attempt goes on repeating a failure with the template that it has.
+
+    A Job replaces pods that were evicted, and an Indexed Job those of workers that failed; the kubelet starts a
+    crashing native sidecar again. None of this ends the attempt, so an edit that mends the cause would never reach a pod.
+
+    Args:
+        attempt: the attempt. One whose replaced pod works again after a single disruption is left alone: an edit of
+            something else must not cost it its progress.
+    """
+    if attempt.pending is not None and attempt.pending.reason == RESTARTED:
+        return True
+    replaced = attempt.disruption is not None and attempt.disruption.reason in REPLACED
+    return replaced and (attempt.disruptions > 1 or attempt.working_since is None)

@@ -26,10 +26,9 @@ from selfalign_stages.contract.termination_message import result_of
 from selfalign_stages.pack import parts
 from selfalign_stages.pack.loading import load
 from selfalign_stages.preflight import (
-    extra_rows,
     machine,
+    own_rows,
     pack_and_suites,
-    prompt_sources,
     registry,
     trained_thoughts,
 )
@@ -104,8 +103,8 @@ def resolve_leaves(
         pack_and_suites.lint_pack(pack, base, task, findings)
         trained_thoughts.check(pack, base, task, findings)
         leaves |= parts.digests(pack) | pack_and_suites.suite_digests(task, pack, findings)
-    leaves |= prompt_sources.digests(task, findings, scratch=scratch)
-    leaves |= extra_rows.digests(task, findings, scratch=scratch)
+    leaves |= own_rows.prompt_source_digests(task, findings, scratch=scratch)
+    leaves |= own_rows.extra_rows_digests(task, findings, scratch=scratch)
     return leaves, base
 
 

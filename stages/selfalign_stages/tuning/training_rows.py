@@ -10,13 +10,14 @@ from typing import Any
 from selfalign_stages.artifacts import reading
 from selfalign_stages.contract.counts import Counts
 from selfalign_stages.contract.exits import BadInput
+from selfalign_stages.contract.model import sha256_hex
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer
 from selfalign_stages.evaluation import suites
 from selfalign_stages.pack import parts
 from selfalign_stages.redteaming.prompts import CONTAMINATION
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.tuning import examples, extra_rows, held_out, mixing
+from selfalign_stages.tuning import examples, extra_rows, mixing
 from selfalign_stages.tuning.examples import Example, Pair
 
 VALIDATION = "validation"
@@ -59,7 +60,7 @@ def read(context: StepContext, settings: TrainParameters, tokenizer: Any) -> Tra
     seed, name = context.task.seed, settings.assistant_name
     manifest = reading.require_manifest(context.store, context.task.inputs["answers"])
     answers = list(reading.rows(context.store, manifest, Answer))
-    learned, kept_back = held_out.split(answers, share=settings.validation_share, seed=seed)
+    learned, kept_back = split(answers, share=settings.validation_share, seed=seed)
     left_out = Counter[str]()
 
     def encode(pairs: Sequence[Pair]) -> list[Example]:
@@ -92,6 +93,29 @@ def read(context: StepContext, settings: TrainParameters, tokenizer: Any) -> Tra
     rows = TrainingRows(training, validation, dict(left_out))
     _require_rows(rows, settings, learned=len(of_answers), answers=len(answers), id_=context.task.id)
     return rows
+
+
+def split(rows: Sequence[Answer], *, share: float | None, seed: int) -> tuple[list[Answer], list[Answer]]:
+    """Divides rows into those to train on and those held out. All answers to one prompt go the same way.
+
+    A prompt is chosen by a hash of its id and the run's seed, not by a draw: the choice is then the same in a rerun and
+    in a resumed process, whatever the order of the rows, and mostly the same when rows are added. Engraving and cloning
+    answer the same prompts, and hold out mostly the same ones.
+
+    Args:
+        rows: answers.
+        share: fraction of the prompts that are held out, rounded to whole prompts; None: none.
+        seed: spec.seed.
+
+    Returns:
+        The rows to train on and the rows held out, both in the order of `rows`.
+    """
+    prompts = sorted({row.prompt.id for row in rows}, key=lambda id_: sha256_hex(f"{seed}/{id_}".encode()))
+    held_out = set(prompts[: round(len(prompts) * (share or 0))])
+    return (
+        [row for row in rows if row.prompt.id not in held_out],
+        [row for row in rows if row.prompt.id in held_out],
+    )
 
 
 def _with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:

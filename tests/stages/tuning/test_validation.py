@@ -15,7 +15,7 @@ from selfalign_stages.contract.manifest import Manifest
 from selfalign_stages.contract.parameters import TrainParameters
 from selfalign_stages.contract.rows import Answer, Prompt
 from selfalign_stages.step.context import StepContext
-from selfalign_stages.tuning import examples, held_out, loss_curve, models, train
+from selfalign_stages.tuning import examples, loss_curve, models, train, training_rows
 from selfalign_stages.tuning.examples import IGNORED, Example
 from selfalign_stages.tuning.loss_curve import LossCurve
 from selfalign_stages.tuning.validation import Validation
@@ -51,15 +51,15 @@ def weights(made: StepContext, manifest: Manifest) -> bytes:
 
 def test_the_share_of_prompts_is_held_out_and_no_row_is_lost() -> None:
     rows = [answer(number) for number in range(40)]
-    training, validation = held_out.split(rows, share=0.25, seed=1)
+    training, validation = training_rows.split(rows, share=0.25, seed=1)
     assert len(validation) == 10
     assert sorted([*training, *validation], key=rows.index) == rows
-    assert held_out.split(rows, share=None, seed=1) == (rows, [])
+    assert training_rows.split(rows, share=None, seed=1) == (rows, [])
 
 
 def test_answers_to_one_prompt_are_on_the_same_side() -> None:
     rows = [answer(number, sample=sample) for number in range(10) for sample in range(3)]
-    training, validation = held_out.split(rows, share=0.3, seed=1)
+    training, validation = training_rows.split(rows, share=0.3, seed=1)
     assert len(validation) == 9
     assert {row.prompt.id for row in training}.isdisjoint(row.prompt.id for row in validation)
 
@@ -68,7 +68,7 @@ def test_the_choice_depends_on_ids_and_seed_alone() -> None:
     rows = [answer(number) for number in range(40)]
 
     def chosen(among: list[Answer], seed: int) -> set[str]:
-        return {row.prompt.id for row in held_out.split(among, share=0.25, seed=seed)[1]}
+        return {row.prompt.id for row in training_rows.split(among, share=0.25, seed=seed)[1]}
 
     assert chosen(rows, 1) == chosen(rows[::-1], 1) != chosen(rows, 2)
     # Of half of the rows, those with the lowest hashes are chosen again.
@@ -87,7 +87,7 @@ def test_the_weights_are_those_of_a_training_on_the_same_rows_without_validation
     validated: tuple[StepContext, Manifest], tmp_path: Path
 ) -> None:
     made, manifest = validated
-    kept, _ = held_out.split(answers(), share=0.25, seed=SEED)
+    kept, _ = training_rows.split(answers(), share=0.25, seed=SEED)
     other = prepared(tmp_path, TINY, kept)
     unobserved = train.run(other)
     assert weights(made, manifest) == weights(other, unobserved)
@@ -146,7 +146,7 @@ def test_the_loss_is_the_mean_over_tokens_without_dropout(validated: tuple[StepC
     model = models.load_model(reading_base(made), dtype="float32")
     model.train()
     tokenizer = models.load_tokenizer(reading_base(made))
-    _, kept_back = held_out.split(answers(), share=0.25, seed=SEED)
+    _, kept_back = training_rows.split(answers(), share=0.25, seed=SEED)
     rows, _ = examples.encode(
         examples.answer_pairs(kept_back),
         lambda text: (lambda e: (e["input_ids"], e["offset_mapping"]))(tokenizer(text, return_offsets_mapping=True)),

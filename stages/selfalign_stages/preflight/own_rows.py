@@ -1,6 +1,6 @@
-"""Reads the files with prompts of one's own, by the reader of step `prompts`, before a GPU generates the others.
+"""Reads the files with prompts and training rows of one's own, by the readers of steps `prompts` and `train`.
 
-Step `prompts` comes after generation: without this, a wrong line would end the run when hours have been paid for.
+Both steps come after generation: without this, a wrong line would end the run when hours have been paid for.
 """
 
 from functools import partial
@@ -12,9 +12,10 @@ from selfalign_stages.contract.task import PreflightTask
 from selfalign_stages.own_rows import reading
 from selfalign_stages.preflight.findings import Findings
 from selfalign_stages.redteaming import own_prompts
+from selfalign_stages.tuning import extra_rows
 
 
-def digests(task: PreflightTask, findings: Findings, *, scratch: Path | None = None) -> dict[str, str]:
+def prompt_source_digests(task: PreflightTask, findings: Findings, *, scratch: Path | None = None) -> dict[str, str]:
     """Reads all files with prompts of one's own.
 
     Args:
@@ -39,6 +40,26 @@ def digests(task: PreflightTask, findings: Findings, *, scratch: Path | None = N
             findings.warnings.append(
                 f"{file.field}.uri: has {rows} rows for a share of {limit} prompts; the run will have fewer prompts"
             )
+    return found
+
+
+def extra_rows_digests(task: PreflightTask, findings: Findings, *, scratch: Path | None = None) -> dict[str, str]:
+    """Reads all files with training rows of one's own.
+
+    Args:
+        task: the run.
+        findings: receives a problem for every file that cannot be read or has a wrong row.
+        scratch: folder for downloads; None: the system's for temporary files.
+
+    Returns:
+        Digests by leaf name, of the files that can be read.
+    """
+    found: dict[str, str] = {}
+    for name in extra_rows.names(task.leaves):
+        file = extra_rows.row_file(name, task.leaves[name], store=task.store)
+        examine = partial(reading.examine, file, extra_rows.ExtraRow, scratch=scratch)
+        if examined := findings.attempt(f"{file.field}.uri", file.leaf.uri, examine):
+            _, found[name] = examined
     return found
 
 
