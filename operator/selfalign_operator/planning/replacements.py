@@ -74,7 +74,8 @@ def would_repeat(attempt: Attempt) -> bool:
     """Returns whether a running attempt goes on repeating a failure with the template that it has.
 
     A Job replaces pods that were evicted, and an Indexed Job those of workers that failed; the kubelet starts a
-    crashing native sidecar again. None of this ends the attempt, so an edit that mends the cause would never reach a pod.
+    crashing native sidecar again. None of this ends the attempt, so an edit that mends the cause would never reach a
+    pod.
 
     Args:
         attempt: the attempt. One whose replaced pod works again after a single disruption is left alone: an edit of
