@@ -48,7 +48,6 @@ class Leadership:
         clock: monotonic seconds.
         lease_metadata: labels and annotations of the Lease.
         superseded: whether another operator holds the Lease, as far as this one has read.
-        refusal: why the last request was refused by the API server (a missing right above all); None if it was not.
     """
 
     client: Client
@@ -58,7 +57,6 @@ class Leadership:
     clock: Callable[[], float] = time.monotonic
     lease_metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     superseded: bool = False
-    refusal: ApiError | None = None
     problem: str = ""
     """Why the last attempt failed, in words for log and readiness; empty if it succeeded, or another operator leads."""
     _renewed: float | None = None
@@ -86,12 +84,11 @@ class Leadership:
             acquired = self._renew() or self._acquire()
         except ApiError as error:
             # 409: another candidate was faster
-            self.refusal = error if error.code not in (0, 409) and not is_outage(error.code) else None
-            if self.refusal is not None:
+            if error.code not in (0, 409) and not is_outage(error.code):
                 doing = f"use the Lease {self.namespace}/{self.name}, so it reconciles no run"
                 self.problem = obstacles.explain(error, doing=doing).message
             return self.is_leader
-        self.refusal, self.problem = None, ""
+        self.problem = ""
         if acquired:
             # the deadline counts from before the request: candidates may read the new version at once
             self._renewed = started
